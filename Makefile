@@ -1,0 +1,111 @@
+# Everything is run from here.  A machine needs make and Python 3.11 or newer;
+# the rest goes into .venv, by hash, from the locks in requirements/.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+SOURCES := $(wildcard src tests examples benchmarks tools)
+
+.DEFAULT_GOAL := help
+# Installations share one environment: never two at a time.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## List what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(VENV)/run.stamp  ## Show an order's life in the terminal
+	@$(BIN)/python -m escrowflow demo
+
+.PHONY: test
+test: $(VENV)/test.stamp  ## Run the tests (PYTEST_ARGS="-k money -x" for some of them)
+	@echo "== tests"
+	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/test.stamp  ## Run the tests, and list what they do not reach
+	@echo "== tests, with coverage"
+	@$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+
+.PHONY: check
+check: lint types layers test  ## Everything a change must pass
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp  ## Ruff: rules and layout
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { \
+		echo "Not formatted as agreed; 'make format' repairs it:" >&2; \
+		$(BIN)/ruff format --check . >&2; exit 1; }
+
+.PHONY: types
+types: $(VENV)/dev.stamp  ## Mypy, strict
+	@echo "== types"
+	@$(BIN)/python -m mypy $(SOURCES)
+
+.PHONY: layers
+layers: $(VENV)/dev.stamp  ## Imports point down
+	@echo "== layers"
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(VENV)/dev.stamp  ## Let ruff repair what it can
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp  ## Measure, beside other libraries
+	@test -d benchmarks || { echo "There is no benchmarks/ yet." >&2; exit 1; }
+	@$(BIN)/python -m benchmarks
+
+.PHONY: clean
+clean:  ## Remove everything that make made
+	@rm -rf $(VENV) dist htmlcov .coverage .coverage.* .hypothesis \
+		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find src tests $(wildcard examples benchmarks tools) -name __pycache__ -prune -exec rm -rf {} +
+
+
+# ----------------------------------------------------------------- environment
+#
+# A stamp says: this lock is installed, and so are we, editable.  Each lock is a
+# part of the next one, with the same versions: run, test, dev.  So whoever
+# installs a greater one has the lesser ones too.
+
+PARTS_OF_dev := run test
+PARTS_OF_test := run
+
+$(VENV)/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "escrowflow needs Python 3.11 or newer, and '$(PYTHON)' is not." >&2; \
+		echo "Name another one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@echo "== $(VENV), with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(VENV)/made.stamp
+	@echo "== installing requirements/$*.lock"
+	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(PARTS_OF_$*:%=$(VENV)/%.stamp)
+
+
+# ----------------------------------------------------------------------- locks
+#
+# For every platform and Python version at once, and without a word about where
+# they came from.  The smaller ones are held to the versions of the greatest.
+
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universal \
+	--python-version 3.11 --extra cli --group build --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate \
+	--custom-compile-command "make lock"
+
+.PHONY: lock
+lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer versions)
+	$(UV_COMPILE) $(UPGRADE) --group dev --output-file requirements/dev.lock
+	$(UV_COMPILE) --group test --constraint requirements/dev.lock --output-file requirements/test.lock
+	$(UV_COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock

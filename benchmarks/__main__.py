@@ -1,0 +1,25 @@
+"""
+`python -m benchmarks [decision] [durable]`: all of them unless named.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import decision, durable
+from .rounds import where
+
+MEASURES = {"decision": decision.measure, "durable": durable.measure}
+
+
+def main() -> None:
+    """
+    Print what was asked for, as Markdown.
+    """
+    print(f"{where()}\n")
+    for name in sys.argv[1:] or MEASURES:
+        MEASURES[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""
+Acceptance: the seller starts, turns the order down, or lets the window pass
+(R9 to R14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..commands import AcceptOrder, ExpireAcceptance, RefuseOrder, RemindAcceptance
+from ..events import AcceptanceReminded, OrderAccepted
+from ..parties import Role
+from .case import Case, Step, deadline, decides
+from .settlement import cancelled
+
+__all__ = ["CHAPTER"]
+
+
+@decides(AcceptOrder)
+def accept_order(case: Case, command: AcceptOrder) -> Iterable[Step]:
+    """
+    The delivery time begins now, complete brief or not (R9, R10).
+    """
+    yield Step(
+        events=(OrderAccepted(),),
+        arm=deadline("delivery", case.end(case.order.full_window)),
+    )
+
+
+@decides(RefuseOrder)
+def refuse_order(case: Case, command: RefuseOrder) -> Iterable[Step]:
+    """
+    Everything goes back; it counts against the seller (R11).
+    """
+    yield cancelled(
+        case,
+        cause="refused",
+        trigger=command.name,
+        responsible=Role.SELLER,
+        reason=command.reason,
+    )
+
+
+@decides(RemindAcceptance)
+def remind_acceptance(case: Case, command: RemindAcceptance) -> Iterable[Step]:
+    """
+    The buyer is told that the brief is missing (R8).
+    """
+    yield Step(events=(AcceptanceReminded(),))
+
+
+@decides(ExpireAcceptance)
+def expire_acceptance(case: Case, command: ExpireAcceptance) -> Iterable[Step]:
+    """
+    Not accepted in time: everything goes back (R13).
+    """
+    order = case.order
+    # A seller who was never given the brief he needs did not let it lapse (R5).
+    waiting = order.terms.brief_required and order.brief is None
+    yield cancelled(
+        case,
+        cause="acceptance_expired",
+        trigger=command.name,
+        responsible=Role.BUYER if waiting else Role.SELLER,
+    )
+
+
+CHAPTER = (accept_order, refuse_order, remind_acceptance, expire_acceptance)

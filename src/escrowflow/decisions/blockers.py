@@ -1,0 +1,88 @@
+"""
+Why a command has no row here: the state, the role, or a deadline that passed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..commands import Blocker, Command, Way
+from ..parties import Role
+from ..rules import Policies
+from ..states import BACK, Process
+from .case import Case
+
+__all__ = ["absent"]
+
+
+def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
+    """
+    Return why this role may not send this command in this state.
+    """
+    process, order, role = case.process, case.order, case.by.role
+    standing = order.standing
+    blockers = _absent(process, standing.state, command.name, role._value_)
+    if standing.moved_by and process.row(standing.moved_from, command, role):
+        # It was possible until a deadline passed: say so first.
+        passed = Blocker(
+            code="deadline_passed",
+            params={
+                "command": command.name,
+                "deadline": standing.moved_by,
+                "due_at": order.effective_at,
+            },
+        )
+        return (passed, *blockers)
+    return blockers
+
+
+# Asked for with every page a host shows, and a function of the table alone.
+@lru_cache(maxsize=16_384)
+def _absent(
+    process: Process[Policies], state: str, name: str, role: int
+) -> tuple[Blocker, ...]:
+    command = process.commands.get(name)
+    places = () if command is None else process.places(command, Role(role))
+    if not places:
+        return (
+            Blocker(
+                code="not_your_command",
+                params={"command": name, "role": Role(role).text},
+            ),
+        )
+    if process.ended(state):
+        return (
+            Blocker(
+                code="order_ended",
+                params={"command": name, "state": str(state)},
+            ),
+        )
+    return (
+        Blocker(
+            code="not_in_this_state",
+            params={
+                "command": name,
+                "state": str(state),
+                "states": tuple(str(place) for place in places),
+            },
+            unblocked_by=_ways(process, state, places),
+        ),
+    )
+
+
+def _ways(
+    process: Process[Policies], state: str, places: tuple[str, ...]
+) -> tuple[Way, ...]:
+    """
+    Return the commands that lead from a state straight to one of *places*.
+    """
+    ways: dict[str, Role] = {}
+    for (here, command), rows in process.by_cell.items():
+        if here != state:
+            continue
+        for row in rows:
+            people = row.by & ~Role.SYSTEM
+            leads = any(to in places for to in row.to.values() if to is not BACK)
+            if people and leads and row.opened_by(process.policies):
+                ways[command.name] = ways.get(command.name, Role(0)) | people
+    return tuple(Way(command=name, by=by) for name, by in ways.items())

@@ -1,0 +1,232 @@
+"""
+Cancellation: alone where there is a right to it, otherwise by consent (R12, R27,
+R31 to R43).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..commands import (
+    AcceptCancellation,
+    ApproveDelivery,
+    Blocker,
+    CancelOrder,
+    ExcuseCancellation,
+    RefuseCancellation,
+    RequestCancellation,
+    RequestRevision,
+    UnlockDispute,
+    Way,
+    WithdrawCancellation,
+)
+from ..events import (
+    CancellationAccepted,
+    CancellationExcused,
+    CancellationRefused,
+    CancellationRequested,
+    CancellationWithdrawn,
+    DisputeUnlocked,
+    Event,
+)
+from ..parties import Role
+from ..rules import Alone, ByConsent, Right, Situation
+from .case import Case, Step, deadline, decides, way
+from .dispute import dispute
+from .settlement import cancelled, shared
+
+__all__ = ["CHAPTER"]
+
+
+def _situation(case: Case) -> Situation:
+    # Lateness counts while work is owed: a request made after a delivery does not
+    # turn an order that was handed over late into one that never was (C12).
+    standing = case.order.standing
+    where = standing.left[-1] if standing.left else standing.state
+    return Situation(
+        state=str(standing.state),
+        role=case.by.role,
+        late=standing.late and where in case.process.kinds["delivery"].runs,
+        delivered=case.delivered,
+    )
+
+
+@decides(CancelOrder)
+def cancel_order(case: Case, command: CancelOrder) -> Iterable[Step]:
+    """
+    Everything goes back, or as the rights say (R39).
+    """
+    right = case.policies.cancellation.cancel(_situation(case))
+    assert isinstance(right, Alone)
+    order = case.order
+    seller = case.by.role is Role.SELLER
+    earlier: tuple[Event, ...] = ()
+    responsible: Role | None = case.by.role
+    public = False
+    if order.accepted_at is None:
+        cause = "refused" if seller else "buyer_withdrew"
+    elif not seller:
+        cause = "late" if order.late else "buyer_cancelled"
+        responsible = Role.SELLER if order.late else Role.BUYER
+    elif order.cancellation is not None:
+        # The buyer asked for it: the request is closed as accepted (SC20).
+        cause, responsible = "by_consent", None
+        earlier = (CancellationAccepted(),)
+    else:
+        # R43: without a justification it shows on the profile.
+        cause, public = "seller_cancelled", True
+    yield cancelled(
+        case,
+        *earlier,
+        cause=cause,
+        trigger=command.name,
+        settlement=shared(case, right.to_seller),
+        responsible=responsible,
+        public=public,
+        reason=command.reason,
+    )
+
+
+@cancel_order.unless
+def _(case: Case) -> Iterable[Blocker]:
+    yield from _without_right(case, case.policies.cancellation.cancel(_situation(case)))
+
+
+def _without_right(case: Case, right: Right) -> Iterable[Blocker]:
+    if isinstance(right, Alone):
+        return
+    if isinstance(right, ByConsent):
+        # Two ways out: ask, or wait until the order is late (R16, R27).
+        wait = case.order.deadline("delivery")
+        asked = case.order.cancellation is not None
+        yield Blocker(
+            code="consent_needed",
+            unblocked_by=(
+                way(AcceptCancellation, Role.SELLER)
+                if asked
+                else way(RequestCancellation, Role.BUYER)
+            ),
+            unblocked_at=(
+                case.policies.time.armed_at(wait.due_at)
+                if wait is not None and wait.runs
+                else None
+            ),
+        )
+        return
+    ways: tuple[Way, ...] = ()
+    if right.code == "buyer_must_act_first":
+        ways = (
+            *way(ApproveDelivery, Role.BUYER),
+            *way(RequestRevision, Role.BUYER),
+        )
+    elif right.code == "request_cancellation_instead":
+        ways = way(RequestCancellation, Role.BUYER)
+    yield Blocker(code=right.code, unblocked_by=ways)
+
+
+@decides(RequestCancellation)
+def request_cancellation(case: Case, command: RequestCancellation) -> Iterable[Step]:
+    """
+    The seller answers within his window; the delivery time runs on (R31).
+    """
+    policy = case.policies.cancellation
+    asked = CancellationRequested(reason=command.reason)
+    right = policy.request(_situation(case))
+    if isinstance(right, Alone):
+        # C11: on a late order, asking is enough.
+        yield cancelled(
+            case,
+            asked,
+            cause="late" if case.order.late else "by_consent",
+            trigger=command.name,
+            settlement=shared(case, right.to_seller),
+            responsible=Role.SELLER if case.order.late else None,
+            reason=command.reason,
+            outcome="cancelled",
+        )
+        return
+    yield Step(
+        events=(asked,),
+        outcome="asked",
+        arm=deadline("answer", case.after(policy.answer_window)),
+    )
+
+
+@request_cancellation.unless
+def _(case: Case) -> Iterable[Blocker]:
+    right = case.policies.cancellation.request(_situation(case))
+    if not isinstance(right, (Alone, ByConsent)):
+        yield from _without_right(case, right)
+
+
+@decides(WithdrawCancellation)
+def withdraw_cancellation(case: Case, command: WithdrawCancellation) -> Iterable[Step]:
+    """
+    Back to where the order was; what stood still goes on.
+    """
+    yield Step(events=(CancellationWithdrawn(),), resume=(case.order.state,))
+
+
+@decides(AcceptCancellation)
+def accept_cancellation(case: Case, command: AcceptCancellation) -> Iterable[Step]:
+    """
+    Everything goes back; late answers count (R32).
+    """
+    yield cancelled(
+        case, CancellationAccepted(), cause="by_consent", trigger=command.name
+    )
+
+
+@decides(RefuseCancellation)
+def refuse_cancellation(case: Case, command: RefuseCancellation) -> Iterable[Step]:
+    """
+    The order goes on, or the last refusal opens a dispute (R33, R35).
+    """
+    refused = CancellationRefused(reason=command.reason)
+    if case.policies.cancellation.disputes_after(
+        case.order.cancellations_refused + 1, delivered=case.delivered
+    ):
+        yield dispute(
+            case,
+            refused,
+            cause="cancellations_refused",
+            reason=command.reason,
+            outcome="dispute",
+        )
+        return
+    yield Step(events=(refused,), outcome="go_on", resume=(case.order.state,))
+
+
+@decides(UnlockDispute)
+def unlock_dispute(case: Case, command: UnlockDispute) -> Iterable[Step]:
+    """
+    A request stays as it is, and the buyer may go to a mediator (R34, R65).
+    """
+    asked = "revision" if case.order.cancellation is None else "cancellation"
+    yield Step(events=(DisputeUnlocked(request=asked),))
+
+
+@decides(ExcuseCancellation)
+def excuse_cancellation(case: Case, command: ExcuseCancellation) -> Iterable[Step]:
+    """
+    It no longer shows on the seller's profile (R43).
+    """
+    yield Step(events=(CancellationExcused(reason=command.reason),))
+
+
+@excuse_cancellation.unless
+def _(case: Case) -> Iterable[Blocker]:
+    ending = case.order.ending
+    if ending is None or not ending.public:
+        yield Blocker(code="nothing_to_excuse")
+
+
+CHAPTER = (
+    cancel_order,
+    request_cancellation,
+    withdraw_cancellation,
+    accept_cancellation,
+    refuse_cancellation,
+    unlock_dispute,
+    excuse_cancellation,
+)

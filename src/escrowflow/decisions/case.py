@@ -1,0 +1,378 @@
+"""
+How a decision is made: the case, the steps it takes, and what becomes of them.
+
+- A chapter registers one function a command with `decides`.  It yields steps;
+  each step names its outcome, and the table says where that leads.
+- What does not depend on the payload is a blocker, so that `options` can say it
+  beforehand; what does is a limit.
+- Nothing here reads a clock, a storage or a source of randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar, final
+
+import attrs
+from pendulum import DateTime
+
+from ..commands import Blocker, CloseConversation, Command, Way
+from ..errors import LedgerError
+from ..events import Deadline, Event, Recorded, Standing, Talk
+from ..history import evolve
+from ..order import Order
+from ..parties import Actor, Role
+from ..rules import RESUMED_AT_LEAST, Policies
+from ..states import BACK, Process
+
+__all__ = ["Case", "Decides", "Step", "decides"]
+
+_C = TypeVar("_C", bound=Command)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Step:
+    """
+    One step of a decision.
+
+    Attributes:
+        events: What happens, in order; never empty.
+
+        outcome: Which outcome of the row it is; empty if there is only one.
+
+        via: The command whose row it takes, if not the one that was sent.
+
+        arm: Deadlines that begin, or begin anew.
+
+        drop: Names of deadlines that are over.
+
+        dropped: Subjects of single deadlines that are over.
+
+        resume: The states whose stopped deadlines go on with the time left.
+
+        late: Whether the order is late from now on; `None`: as before.
+
+        silences: Whether the conversation is closed from now on.
+    """
+
+    events: tuple[Event, ...]
+    outcome: str = ""
+    via: type[Command] | None = None
+    arm: tuple[Deadline, ...] = ()
+    drop: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
+    late: bool | None = None
+    silences: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """
+        Whether it changes where the order stands, even in the same state.
+        """
+        return bool(
+            self.arm
+            or self.drop
+            or self.dropped
+            or self.silences
+            or self.late is not None
+        )
+
+
+Blockers: TypeAlias = Iterable[Blocker]
+Steps: TypeAlias = Iterable[Step]
+
+
+@attrs.define(kw_only=True, slots=True)
+class Case:
+    """
+    What a decision is made on.  It follows the order from step to step.
+
+    Attributes:
+        process: The process the order is pinned to.
+
+        order: The order, everything that is due already settled.
+
+        by: Who asks.
+
+        now: The one instant of this decision.
+
+        recorded_at: When it is written down.
+
+        due: The deadline the system acts on, if it does.
+
+        recorded: What happened so far.
+    """
+
+    process: Process[Policies]
+    order: Order
+    by: Actor
+    now: DateTime
+    recorded_at: DateTime
+    due: Deadline | None = None
+    recorded: list[Recorded] = attrs.field(factory=list)
+
+    @property
+    def policies(self) -> Policies:
+        """
+        What the marketplace chose.
+        """
+        return self.process.policies
+
+    @property
+    def delivered(self) -> bool:
+        """
+        Whether anything was ever delivered.
+        """
+        return bool(self.order.deliveries)
+
+    def after(self, window: timedelta) -> DateTime:
+        """
+        Return the instant after so much elapsed time.
+        """
+        return _plus(self.now, window)
+
+    def end(self, window: timedelta) -> DateTime:
+        """
+        Return the end of a window that may be counted in days of the calendar.
+        """
+        return self.policies.time.end(self.now, window)
+
+    def time_left(self, name: str) -> timedelta:
+        """
+        Return what is or was left of a deadline; zero if it is over.
+        """
+        wait = self.order.deadline(name)
+        if wait is None or wait.passed:
+            return timedelta()
+        if wait.left is not None:
+            return wait.left
+        return max(_minus(wait.due_at, self.now), timedelta())
+
+    def take(self, command: type[Command], step: Step) -> None:
+        """
+        Take one step: ask the table, record what happens, fold it in.
+
+        Raises:
+            LedgerError: If an ending would leave money held.
+        """
+        before = self.order.standing
+        row_command = step.via or command
+        state = self.process.step(
+            before.state, row_command.name, step.outcome, before.left
+        )
+        standing: Standing | None = None
+        if state != before.state or self.due is not None or step.moves:
+            standing = self._standing(before, state, row_command, step)
+        last = len(step.events) - 1
+        for number, event in enumerate(step.events):
+            self.record(event, standing if number == last else None)
+        if self.process.ended(state) and self.order.ledger.escrow:
+            raise LedgerError(
+                f"order {self.order.id!r} ended in {state} with "
+                f"{self.order.ledger.held} still held"
+            )
+
+    def record(self, event: Event, standing: Standing | None = None) -> None:
+        """
+        Record one event and fold it in.
+        """
+        recorded = Recorded(
+            seq=self.order.version + 1,
+            event=event,
+            by=self.by,
+            effective_at=self.now,
+            recorded_at=self.recorded_at,
+            standing=standing,
+        )
+        self.order = evolve(self.order, recorded)
+        self.recorded.append(recorded)
+
+    def _standing(
+        self, before: Standing, state: str, command: type[Command], step: Step
+    ) -> Standing:
+        moved = state != before.state
+        left = before.left
+        if moved:
+            row = self.process.by_cell[before.state, command][0]
+            if row.away and not self.process.ended(state):
+                left = (*left, before.state)
+            elif row.to[step.outcome] is BACK:
+                left = left[:-1]
+            else:
+                left = ()
+        waits = self._waits(before, state, moved, step)
+        due_at = None
+        window = self.process.windows.get(state)
+        talk = before.conversation
+        closes_at = talk.closes_at
+        for wait in waits:
+            if wait.name == window:
+                due_at = wait.due_at
+            if self.process.kinds[wait.name].command is CloseConversation:
+                closes_at = wait.due_at
+        if moved:
+            talk = Talk(open=state in self.process.talking, closes_at=closes_at)
+        if step.silences:
+            talk = Talk(open=False, closes_at=closes_at)
+        moved_by, moved_from = before.moved_by, before.moved_from
+        if moved:
+            moved_by = self.due.name if self.due is not None else ""
+            moved_from = before.state if moved_by else ""
+        return Standing(
+            state=state,
+            left=left,
+            late=before.late if step.late is None else step.late,
+            due_at=due_at,
+            deadlines=waits,
+            conversation=talk,
+            moved_by=moved_by,
+            moved_from=moved_from,
+        )
+
+    def _waits(
+        self, before: Standing, state: str, moved: bool, step: Step
+    ) -> tuple[Deadline, ...]:
+        armed = {(wait.name, wait.subject) for wait in step.arm}
+        kinds = self.process.kinds
+        waits: list[Deadline] = []
+        for wait in before.deadlines:
+            if (
+                (wait.name, wait.subject) in armed
+                or wait.name in step.drop
+                or (wait.subject and wait.subject in step.dropped)
+            ):
+                continue
+            kind = kinds[wait.name]
+            if wait is self.due:
+                if not kind.window_of:
+                    continue
+                wait = attrs.evolve(wait, passed=True)
+            if moved:
+                if state in kind.runs:
+                    if wait.stopped_in in step.resume and not wait.passed:
+                        wait = self._resumed(wait)
+                elif state in kind.stops:
+                    if wait.runs:
+                        wait = self._stopped(wait, state)
+                elif state in kind.sleeps:
+                    if wait.left is not None:
+                        wait = attrs.evolve(
+                            wait, due_at=self.after(wait.left), left=None
+                        )
+                    wait = attrs.evolve(wait, stopped_in=state)
+                else:
+                    continue
+            waits.append(wait)
+        waits.extend(step.arm)
+        return tuple(waits)
+
+    def _stopped(self, wait: Deadline, state: str) -> Deadline:
+        left = max(_minus(wait.due_at, self.now), timedelta())
+        return attrs.evolve(wait, left=left, stopped_in=state)
+
+    def _resumed(self, wait: Deadline) -> Deadline:
+        if wait.left is None:
+            return attrs.evolve(wait, stopped_in="")
+        window = max(wait.left, RESUMED_AT_LEAST)
+        return attrs.evolve(wait, due_at=self.after(window), left=None, stopped_in="")
+
+
+def _plus(instant: DateTime, window: timedelta) -> DateTime:
+    # `+` on a pendulum value is a hundred times slower; in UTC it is the same.
+    return datetime.__add__(instant, window)
+
+
+def _minus(later: DateTime, earlier: DateTime) -> timedelta:
+    return datetime.__sub__(later, earlier)
+
+
+def _nothing(*_: Any) -> Blockers:
+    return ()
+
+
+@final
+@attrs.define
+class Decides:
+    """
+    The code that decides one command.
+
+    Attributes:
+        command: The command.
+
+        act: Yields the steps, once nothing is in the way.
+
+        blockers: What is in the way whatever the payload.
+
+        limits: What is in the way of this payload.
+
+        version: A host's own decision says which it is; empty for ours.
+    """
+
+    command: type[Any]
+    act: Callable[[Case, Any], Steps]
+    blockers: Callable[[Case], Blockers] = _nothing
+    limits: Callable[[Case, Any], Blockers] = _nothing
+    version: str = ""
+
+    def unless(self, blockers: Callable[[Case], Blockers]) -> None:
+        """
+        Register what is in the way whatever the payload.
+        """
+        self.blockers = blockers
+
+    def within(self, limits: Callable[[Case, Any], Blockers]) -> None:
+        """
+        Register what is in the way of one payload.
+        """
+        self.limits = limits
+
+
+def decides(
+    command: type[_C], *, version: str = ""
+) -> Callable[[Callable[[Case, _C], Steps]], Decides]:
+    """
+    Register the function that decides a command.
+
+    Args:
+        command: The class of the command.
+
+        version: Needed for a decision of your own: orders are pinned to it.
+    """
+
+    def register(act: Callable[[Case, _C], Steps]) -> Decides:
+        return Decides(command, act, version=version)
+
+    return register
+
+
+def way(command: type[Command], by: Role) -> tuple[Way, ...]:
+    """
+    Return one way out of a blocker.
+    """
+    return (Way(command=command.name, by=by),)
+
+
+def deadline(name: str, due_at: DateTime, subject: str = "") -> tuple[Deadline, ...]:
+    """
+    Return a wait to arm.
+    """
+    return (Deadline(name=name, due_at=due_at, subject=subject),)
+
+
+def reminders(
+    case: Case, name: str, before: Iterable[timedelta], ends: DateTime
+) -> tuple[Deadline, ...]:
+    """
+    Return the reminders of a window that begins now, soonest first.
+
+    One that would not fall after the window's start is not armed.
+    """
+    waits = []
+    for number, window in enumerate(before, 1):
+        due_at = _plus(ends, -window)
+        if due_at > case.now:
+            waits.append(Deadline(name=name, due_at=due_at, subject=str(number)))
+    return tuple(waits)

@@ -1,0 +1,233 @@
+"""
+Placing an order, paying for it, and the brief (R2 to R8).
+
+Money that arrived is never refused into nowhere: what is owed is held, and
+anything else is booked and goes back whole, in any state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from ..commands import (
+    Blocker,
+    Command,
+    ConfirmPayment,
+    ExpirePayment,
+    PayOffer,
+    PlaceOrder,
+    SubmitBrief,
+)
+from ..errors import InvalidInputError
+from ..events import (
+    BriefSubmitted,
+    Deadline,
+    OrderPaid,
+    PaymentBooked,
+    PaymentReturned,
+)
+from ..money import Money, Payment
+from ..order import Order
+from .case import Case, Step, deadline, decides, reminders
+from .extras import fees_on, offer_paid, option_paid
+from .settlement import cancelled, estimate
+
+__all__ = ["CHAPTER", "owed", "resolved", "return_payments"]
+
+
+def owed(case: Case, command: Command) -> Money | None:
+    """
+    Return the full price, fees included, of what a command pays for.
+
+    `None` if nobody can know, because there is no such thing.
+    """
+    order = case.order
+    if isinstance(command, PlaceOrder):
+        return order.charge
+    if isinstance(command, ConfirmPayment):
+        if command.item == "order":
+            return order.charge
+        add_on = order.add_on(command.item)
+        if add_on is not None:
+            return add_on.price + add_on.fees
+        return _offered(case, command.item)
+    if isinstance(command, PayOffer):
+        return _offered(case, command.offer_id)
+    price = getattr(command, "price", None)
+    return price + fees_on(case, price) if isinstance(price, Money) else None
+
+
+def _offered(case: Case, offer_id: str) -> Money | None:
+    offer = case.order.offer(offer_id)
+    return None if offer is None else offer.price + fees_on(case, offer.price)
+
+
+def resolved(case: Case, command: Command) -> tuple[Payment, ...]:
+    """
+    Return the payments of a command, each with its amount.
+
+    Raises:
+        InvalidInputError: If an amount is open and nobody can know it.
+    """
+    payments: tuple[Payment, ...] = getattr(command, "payment", ())
+    if len(payments) != 1 or payments[0].amount is not None:
+        return payments
+    amount = owed(case, command)
+    if amount is None:
+        raise InvalidInputError(
+            "payment.amount", "there is nothing with this id to take the price from"
+        )
+    return (attrs.evolve(payments[0], amount=amount),)
+
+
+def total(payments: Iterable[Payment]) -> Money | None:
+    """
+    Return what several payments add up to; `None` for none.
+    """
+    found: Money | None = None
+    for payment in payments:
+        assert payment.amount is not None
+        found = payment.amount if found is None else found + payment.amount
+    return found
+
+
+def return_payments(case: Case, command: Command, why: str) -> None:
+    """
+    Book the payments of a refused command and give them back whole (idea 8).
+    """
+    item = getattr(command, "item", "") or getattr(command, "offer_id", "")
+    for payment in resolved(case, command):
+        if not case.order.counted(payment.reference):
+            case.record(_return(case, payment, str(item) or command.name, why))
+
+
+def _return(case: Case, payment: Payment, item: str, why: str) -> PaymentReturned:
+    assert payment.amount is not None
+    return PaymentReturned(
+        refund=estimate(case, payment, payment.amount), item=item, why=why
+    )
+
+
+# --- the order itself -------------------------------------------------------------
+
+
+@decides(PlaceOrder)
+def place_order(case: Case, command: PlaceOrder) -> Iterable[Step]:
+    """
+    The order exists already, unpaid: book what came with the command (R2).
+    """
+    for payment in resolved(case, command):
+        yield from _book(case, payment)
+
+
+@place_order.within
+def _(case: Case, command: PlaceOrder) -> Iterable[Blocker]:
+    base = command.price
+    for add_on in command.add_ons:
+        base = base + add_on.price
+    cap = case.policies.extras.tip_max.of(base)
+    if command.tip is not None and command.tip > cap:
+        # R4: at most so much of service and options.
+        yield Blocker(code="tip_above_cap", params={"maximum": cap})
+    paid = total(resolved(case, command))
+    if paid is not None and paid > case.order.charge:
+        yield Blocker(
+            code="payment_exceeds_price", params={"maximum": case.order.charge}
+        )
+
+
+@decides(ConfirmPayment)
+def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
+    """
+    Hold what is owed; give anything else back whole.  Never refused.
+    """
+    (payment,) = resolved(case, command)
+    order = case.order
+    if order.counted(payment.reference):
+        # A webhook that came twice.  The money came once.
+        return
+    amount = payment.amount
+    assert amount is not None
+    ended = case.process.ended(order.state)
+    if command.item == "order":
+        if not ended and order.paid_at is None and amount <= order.amount_due:
+            yield from _book(case, payment)
+            return
+    elif not ended:
+        add_on = order.add_on(command.item)
+        if add_on is not None and not add_on.paid and amount == owed(case, command):
+            yield option_paid(case, add_on, (payment,))
+            return
+        offer = order.offer(command.item)
+        payable = case.process.roles(order.state, PayOffer)
+        if (
+            offer is not None
+            and offer.status == "open"
+            and payable
+            and amount == owed(case, command)
+        ):
+            yield offer_paid(case, offer, (payment,))
+            return
+    yield Step(events=(_return(case, payment, command.item, "not_owed"),))
+
+
+def _book(case: Case, payment: Payment) -> Iterable[Step]:
+    """
+    Hold a payment for the order; once all is held, the seller may accept.
+    """
+    amount = payment.amount
+    assert amount is not None
+    booked = PaymentBooked(payment=payment, item="order")
+    if amount < case.order.amount_due:
+        yield Step(events=(booked,), via=ConfirmPayment)
+        return
+    yield Step(
+        events=(booked, OrderPaid()),
+        outcome="paid",
+        via=ConfirmPayment,
+        arm=_pending(case, case.order),
+    )
+
+
+def _pending(case: Case, order: Order) -> tuple[Deadline, ...]:
+    """
+    Return the waits of a paid order: acceptance, its reminders, the order's cap.
+    """
+    policies = case.policies
+    window = order.terms.acceptance_window
+    assert window is not None
+    ends = case.after(window)
+    waits = list(deadline("acceptance", ends))
+    if order.brief is None:
+        waits += reminders(
+            case, "acceptance_reminder", policies.acceptance.reminders, ends
+        )
+    cap = policies.lifetime.order_cap
+    if cap is not None:
+        # Months and days of a lifetime are counted from the payment (R3).
+        waits += deadline("lifetime", policies.time.end(case.now, cap))
+    return tuple(waits)
+
+
+@decides(ExpirePayment)
+def expire_payment(case: Case, command: ExpirePayment) -> Iterable[Step]:
+    """
+    Not paid in time: whatever was held goes back.
+    """
+    yield cancelled(case, cause="payment_expired", trigger=command.name)
+
+
+@decides(SubmitBrief)
+def submit_brief(case: Case, command: SubmitBrief) -> Iterable[Step]:
+    """
+    The window keeps running; reminders of the brief are over (R7, R8).
+    """
+    yield Step(
+        events=(BriefSubmitted(text=command.text, files=command.files),),
+        drop=("acceptance_reminder",),
+    )
+
+
+CHAPTER = (place_order, confirm_payment, expire_payment, submit_brief)

@@ -1,0 +1,99 @@
+"""
+Staff: freezing, moving deadlines, and what is left of an expired order (R84, R99
+to R101).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import attrs
+
+from ..commands import (
+    Blocker,
+    ExpireOrder,
+    ExtendDeadlines,
+    FreezeOrder,
+    RequestCoupon,
+    UnfreezeOrder,
+)
+from ..events import CouponRequested, DeadlinesExtended, OrderFrozen, OrderUnfrozen
+from ..money import Money
+from .case import Case, Step, decides
+from .settlement import expired, returned, to_platform, to_seller
+
+__all__ = ["CHAPTER"]
+
+
+@decides(FreezeOrder)
+def freeze_order(case: Case, command: FreezeOrder) -> Iterable[Step]:
+    """
+    Every running deadline stands still (R84).
+    """
+    yield Step(events=(OrderFrozen(reason=command.reason),))
+
+
+@decides(UnfreezeOrder)
+def unfreeze_order(case: Case, command: UnfreezeOrder) -> Iterable[Step]:
+    """
+    Back to where the order was, each deadline with its time left.
+    """
+    yield Step(events=(OrderUnfrozen(),), resume=(case.order.state,))
+
+
+@decides(ExtendDeadlines)
+def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
+    """
+    Every running deadline later, by the same length.
+    """
+    yield Step(
+        events=(DeadlinesExtended(window=command.window, reason=command.reason),),
+        arm=tuple(
+            attrs.evolve(wait, due_at=datetime.__add__(wait.due_at, command.window))
+            for wait in case.order.deadlines
+        ),
+    )
+
+
+@decides(ExpireOrder)
+def expire_order(case: Case, command: ExpireOrder) -> Iterable[Step]:
+    """
+    The longest life is over (R99, C24).
+    """
+    beneficiary = case.policies.lifetime.expiry_beneficiary
+    if beneficiary == "buyer":
+        settlement = returned(case)
+    elif beneficiary == "seller":
+        settlement = to_seller(case)
+    else:
+        settlement = to_platform(case)
+    yield expired(case, trigger=command.name, settlement=settlement)
+
+
+def _coupon(case: Case) -> Money:
+    """
+    Return what the platform kept, less tax and bank fee (R100).
+    """
+    order = case.order
+    kept = order.ledger.kept
+    return kept - min(case.policies.fees.not_for_coupon(order.work), kept)
+
+
+@decides(RequestCoupon)
+def request_coupon(case: Case, command: RequestCoupon) -> Iterable[Step]:
+    """
+    Never cash (R100).
+    """
+    yield Step(events=(CouponRequested(amount=_coupon(case)),))
+
+
+@request_coupon.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if case.order.coupon is not None:
+        yield Blocker(code="coupon_requested")
+    elif not _coupon(case):
+        yield Blocker(code="nothing_kept")
+
+
+CHAPTER = (freeze_order, unfreeze_order, extend_deadlines, expire_order, request_coupon)

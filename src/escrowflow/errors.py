@@ -1,0 +1,251 @@
+"""
+Every exception of the library, in one tree, told apart by who has to act.
+
+    EscrowflowError
+    |-- ProcessError             the author of a process; raised while it is built
+    |-- InvalidInputError        the caller: wrong by itself (also a ValueError)  .field
+    |-- OrderNotFoundError       unknown, or not yours: the same answer  .order_id
+    |-- OrderExistsError         the id is taken                         .order_id
+    |-- CommandRefusedError      the person who sent it; expected        .blockers .order
+    |-- KeyReusedError           the caller: a key was used for something else  .key
+    |-- OrderChangedError        somebody was faster; look again and retry
+    |                                                        .expected .actual
+    |-- UnknownProcessError      the operator: a process is missing from the engine
+    |                                                        .fingerprint
+    |-- StorageError             the operator: retry or repair
+    |   |-- OutcomeUnknownError      a commit may or may not have happened; reading decides
+    |   |-- NoTransactionError       the host's connection is in autocommit
+    |   `-- CorruptJournalError      what was read is not what was written
+    `-- LedgerError              us: an invariant of the books broke.  Do not catch
+
+A message says the facts first, then the way out, in lower case.  Its parts are
+attributes, so that nobody has to parse text.  Errors of other libraries never
+leave this one: they are translated where they can occur, `from` the original.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CommandRefusedError",
+    "CorruptJournalError",
+    "EscrowflowError",
+    "InvalidInputError",
+    "KeyReusedError",
+    "LedgerError",
+    "NoTransactionError",
+    "OrderChangedError",
+    "OrderExistsError",
+    "OrderNotFoundError",
+    "OutcomeUnknownError",
+    "ProcessError",
+    "StorageError",
+    "UnknownProcessError",
+]
+
+
+class EscrowflowError(Exception):
+    """
+    Anything this library raises on purpose.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its parts, not by its message: a task queue sends errors as pickles.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(
+    kind: type[EscrowflowError], args: tuple[Any, ...], parts: dict[str, Any]
+) -> EscrowflowError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(parts)
+    return error
+
+
+class ProcessError(EscrowflowError):
+    """
+    A process contradicts itself; raised while it is built, never later.
+
+    Attributes:
+        process: The name of the process.
+
+        findings: Each contradiction as one sentence; never empty.
+    """
+
+    def __init__(self, process: str, findings: Sequence[str]) -> None:
+        self.process = process
+        self.findings = tuple(findings)
+        super().__init__(f"process {process!r}: " + "; ".join(self.findings))
+
+
+class InvalidInputError(EscrowflowError, ValueError):
+    """
+    What was passed in is wrong by itself, whatever the order.
+
+    Nothing was written.
+
+    Attributes:
+        field: The name of the argument or field, dotted where it is nested:
+            `terms.delivery_window`.
+
+        problem: What is wrong with it, and what would be right.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{field}: {problem}")
+
+
+class OrderNotFoundError(EscrowflowError):
+    """
+    There is no such order for this actor.
+
+    An unknown order and somebody else's order get the same answer, so that
+    ids cannot be probed.  Nothing was written.
+
+    Attributes:
+        order_id: The id that was asked for.
+    """
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(f"there is no order {order_id!r} for this actor")
+
+
+class OrderExistsError(EscrowflowError):
+    """
+    An order with this id was placed before.  Nothing was written.
+
+    Attributes:
+        order_id: The id that is taken.
+    """
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(
+            f"order {order_id!r} exists already: place with another id, "
+            "or repeat the same key to get the first answer again"
+        )
+
+
+class CommandRefusedError(EscrowflowError):
+    """
+    The rules do not allow this command to this actor now.
+
+    What had become due was settled, and a payment that came with the command
+    was booked and is refunded whole; nothing else was written.
+
+    Attributes:
+        blockers: Every reason, the most telling first; never empty.
+
+        order: The order as it is now; `None` when an order could not be placed.
+    """
+
+    # Typed loosely on purpose: `Blocker` and `Order` live on higher floors.
+    blockers: tuple[Any, ...]
+    order: Any
+
+    def __init__(self, blockers: Sequence[Any], order: Any = None) -> None:
+        self.blockers = tuple(blockers)
+        self.order = order
+        # Whole sentences, one after the other.
+        super().__init__(" ".join(blocker.message() for blocker in self.blockers))
+
+
+class KeyReusedError(EscrowflowError):
+    """
+    This actor used the key before, for a command with other content.
+
+    Nothing was written.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"key {key!r} was used for another command: "
+            "repeat the same command, or take a new key"
+        )
+
+
+class OrderChangedError(EscrowflowError):
+    """
+    The order is not at the version the caller saw; look again, then decide.
+
+    The command was not executed.
+
+    Attributes:
+        order_id: The order.
+
+        expected: The version the caller saw.
+
+        actual: The version it has; `None` if it moved while we were writing.
+    """
+
+    def __init__(self, order_id: str, *, expected: int, actual: int | None) -> None:
+        self.order_id = order_id
+        self.expected = expected
+        self.actual = actual
+        now = "moved on" if actual is None else f"is at version {actual}"
+        super().__init__(
+            f"order {order_id!r} {now}, not at version {expected}: "
+            "read it again before you decide"
+        )
+
+
+class UnknownProcessError(EscrowflowError):
+    """
+    The order runs on a process, or a version of one, that this engine lacks.
+
+    The order stays readable.  Pass the process to the engine in `also`.
+
+    Attributes:
+        fingerprint: The fingerprint the order is pinned to.
+    """
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(
+            f"no process with fingerprint {fingerprint!r} in this engine: "
+            "pass it in `also`, as it was when the order was placed"
+        )
+
+
+class StorageError(EscrowflowError):
+    """
+    The storage did not do what it was asked to.  Nothing was recorded.
+    """
+
+
+class OutcomeUnknownError(StorageError):
+    """
+    A commit may or may not have happened.  Repeat with the same key: the
+    engine reads before it says anything.
+    """
+
+
+class NoTransactionError(StorageError):
+    """
+    The host's connection is in autocommit: there is no transaction to share.
+    """
+
+
+class CorruptJournalError(StorageError):
+    """
+    What was read from the storage is not what was written to it.
+    """
+
+
+class LedgerError(EscrowflowError):
+    """
+    The books of an order would no longer add up.
+
+    This is a defect, never an expected answer: nothing was written.
+    """

@@ -1,0 +1,971 @@
+"""
+What happened to an order, for ever.
+
+An event is in the past tense, `OrderAccepted`.  It is a plain fact: everything a
+rule worked out (an instant, an amount, who gets what) is written into it, so that
+an old history replays without the rules of its day.
+
+`Recorded` is an event as the history keeps it: its number, who caused it, when it
+counts, when it was written, and where it left the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Final, TypeAlias, final
+
+import attrs
+from pendulum import DateTime
+
+from .commands import snake_case
+from .inputs import Text
+from .money import Money, Payment
+from .parties import Actor, Role
+from .terms import AddOn, Ruling, Terms
+
+__all__ = [
+    "AcceptanceReminded",
+    "AddOnBought",
+    "BriefSubmitted",
+    "CancellationAccepted",
+    "CancellationExcused",
+    "CancellationRefused",
+    "CancellationRequested",
+    "CancellationWithdrawn",
+    "ClaimConverted",
+    "ClaimEdited",
+    "ClaimFiled",
+    "ClaimRejected",
+    "ClaimWithdrawn",
+    "ConversationClosed",
+    "ConversationLeft",
+    "CouponRequested",
+    "Deadline",
+    "DeadlinesExtended",
+    "DeliveryApproved",
+    "DeliveryExtended",
+    "DisputeOpened",
+    "DisputeRuled",
+    "DisputeUnlocked",
+    "Ending",
+    "Event",
+    "MediatorAlerted",
+    "MediatorAnswered",
+    "MediatorAssigned",
+    "MessageSent",
+    "OfferExpired",
+    "OfferPaid",
+    "OfferRefused",
+    "OfferSent",
+    "OfferWithdrawn",
+    "OrderAccepted",
+    "OrderCancelled",
+    "OrderCompleted",
+    "OrderDelivered",
+    "OrderExpired",
+    "OrderFrozen",
+    "OrderMarkedLate",
+    "OrderPaid",
+    "OrderPlaced",
+    "OrderRelaunched",
+    "OrderUnfrozen",
+    "PartialRefundAccepted",
+    "PartialRefundProposed",
+    "PartialRefundRefused",
+    "PartialRefundWithdrawn",
+    "PartiesAsked",
+    "PaymentBooked",
+    "PaymentReturned",
+    "Recorded",
+    "RefundPart",
+    "ReviewLeft",
+    "ReviewRemoved",
+    "ReviewReplied",
+    "RevisionAccepted",
+    "RevisionRefused",
+    "RevisionRequested",
+    "Settlement",
+    "Standing",
+    "Talk",
+    "VerificationReminded",
+]
+
+Estimate: TypeAlias = tuple[DateTime, DateTime]
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """
+    Something happened; one of the classes below, or a host's own.
+
+    A host's own event changes the order by `fold_extra`.
+    """
+
+    name: ClassVar[str] = "event"
+
+    # Whether the event divides everything that is held: at most one an order.
+    settles: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = snake_case(cls.__name__)
+
+    def fold_extra(self, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Return the host's own data (`order.extra`) after this event.
+
+        Must be pure.  Only asked of events that are not the library's.
+        """
+        return extra
+
+
+# --- the parts events are made of -------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Deadline:
+    """
+    One wait of one order.
+
+    Attributes:
+        name: The kind of deadline, as its process names it: `delivery`.
+
+        due_at: The end of the wait.  The end itself counts as outside, unless
+            the process says otherwise (`TimeRules.deadline_boundary`).
+
+        subject: What it is about, where there can be several: an offer's id.
+
+        left: The time that was left when the deadline was stopped; `None` while
+            it runs, and while it runs on unheeded.
+
+        stopped_in: The state in which it was stopped; empty while it runs.
+
+        passed: Whether the end came and was settled.
+    """
+
+    name: str
+    due_at: DateTime
+    subject: str = ""
+    left: timedelta | None = None
+    stopped_in: str = ""
+    passed: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """
+        Whether the end is still to come.
+        """
+        return not self.stopped_in and not self.passed
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Talk:
+    """
+    Whether the two sides may write to each other.
+
+    Attributes:
+        open: Whether they may now.
+
+        closes_at: When that ends; `None` if no end is set.
+    """
+
+    open: bool
+    closes_at: DateTime | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Standing:
+    """
+    Where an event left the order.
+
+    Attributes:
+        state: The state.
+
+        left: The states it was called away from, the latest last: where a
+            refused request or an unfreezing goes back to.
+
+        late: Whether the current delivery deadline passed undelivered.
+
+        due_at: The end of this state's own window, also once it has passed.
+
+        deadlines: All waits, running, stopped and passed; in no special order.
+
+        conversation: Whether the two sides may write to each other.
+
+        moved_by: The name of the deadline that led here, if it was one.
+
+        moved_from: The state it led away from.
+    """
+
+    state: str
+    left: tuple[str, ...] = ()
+    late: bool = False
+    due_at: DateTime | None = None
+    deadlines: tuple[Deadline, ...] = ()
+    conversation: Talk
+    moved_by: str = ""
+    moved_from: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefundPart:
+    """
+    What goes back on one payment.
+
+    Attributes:
+        payment: The payment it goes back to.
+
+        amount: How much of it.
+
+        estimate: When the buyer will see it: the earliest and the latest.
+    """
+
+    payment: Payment
+    amount: Money
+    estimate: Estimate
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """
+    A division of everything that was held; the parts add up to it.
+
+    Attributes:
+        to_buyer: What goes back, newest payment first; empty if nothing does.
+
+        to_seller: What the seller is owed, his fee already taken.
+
+        kept: What the platform keeps.
+    """
+
+    to_buyer: tuple[RefundPart, ...] = ()
+    to_seller: Money
+    kept: Money
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Ending:
+    """
+    Why an order ended.
+
+    Attributes:
+        cause: Why, as a stable code: `late`, `by_consent`, `silence`.
+
+        trigger: The name of the command that ended it.
+
+        responsible: Whose doing it was, if anybody's.
+
+        public: Whether it shows on the seller's profile (R43).
+
+        reason: What whoever ended it said about it.
+
+        statistics: The figures of the seller that it touches (R42, R116).
+    """
+
+    cause: str
+    trigger: str
+    responsible: Role | None = None
+    public: bool = False
+    reason: Text = attrs.field(factory=Text)
+    statistics: tuple[str, ...] = ()
+
+
+# --- placing and paying -----------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderPlaced(Event):
+    """
+    An order exists; nothing is held yet.
+
+    Attributes:
+        fees: Fees on top of the price that the buyer pays with it.
+
+        amount_due: Everything the buyer has to pay: price, tip, add-ons, fees.
+
+        full_window: The delivery time, windows of add-ons included.
+    """
+
+    order_id: str
+    buyer_id: str
+    seller_id: str
+    process: str
+    fingerprint: str
+    price: Money
+    tip: Money
+    add_ons: tuple[AddOn, ...]
+    fees: Money
+    amount_due: Money
+    terms: Terms
+    full_window: timedelta
+    listing_id: str = ""
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PaymentBooked(Event):
+    """
+    Money that was owed arrived and is held.
+
+    Attributes:
+        item: What it is for: `"order"`, or the id of an add-on or offer.
+    """
+
+    payment: Payment
+    item: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PaymentReturned(Event):
+    """
+    Money that was not owed arrived; it goes back whole, to where it came from.
+
+    Attributes:
+        why: Why it was not owed, as a stable code.
+    """
+
+    refund: RefundPart
+    item: str
+    why: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderPaid(Event):
+    """
+    Everything owed for the order is held; the seller may accept (R2).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class BriefSubmitted(Event):
+    """
+    The buyer handed over what the seller needs (R7).
+    """
+
+    text: Text
+    files: tuple[str, ...]
+
+
+# --- acceptance -------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AcceptanceReminded(Event):
+    """
+    The buyer was reminded of the brief (R8).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderAccepted(Event):
+    """
+    The seller started (R9).
+    """
+
+
+# --- delivery ---------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderMarkedLate(Event):
+    """
+    The delivery deadline passed undelivered (R26).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderDelivered(Event):
+    """
+    The seller handed over the work (R50).
+    """
+
+    files: tuple[str, ...]
+    note: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class VerificationReminded(Event):
+    """
+    The buyer was reminded to verify (R54).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DeliveryApproved(Event):
+    """
+    The buyer said that the work is right (R52).
+    """
+
+
+# --- revision ---------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RevisionRequested(Event):
+    """
+    The buyer asked for changes (R56).
+
+    Attributes:
+        over_limit: Whether more were asked for than agreed (R58, soft limit).
+
+        accepted: Whether it counts at once, without the seller's answer (C8).
+    """
+
+    reason: Text
+    over_limit: bool = False
+    accepted: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RevisionAccepted(Event):
+    """
+    The seller will make the changes (R57).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RevisionRefused(Event):
+    """
+    The seller will not make the changes (R61).
+    """
+
+    reason: Text
+
+
+# --- cancellation -----------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CancellationRequested(Event):
+    """
+    The buyer asked the seller to agree to a cancellation (R31).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CancellationWithdrawn(Event):
+    """
+    The buyer took the request back.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CancellationAccepted(Event):
+    """
+    The seller agreed (R32).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CancellationRefused(Event):
+    """
+    The seller did not agree (R33).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CancellationExcused(Event):
+    """
+    Staff hid the cancellation from the seller's profile (R43).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DisputeUnlocked(Event):
+    """
+    A request stayed unanswered; the buyer may go to a mediator (R34, R65).
+
+    Attributes:
+        request: `"cancellation"` or `"revision"`.
+    """
+
+    request: str
+
+
+# --- dispute ----------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClaimFiled(Event):
+    """
+    One side asked for a mediator (R69).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClaimEdited(Event):
+    """
+    The filer said it better (R70).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClaimWithdrawn(Event):
+    """
+    The filer took the claim back (R70).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClaimRejected(Event):
+    """
+    The mediator did not keep the claim (R71).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ClaimConverted(Event):
+    """
+    The mediator turned the claim into a dispute (R72).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class MediatorAssigned(Event):
+    """
+    Somebody mediates (R76).
+    """
+
+    mediator_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class MediatorAlerted(Event):
+    """
+    Nobody mediates yet (C23).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DisputeOpened(Event):
+    """
+    Everything stands still until a mediator rules (R73).
+
+    Attributes:
+        cause: What led here: `revision_refused`, `claim`, `staff` ...
+    """
+
+    cause: str
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PartiesAsked(Event):
+    """
+    The mediator asked both sides.
+    """
+
+    text: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class MediatorAnswered(Event):
+    """
+    One side told the mediator something.
+    """
+
+    text: Text
+    files: tuple[str, ...]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DisputeRuled(Event):
+    """
+    It is decided (R78 to R82).
+
+    Attributes:
+        by_default: Whether nobody ruled, and the ruling agreed for that case did.
+    """
+
+    ruling: Ruling
+    reason: Text
+    by_default: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderRelaunched(Event):
+    """
+    The mediator sent the order back to work (R80).
+    """
+
+
+# --- partial refunds --------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PartialRefundProposed(Event):
+    """
+    One side proposed that part of the money goes back (R86).
+    """
+
+    amount: Money
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PartialRefundWithdrawn(Event):
+    """
+    The proposer took it back (R87).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PartialRefundAccepted(Event):
+    """
+    The other side agreed: part of the money goes back (R88).
+    """
+
+    to_buyer: tuple[RefundPart, ...]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PartialRefundRefused(Event):
+    """
+    The other side did not agree (R89).
+    """
+
+    reason: Text
+
+
+# --- extras -----------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AddOnBought(Event):
+    """
+    The buyer bought an option on the running order (R17).
+
+    Attributes:
+        add_on_id: What `ConfirmPayment.item` calls it.
+
+        fees: Fees on top that the buyer pays with it.
+
+    """
+
+    add_on_id: str
+    title: Text
+    price: Money
+    fees: Money
+    extra_window: timedelta | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DeliveryExtended(Event):
+    """
+    An extra that was paid brings its own delivery time.
+
+    Attributes:
+        full_window: The whole delivery time from now on.
+    """
+
+    full_window: timedelta
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OfferSent(Event):
+    """
+    The seller offered extra work (R18).
+    """
+
+    offer_id: str
+    title: Text
+    price: Money
+    delivery_window: timedelta | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OfferWithdrawn(Event):
+    """
+    The seller took the offer back (R20).
+    """
+
+    offer_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OfferRefused(Event):
+    """
+    The buyer turned the offer down (R20).
+    """
+
+    offer_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OfferExpired(Event):
+    """
+    The offer was not answered (R19).
+    """
+
+    offer_id: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OfferPaid(Event):
+    """
+    Everything owed for the offer is held: the extra work is agreed (R21).
+
+    Attributes:
+        fees: Fees on top that the buyer paid with it.
+    """
+
+    offer_id: str
+    fees: Money
+
+
+# --- reviews and conversation -----------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReviewLeft(Event):
+    """
+    The buyer said publicly how it went (R53, R96).
+    """
+
+    rating: int
+    text: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReviewReplied(Event):
+    """
+    The seller used the right of reply (R97).
+    """
+
+    text: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReviewRemoved(Event):
+    """
+    Staff took the review down (R98).
+    """
+
+    cause: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class MessageSent(Event):
+    """
+    One side wrote to the other.
+    """
+
+    reference: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ConversationLeft(Event):
+    """
+    One side left: the conversation is closed (C14).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ConversationClosed(Event):
+    """
+    The days to talk are over (R41, R95).
+    """
+
+
+# --- staff ------------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderFrozen(Event):
+    """
+    Staff stopped everything for checks (R84).
+    """
+
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderUnfrozen(Event):
+    """
+    Staff let the order go on.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class DeadlinesExtended(Event):
+    """
+    Staff moved all running deadlines later.
+    """
+
+    window: timedelta
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CouponRequested(Event):
+    """
+    The buyer asked for a coupon (R100).
+
+    Attributes:
+        amount: What was paid, less tax and bank fee; never cash.
+    """
+
+    amount: Money
+
+
+# --- endings ----------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderCancelled(Event):
+    """
+    The order ended without the work being taken (R39).
+    """
+
+    settles: ClassVar[bool] = True
+
+    ending: Ending
+    settlement: Settlement
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderCompleted(Event):
+    """
+    The order ended and the seller is paid (R91).
+    """
+
+    settles: ClassVar[bool] = True
+
+    ending: Ending
+    settlement: Settlement
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderExpired(Event):
+    """
+    The order reached its longest life (R99).
+    """
+
+    settles: ClassVar[bool] = True
+
+    ending: Ending
+    settlement: Settlement
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Recorded:
+    """
+    An event as the history of an order keeps it.
+
+    Attributes:
+        seq: 1 for the first event of an order, without gaps.
+
+        event: What happened.
+
+        by: Who caused it; the system for due deadlines.
+
+        effective_at: When it counts.  A deadline counts at its own instant,
+            however late a worker came to write it down.
+
+        recorded_at: When it was written; never before *effective_at*.
+
+        standing: Where it left the order; `None` if it moved nothing.
+    """
+
+    seq: int
+    event: Event
+    by: Actor
+    effective_at: DateTime
+    recorded_at: DateTime
+    standing: Standing | None = None
+
+    @property
+    def name(self) -> str:
+        """
+        The name of the event: `order_accepted`.
+        """
+        return self.event.name
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """
+        The facts of the event, by name.
+        """
+        return attrs.asdict(self.event, recurse=False)
+
+
+# Every event of the library, by the name a history calls it.
+EVENTS: Final[Mapping[str, type[Event]]] = {
+    event.name: event for event in Event.__subclasses__()
+}

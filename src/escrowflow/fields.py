@@ -1,0 +1,169 @@
+"""
+How the fields of a policy are checked, and written in one form.
+
+Every field names its check beside its default; the check is called with the value
+and the field's own name, so that the error names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import attrs
+from pendulum import DateTime
+
+from .clock import Months, Window, as_window, window_text
+from .errors import InvalidInputError, ProcessError
+from .money import Money, Share
+from .parties import Role
+from .terms import as_revisions
+
+__all__ = [
+    "by",
+    "checked",
+    "choice",
+    "count",
+    "flag",
+    "keyword_or_window",
+    "limit",
+    "mapping",
+    "names",
+    "plain",
+    "span",
+    "windows",
+]
+
+_Check: TypeAlias = Callable[..., Any]
+
+
+def by(check: _Check, *args: Any, none: bool = False) -> dict[str, Any]:
+    """
+    Say how a field is checked: `check(value, name, *args)`; *none* lets None pass.
+    """
+    return {"check": (check, args, none)}
+
+
+def checked(
+    kind: type, fields: list[attrs.Attribute[Any]]
+) -> list[attrs.Attribute[Any]]:
+    """
+    Let every field be checked as its metadata says, under its own name.
+    """
+
+    def convert(value: Any, field: attrs.Attribute[Any]) -> Any:
+        check, args, none = field.metadata["check"]
+        if none and value is None:
+            return None
+        return check(value, field.name.lstrip("_"), *args)
+
+    converter: Any = attrs.Converter(convert, takes_field=True)
+    return [
+        field.evolve(converter=converter) if "check" in field.metadata else field
+        for field in fields
+    ]
+
+
+def span(value: Any, field: str) -> Window:
+    """
+    A window that may be counted in calendar months.
+    """
+    return as_window(value, field, months=True)
+
+
+def keyword_or_window(value: Any, field: str, *keywords: str) -> str | timedelta:
+    return value if value in keywords else as_window(value, field)
+
+
+def limit(value: Any, field: str) -> int | None:
+    agreed = as_revisions(value, field)
+    return None if agreed == "unlimited" else agreed
+
+
+def mapping(value: Any, field: str) -> dict[str, Any]:
+    # What a policy made of a mapping is passed on as pairs when it is copied.
+    try:
+        return dict(value)
+    except (TypeError, ValueError):
+        raise InvalidInputError(field, f"a mapping, not {value!r}") from None
+
+
+def windows(values: Any, field: str) -> tuple[timedelta, ...]:
+    if isinstance(values, (str, timedelta)) or not isinstance(values, Iterable):
+        raise InvalidInputError(field, "a sequence of windows")
+    # The longest first: the order in which they come due.
+    return tuple(sorted((as_window(value, field) for value in values), reverse=True))
+
+
+def choice(value: Any, field: str, *choices: str) -> Any:
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInputError(field, f"one of {', '.join(map(repr, choices))}")
+    return str(value)
+
+
+def flag(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInputError(field, f"True or False, not {value!r}")
+    return value
+
+
+def names(values: Any, field: str, *allowed: str) -> frozenset[str]:
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise InvalidInputError(field, "a set of names")
+    # Enum members count as their text.
+    found = frozenset(
+        value.text if isinstance(value, Role) else str(value) for value in values
+    )
+    unknown = sorted(found - set(allowed)) if allowed else []
+    if unknown:
+        raise InvalidInputError(
+            field, f"unknown: {', '.join(unknown)}; known: {', '.join(allowed)}"
+        )
+    return found
+
+
+def count(value: Any, field: str, minimum: int) -> int:
+    if type(value) is not int or not minimum <= value <= 1000:
+        raise InvalidInputError(field, f"a whole number from {minimum} to 1000")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """
+    Return a value of a policy as plain data with one canonical form.
+
+    Raises:
+        ProcessError: If it is a host's own object without `version: str`.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, (timedelta, Months)):
+        return window_text(value)
+    if isinstance(value, (Money, Share)):
+        return str(value)
+    if isinstance(value, DateTime):
+        return value.isoformat()
+    if isinstance(value, (frozenset, set)):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return {
+            "kind": kind.__name__,
+            **{
+                str(field.alias): plain(getattr(value, field.name))
+                for field in attrs.fields(kind)
+            },
+        }
+    version = getattr(value, "version", None)
+    if not isinstance(version, str) or not version:
+        raise ProcessError(
+            kind.__qualname__,
+            [
+                "an object of your own needs `version: str`: orders are pinned to "
+                "the rules they were placed under"
+            ],
+        )
+    return {"kind": f"{kind.__module__}.{kind.__qualname__}", "version": version}

@@ -1,0 +1,212 @@
+"""
+What may come in: texts and identifiers, cleaned once, at the door.
+
+- Everything is normalised to NFC, so that two spellings of one name are one.
+- Behind this door nothing is checked again.
+- What is refused is refused with `InvalidInputError`, which names the field.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final, Self, final
+from uuid import UUID
+
+from .errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Text", "as_id", "as_ids", "as_key", "as_metadata", "as_text"]
+
+# Long enough for a UUID, a ULID or a URN; short enough for every index.
+ID_LENGTH_MAX: Final = 255
+_NUMBER_MAX: Final = 10 ** (ID_LENGTH_MAX - 1)
+
+# A brief is a page or two.  What is longer is a file, and files are references.
+TEXT_BYTES_MAX: Final = 16 * 1024
+
+FILES_MAX: Final = 100
+METADATA_MAX: Final = 50
+
+# Line breaks and tabs belong to prose, the other control characters do not.
+_PROSE: Final = frozenset("\t\n\r")
+
+
+@final
+class Text(str):
+    """
+    A piece of prose somebody wrote, kept apart from the history it belongs to.
+
+    It is an ordinary `str`.  The history keeps only *commitment*, a salted hash;
+    the words live in the text table of the storage, where they can be erased.
+
+    Attributes:
+        commitment: The hash that stands for the text in the history; empty as
+            long as the text was not recorded.
+
+        erased: Whether the words are gone for good.  The text is then empty.
+    """
+
+    __slots__ = ("commitment", "erased")
+
+    commitment: str
+    erased: bool
+
+    def __new__(
+        cls, value: str = "", *, commitment: str = "", erased: bool = False
+    ) -> Self:
+        text = super().__new__(cls, value)
+        text.commitment = commitment
+        text.erased = erased
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (str(self), self.commitment, self.erased)
+
+
+def _restored(value: str, commitment: str, erased: bool) -> Text:
+    return Text(value, commitment=commitment, erased=erased)
+
+
+def as_id(value: object, field: str) -> str:
+    """
+    Return an identifier as the text that is stored: trimmed and NFC.
+
+    Args:
+        value: `str`, `int` or `UUID`; not `bool`.
+
+    Raises:
+        InvalidInputError: If it is of another type, empty, longer than 255
+            characters, or has control characters, lone surrogates or characters
+            that cannot be seen.
+    """
+    if type(value) is str:
+        # The way almost every identifier takes: plain ASCII, nothing to do.
+        if (
+            value.isascii()
+            and value.isprintable()
+            and 0 < len(value) <= ID_LENGTH_MAX
+            and value[0] != " " != value[-1]
+        ):
+            return value
+        text = value
+    elif isinstance(value, str):
+        text = str(value)
+    elif isinstance(value, UUID):
+        return str(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        # Python refuses to print a number of more than 4300 digits.
+        if abs(value) >= _NUMBER_MAX:
+            raise InvalidInputError(
+                field, f"an id has at most {ID_LENGTH_MAX} characters"
+            )
+        return str(value)
+    else:
+        raise InvalidInputError(
+            field, f"an id is text, a whole number or a UUID, not {_kind(value)}"
+        )
+    text = unicodedata.normalize("NFC", _encodable(text, field)).strip()
+    if not text:
+        raise InvalidInputError(field, "an id cannot be empty")
+    if len(text) > ID_LENGTH_MAX:
+        raise InvalidInputError(
+            field, f"an id has at most {ID_LENGTH_MAX} characters, not {len(text)}"
+        )
+    for character in text:
+        # Cc: control, Cf: invisible (zero-width, bidi), Z*: odd spaces and breaks.
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cf", "Zl", "Zp"):
+            raise InvalidInputError(
+                field, f"an id cannot contain U+{ord(character):04X}"
+            )
+    return text
+
+
+def as_key(value: object, field: str = "key") -> str | None:
+    """
+    Return an idempotency key, or `None` if there is none.
+    """
+    return None if value is None else as_id(value, field)
+
+
+def as_ids(values: object, field: str) -> tuple[str, ...]:
+    """
+    Return references to files and the like, in their order; at most 100.
+    """
+    if isinstance(values, (str, bytes)) or not _iterable(values):
+        raise InvalidInputError(field, "a sequence of references, not a single text")
+    items: Iterable[object] = values  # type: ignore[assignment]
+    found = tuple(as_id(item, f"{field}[{i}]") for i, item in enumerate(items))
+    if len(found) > FILES_MAX:
+        raise InvalidInputError(field, f"at most {FILES_MAX}, not {len(found)}")
+    return found
+
+
+def as_text(value: object, field: str, *, required: bool = False) -> Text:
+    """
+    Return prose, NFC, ends trimmed.
+
+    Args:
+        required: Whether an empty text is refused.
+
+    Raises:
+        InvalidInputError: If it is no text, longer than 16 KiB in UTF-8, or has
+            control characters other than line breaks and tabs.
+    """
+    if isinstance(value, Text) and (value.commitment or value.erased):
+        return value
+    if not isinstance(value, str):
+        raise InvalidInputError(field, f"a text, not {_kind(value)}")
+    plain = str(value)
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFC", _encodable(plain, field))
+    text = plain.strip()
+    if required and not text:
+        raise InvalidInputError(field, "a text is required: say why")
+    if len(text) * 4 > TEXT_BYTES_MAX:
+        size = len(text.encode())
+        if size > TEXT_BYTES_MAX:
+            raise InvalidInputError(
+                field, f"at most {TEXT_BYTES_MAX} bytes, not {size}: attach a file"
+            )
+    if not text.isprintable():
+        for character in text:
+            if unicodedata.category(character) == "Cc" and character not in _PROSE:
+                raise InvalidInputError(
+                    field, f"a text cannot contain U+{ord(character):04X}"
+                )
+    return Text(text)
+
+
+def as_metadata(value: object, field: str) -> dict[str, str]:
+    """
+    Return the host's own labels, sorted by name: text to text, at most 50.
+    """
+    items = getattr(value, "items", None)
+    if items is None:
+        raise InvalidInputError(field, f"a mapping, not {_kind(value)}")
+    found: dict[str, str] = {}
+    for name, label in items():
+        found[as_id(name, field)] = str(as_text(label, f"{field}[{name!r}]"))
+    if len(found) > METADATA_MAX:
+        raise InvalidInputError(field, f"at most {METADATA_MAX}, not {len(found)}")
+    return dict(sorted(found.items()))
+
+
+def _encodable(text: str, field: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(
+            field, "half of a surrogate pair: this text cannot be stored"
+        ) from None
+    return text
+
+
+def _iterable(value: object) -> bool:
+    return hasattr(value, "__iter__")
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"

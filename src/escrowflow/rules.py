@@ -1,0 +1,1000 @@
+"""
+Policies: what a marketplace may decide for itself.
+
+A policy chooses or blocks what the table of a process allows; it never adds a
+row.  Each is a frozen value with the published default of its source.  What its
+methods answer is said by the protocol it implements, in `policies.py`; a host may
+put an object of its own in its place.
+
+C1 to C26 are the points on which the published pages contradict each other; both
+readings are values of one field, the default first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from functools import cached_property
+from typing import (
+    Any,
+    Final,
+    Literal,
+    final,
+)
+
+import attrs
+from pendulum import DateTime
+
+from .clock import Months, Window, as_window, check_zone, end_of, to_zone
+from .errors import InvalidInputError
+from .fields import (
+    by,
+    checked,
+    choice,
+    count,
+    flag,
+    keyword_or_window,
+    limit,
+    mapping,
+    names,
+    plain,
+    span,
+    windows,
+)
+from .money import Fee, Money, Share, as_share
+from .parties import Role
+from .policies import (
+    AcceptancePolicy,
+    Alone,
+    BusinessCalendar,
+    ByConsent,
+    CancellationPolicy,
+    CompletionPolicy,
+    ConversationPolicy,
+    DeliveryPolicy,
+    DisputePolicy,
+    ExtrasPolicy,
+    FeePolicy,
+    LifetimePolicy,
+    No,
+    PartialRefundPolicy,
+    RefundTimingPolicy,
+    ReviewPolicy,
+    RevisionPolicy,
+    Right,
+    Situation,
+    StatisticsPolicy,
+    TimePolicy,
+)
+from .terms import (
+    FullRefund,
+    PaySeller,
+    Revisions,
+    Ruling,
+)
+
+__all__ = [
+    "AcceptancePolicy",
+    "AcceptanceWindow",
+    "Alone",
+    "AutoCompletion",
+    "BusinessCalendar",
+    "ByConsent",
+    "CancellationPolicy",
+    "CancellationRights",
+    "CompletionPolicy",
+    "Conversation",
+    "ConversationPolicy",
+    "DeliveryDeadline",
+    "DeliveryPolicy",
+    "DisputePolicy",
+    "DisputeRules",
+    "Extras",
+    "ExtrasPolicy",
+    "FeePolicy",
+    "Fees",
+    "Lifetime",
+    "LifetimePolicy",
+    "MondayToFriday",
+    "No",
+    "PartialRefundPolicy",
+    "PartialRefunds",
+    "Policies",
+    "RefundTiming",
+    "RefundTimingPolicy",
+    "ReviewPolicy",
+    "Reviews",
+    "RevisionLimit",
+    "RevisionPolicy",
+    "Right",
+    "Situation",
+    "Statistics",
+    "StatisticsPolicy",
+    "TimePolicy",
+    "TimeRules",
+]
+
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+# What resumes is never shorter: whoever was kept waiting has a day to notice.
+RESUMED_AT_LEAST: Final = DAY
+
+
+# --- time -------------------------------------------------------------------------
+
+# How far after the end an inclusive deadline fires: the smallest step of time.
+_STEP: Final = timedelta(microseconds=1)
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class TimeRules:
+    """
+    How days are counted, and to whom the last instant belongs.
+
+    Implements: `TimePolicy`
+
+    Attributes:
+        deadline_boundary: `"exclusive"`: a person acts only before the end, at
+            the end the deadline wins.  `"inclusive"`: the end itself is still in
+            time.
+
+        day_arithmetic: `"elapsed"`: a day is 24 hours.  `"civil"`: a window of
+            whole days ends at the same time of day in *zone*.  Windows of 48
+            hours and the like are always elapsed time.
+
+        zone: The platform's zone.
+
+    Source: no page says it; RULES section 3, gaps.
+    """
+
+    deadline_boundary: Literal["exclusive", "inclusive"] = attrs.field(
+        default="exclusive",
+        metadata=by(choice, "exclusive", "inclusive"),
+    )
+    day_arithmetic: Literal["elapsed", "civil"] = attrs.field(
+        default="elapsed",
+        metadata=by(choice, "elapsed", "civil"),
+    )
+    zone: str = attrs.field(default="Europe/Paris", metadata=by(check_zone))
+
+    def end(self, start: DateTime, window: Window) -> DateTime:
+        return end_of(
+            start, window, civil=self.day_arithmetic == "civil", zone=self.zone
+        )
+
+    def armed_at(self, due_at: DateTime) -> DateTime:
+        if self.deadline_boundary == "exclusive":
+            return due_at
+        return end_of(due_at, _STEP)
+
+    def over(self, due_at: DateTime, now: DateTime) -> bool:
+        return now >= self.armed_at(due_at)
+
+
+# --- acceptance -------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class AcceptanceWindow:
+    """
+    The seller has 48 hours from the payment (R2, R13, C18).
+
+    Implements: `AcceptancePolicy`
+
+    Attributes:
+        acceptance_window: 48 hours (seed000, seed002, seed004); "by default"
+            (FR1579), so the terms of an order may say otherwise (R14).
+
+        reminders: How long before the end the buyer is reminded, as long as
+            there is no brief (R8).  The page gives no moment; ours is 24 hours.
+
+        brief_required: Whether the service needs a brief (C17).
+    """
+
+    acceptance_window: timedelta = attrs.field(
+        default=48 * HOUR, metadata=by(as_window)
+    )
+    reminders: tuple[timedelta, ...] = attrs.field(
+        default=(24 * HOUR,), metadata=by(windows)
+    )
+    brief_required: bool = attrs.field(default=False, metadata=by(flag))
+
+
+# --- delivery ---------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class DeliveryDeadline:
+    """
+    When the work is due again.
+
+    Implements: `DeliveryPolicy`
+
+    Attributes:
+        revision_deadline: After an accepted revision: `"restart_full"` gives the
+            whole delivery time again, `"remaining"` what was left of it,
+            `"none"` no deadline, a window itself (C9; seed001 says "within the
+            delivery time that was set").
+
+        relaunch_deadline: After a mediator's relaunch: `"remaining"`,
+            `"restart_full"`, or `"mediator_sets"` (R80; not stated).
+
+        relaunch_minimum: The least that `"remaining"` gives after a relaunch.
+
+        deliver_during_cancel_request: Whether the seller may deliver while the
+            buyer asks to cancel (not stated; no).
+    """
+
+    revision_deadline: Literal["restart_full", "remaining", "none"] | timedelta = (
+        attrs.field(
+            default="restart_full",
+            metadata=by(keyword_or_window, "restart_full", "remaining", "none"),
+        )
+    )
+    relaunch_deadline: Literal["remaining", "restart_full", "mediator_sets"] = (
+        attrs.field(
+            default="remaining",
+            metadata=by(choice, "remaining", "restart_full", "mediator_sets"),
+        )
+    )
+    relaunch_minimum: timedelta = attrs.field(default=24 * HOUR, metadata=by(as_window))
+    deliver_during_cancel_request: bool = attrs.field(default=False, metadata=by(flag))
+
+    @property
+    def relaunch_takes_date(self) -> bool:
+        return self.relaunch_deadline == "mediator_sets"
+
+    def after_revision(
+        self, *, full: timedelta, left: timedelta
+    ) -> timedelta | Literal["resume"] | None:
+        if isinstance(self.revision_deadline, timedelta):
+            return self.revision_deadline
+        if self.revision_deadline == "restart_full":
+            return full
+        return "resume" if self.revision_deadline == "remaining" else None
+
+    def after_relaunch(self, *, full: timedelta, left: timedelta) -> timedelta:
+        if self.relaunch_deadline == "restart_full":
+            return full
+        return max(left, self.relaunch_minimum)
+
+
+# --- cancellation -----------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class CancellationRights:
+    """
+    Who may end an order.
+
+        state                    buyer                      seller
+        awaiting_payment         alone                      -
+        pending                  alone (R12)                alone (R11)
+        in_progress, on time     by consent (R16, R31)      alone (R36)
+        in_progress, late        alone (R27, C10, C11)      alone
+        cancellation_requested   as in_progress             alone
+        delivered                not: ask for a revision    not: the buyer must
+                                                            act first (R37, C2)
+        revision_requested       not                        alone
+        revision_refused         not                        alone (R38)
+        disputed, frozen, ended  not                        not
+
+    Implements: `CancellationPolicy`
+
+    Attributes:
+        seller_cancel_states: Where the seller may cancel alone (C2): seed004
+            says anywhere before the end, and that the button is missing where
+            the buyer must act first.  Add `"delivered"` for the first reading.
+
+        late_cancel: `"immediate"`: the buyer cancels a late order;
+            `"request_auto_accepted"`: he asks, and asking is enough (C11).
+
+        late_cancel_after_first_delivery: Whether that also holds for a late
+            redelivery (C10).
+
+        cancel_request_states: Where the buyer may ask (C12); `"delivered"` and
+            `"revision_refused"` may be added.
+
+        answer_window: Time to answer a request, 48 hours (FR1790).
+
+        auto_dispute_after_cancel_refusals: How many refused requests open a
+            dispute by themselves, as long as nothing was delivered (C5, R35);
+            `None` for never.
+    """
+
+    seller_cancel_states: frozenset[str] = attrs.field(
+        default=frozenset(
+            {
+                "pending",
+                "in_progress",
+                "cancellation_requested",
+                "revision_requested",
+                "revision_refused",
+            }
+        ),
+        metadata=by(names),
+    )
+    late_cancel: Literal["immediate", "request_auto_accepted"] = attrs.field(
+        default="immediate",
+        metadata=by(choice, "immediate", "request_auto_accepted"),
+    )
+    late_cancel_after_first_delivery: bool = attrs.field(
+        default=True, metadata=by(flag)
+    )
+    cancel_request_states: frozenset[str] = attrs.field(
+        default=frozenset({"in_progress"}),
+        metadata=by(names),
+    )
+    answer_window: timedelta = attrs.field(default=48 * HOUR, metadata=by(as_window))
+    auto_dispute_after_cancel_refusals: int | None = attrs.field(
+        default=2,
+        metadata=by(count, 1, none=True),
+    )
+
+    def cancel(self, situation: Situation) -> Right:
+        if situation.role is Role.SELLER:
+            if situation.state in self.seller_cancel_states:
+                return Alone()
+            if situation.state == "delivered":
+                return No("buyer_must_act_first")
+            return No("no_right_to_cancel")
+        if situation.state in ("awaiting_payment", "pending"):
+            return Alone()
+        if not self._late(situation):
+            return ByConsent()
+        if self.late_cancel == "request_auto_accepted":
+            return No("request_cancellation_instead")
+        return Alone()
+
+    def request(self, situation: Situation) -> Right:
+        if situation.state not in self.cancel_request_states:
+            return No("no_cancellation_request_here")
+        if self.late_cancel == "request_auto_accepted" and self._late(situation):
+            return Alone()
+        return ByConsent()
+
+    def disputes_after(self, refused: int, *, delivered: bool) -> bool:
+        limit = self.auto_dispute_after_cancel_refusals
+        return limit is not None and refused >= limit and not delivered
+
+    def _late(self, situation: Situation) -> bool:
+        """
+        Whether lateness gives the buyer the right to leave.
+        """
+        if situation.state not in ("in_progress", "cancellation_requested"):
+            return False
+        if situation.delivered and not self.late_cancel_after_first_delivery:
+            return False
+        return situation.late
+
+
+# --- revision ---------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class RevisionLimit:
+    """
+    How often a buyer may ask for changes.
+
+    Implements: `RevisionPolicy`
+
+    Attributes:
+        revisions: How often where the terms do not say; `None`: no limit (R58,
+            seed004).
+
+        revision_limit_mode: `"soft"`: a request beyond it is possible and
+            marked, refusing it is always justified; `"hard"`: it is refused.
+
+        revision_needs_seller_answer: Whether the seller answers first (C8).
+
+        answer_window: Time to answer, 48 hours (FR1741).
+
+        choice_window: Time the buyer has after a refusal, 7 days (FR1739).
+
+        dispute_after_revision_refusals: How many refusals let the buyer go to a
+            mediator; with 2, a refused cancellation counts too, and until then
+            he may ask again (C4).
+    """
+
+    revisions: int | None = attrs.field(
+        default=None,
+        metadata=by(limit),
+    )
+    revision_limit_mode: Literal["soft", "hard"] = attrs.field(
+        default="soft",
+        metadata=by(choice, "soft", "hard"),
+    )
+    revision_needs_seller_answer: bool = attrs.field(default=True, metadata=by(flag))
+    answer_window: timedelta = attrs.field(default=48 * HOUR, metadata=by(as_window))
+    choice_window: timedelta = attrs.field(default=7 * DAY, metadata=by(as_window))
+    dispute_after_revision_refusals: int = attrs.field(default=1, metadata=by(count, 1))
+
+    def request(
+        self, *, used: int, agreed: Revisions
+    ) -> Literal["within", "over", "refused"]:
+        if agreed == "unlimited" or used < agreed:
+            return "within"
+        return "over" if self.revision_limit_mode == "soft" else "refused"
+
+    def disputes_after(self, refusals: int) -> bool:
+        return refusals >= self.dispute_after_revision_refusals
+
+
+# --- completion -------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class AutoCompletion:
+    """
+    What completes a delivered order; silence always does in the end.
+
+    Implements: `CompletionPolicy`
+
+    Attributes:
+        verification_window: 7 days (seed004), fixed (R51).
+
+        completion_triggers: `"approve"`, `"review"` or both (C13).
+
+        reminders: How long before the end the buyer is reminded (EN1752:
+            several, no moment given).
+    """
+
+    verification_window: timedelta = attrs.field(
+        default=7 * DAY, metadata=by(as_window)
+    )
+    completion_triggers: frozenset[str] = attrs.field(
+        default=frozenset({"approve", "review"}),
+        metadata=by(names, "approve", "review"),
+    )
+    reminders: tuple[timedelta, ...] = attrs.field(
+        default=(3 * DAY, DAY), metadata=by(windows)
+    )
+
+    def completes(self, trigger: str) -> bool:
+        return trigger in self.completion_triggers
+
+
+# --- dispute ----------------------------------------------------------------------
+
+# The ways into a dispute that a buyer can take by himself (R73).
+ROUTES: Final = ("cancellation_unanswered", "revision_unanswered", "revision_refused")
+
+
+def _entries(value: Any, field: str) -> tuple[tuple[str, str], ...]:
+    given = mapping(value, field)
+    unknown = sorted(set(given) - set(ROUTES))
+    if unknown:
+        raise InvalidInputError(
+            "dispute_entry",
+            f"unknown: {', '.join(unknown)}; known: {', '.join(ROUTES)}",
+        )
+    return tuple(
+        (
+            route,
+            choice(
+                given.get(route, "direct"),
+                "dispute_entry",
+                "direct",
+                "claim_then_mediator",
+            ),
+        )
+        for route in ROUTES
+    )
+
+
+def _default_ruling(value: Any, field: str) -> Any:
+    # An amount cannot be agreed before the price is, and a relaunch ends nothing.
+    if value is not None and not isinstance(value, (FullRefund, PaySeller)):
+        raise InvalidInputError(field, "FullRefund, PaySeller or None")
+    return value
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class DisputeRules:
+    """
+    How a dispute begins, and what if nobody decides it.
+
+    Implements: `DisputePolicy`
+
+    Attributes:
+        dispute_openers: Which sides may call for a mediator, by a dispute or a
+            claim (C3).
+
+        dispute_entry: For each way in, whether it is `"direct"` or leads through
+            a claim, `"claim_then_mediator"` (C3, C6).
+
+        dispute_chat: `"mediator_thread_only"`: both sides may write to the
+            mediator; `"blocked"`: not even that (C7).
+
+        mediator_sla: 48 hours, then an alert; changes no state (C23).
+
+        ruling_window: Time for a ruling; `None`: no limit, which `comeup`
+            declares as a gap.
+
+        default_ruling: The ruling when that time is over; needed with it.
+    """
+
+    dispute_openers: frozenset[str] = attrs.field(
+        default=frozenset({"buyer", "seller"}),
+        metadata=by(names, "buyer", "seller"),
+    )
+    dispute_entry: tuple[tuple[str, str], ...] = attrs.field(
+        factory=dict, metadata=by(_entries)
+    )
+    dispute_chat: Literal["mediator_thread_only", "blocked"] = attrs.field(
+        default="mediator_thread_only",
+        metadata=by(choice, "mediator_thread_only", "blocked"),
+    )
+    mediator_sla: timedelta = attrs.field(default=48 * HOUR, metadata=by(as_window))
+    ruling_window: timedelta | None = attrs.field(
+        default=None, metadata=by(as_window, none=True)
+    )
+    default_ruling: FullRefund | PaySeller | None = attrs.field(
+        default=None, metadata=by(_default_ruling)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.ruling_window is not None and self.default_ruling is None:
+            raise InvalidInputError(
+                "default_ruling", "a ruling_window needs the ruling it leads to"
+            )
+
+    def may_open(self, role: Role) -> bool:
+        return role.text in self.dispute_openers
+
+    def direct(self, route: str) -> bool:
+        return dict(self.dispute_entry).get(route) != "claim_then_mediator"
+
+    def by_default(self, *, delivered: bool) -> Ruling | None:
+        return self.default_ruling
+
+
+# --- partial refunds and their timing ---------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class PartialRefunds:
+    """
+    Whether and how much money may go back in part.
+
+    Implements: `PartialRefundPolicy`
+
+    Attributes:
+        partial_refund: `"proposals"`: either side proposes, the other agrees;
+            `"mediator_only"`: only a ruling does it (C1, R85).
+
+        partial_refund_base: `"all_but_fees"`: the fees on top are not divided
+            (EN1465); `"all"`: they are (FR1579; C20).
+    """
+
+    partial_refund: Literal["proposals", "mediator_only"] = attrs.field(
+        default="proposals",
+        metadata=by(choice, "proposals", "mediator_only"),
+    )
+    partial_refund_base: Literal["all_but_fees", "all"] = attrs.field(
+        default="all_but_fees",
+        metadata=by(choice, "all_but_fees", "all"),
+    )
+
+    @property
+    def proposals(self) -> bool:
+        return self.partial_refund == "proposals"
+
+    def cap(self, *, held: Money, fees: Money) -> Money:
+        if self.partial_refund_base == "all" or fees >= held:
+            return held
+        return held - fees
+
+
+@final
+@attrs.frozen
+class MondayToFriday:
+    """
+    Every weekday, holidays not known.
+
+    Implements: `BusinessCalendar`
+    """
+
+    def is_business_day(self, day: date) -> bool:
+        return day.weekday() < 5
+
+
+# No refund is announced further ahead: a calendar without business days ends here.
+_DAYS_AHEAD_MAX: Final = 3660
+
+
+def _etas(value: Any, field: str) -> tuple[tuple[str, tuple[int, int]], ...]:
+    etas: dict[str, tuple[int, int]] = {}
+    for method, days in mapping(value, field).items():
+        pair = (days, days) if type(days) is int else tuple(days)
+        if (
+            len(pair) != 2
+            or any(type(day) is not int for day in pair)
+            or not 0 <= pair[0] <= pair[1] <= 100
+        ):
+            raise InvalidInputError(
+                "refund_eta",
+                f"{method}: business days, 0 to 100, or (earliest, latest)",
+            )
+        etas[str(method)] = (pair[0], pair[1])
+    if not etas:
+        raise InvalidInputError("refund_eta", "at least one method of payment")
+    return tuple(sorted(etas.items()))
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class RefundTiming:
+    """
+    How long a refund takes to show.
+
+    Implements: `RefundTimingPolicy`
+
+    Attributes:
+        refund_eta: For each method of payment the business days until it shows,
+            one number or (earliest, latest).  Wallet and PayPal at once, card 3
+            to 5 (seed002, seed003, C16).  A method that is not listed is
+            estimated like the slowest that is.
+
+        business_calendar: On which days banks work.  A host's own needs
+            `version: str`.
+    """
+
+    refund_eta: tuple[tuple[str, tuple[int, int]], ...] = attrs.field(
+        factory=lambda: {"wallet": 0, "paypal": 0, "card": (3, 5)}, metadata=by(_etas)
+    )
+    business_calendar: BusinessCalendar = attrs.field(factory=MondayToFriday)
+
+    def estimate(
+        self, method: str, at: DateTime, *, zone: str
+    ) -> tuple[DateTime, DateTime]:
+        """
+        Return the earliest and the latest instant, at the same time of day.
+        """
+        etas = dict(self.refund_eta)
+        earliest, latest = etas.get(method) or max(etas.values())
+        return self._after(at, earliest, zone), self._after(at, latest, zone)
+
+    def _after(self, at: DateTime, days: int, zone: str) -> DateTime:
+        if days == 0:
+            return at
+        # Day 0 is the day of the refund, in the platform's zone.
+        day = to_zone(at, zone).date()
+        ahead = 0
+        while days and ahead < _DAYS_AHEAD_MAX:
+            ahead += 1
+            if self.business_calendar.is_business_day(day + ahead * DAY):
+                days -= 1
+        return end_of(at, ahead * DAY, civil=True, zone=zone)
+
+
+# --- extras, fees -----------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Extras:
+    """
+    Tips, add-ons and custom offers.
+
+    Implements: `ExtrasPolicy`
+
+    Attributes:
+        offer_window: 7 days, then an offer lapses (R19).
+
+        addon_deadline: What an extra with its own delivery time does to the
+            deadline: `"none"`; `"add_days"` adds it from the later of now and
+            the deadline; `"max"` makes the deadline at least that far from now
+            (R17, R18: not stated).
+
+        tip_max: 20 % of price and add-ons (R4).
+    """
+
+    offer_window: timedelta = attrs.field(default=7 * DAY, metadata=by(as_window))
+    addon_deadline: Literal["none", "add_days", "max"] = attrs.field(
+        default="none",
+        metadata=by(choice, "none", "add_days", "max"),
+    )
+    tip_max: Share = attrs.field(default=Share.percent(20), metadata=by(as_share))
+
+    def extended(self, window: timedelta, extra: timedelta) -> timedelta:
+        if self.addon_deadline == "add_days":
+            return window + extra
+        return max(window, extra) if self.addon_deadline == "max" else window
+
+    def moved(
+        self, due_at: DateTime, now: DateTime, extra: timedelta
+    ) -> DateTime | None:
+        if self.addon_deadline == "none":
+            return None
+        if self.addon_deadline == "add_days":
+            return end_of(max(due_at, now), extra)
+        moved = end_of(now, extra)
+        return moved if moved > due_at else None
+
+
+def _fee(value: Any, field: str) -> Fee:
+    if not isinstance(value, Fee):
+        raise InvalidInputError(field, f"a Fee, not {value!r}")
+    return value
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Fees:
+    """
+    What the platform takes; nothing by default (C19).
+
+    Each fee is reckoned on price, add-ons and offers, rounded half up.
+
+    Implements: `FeePolicy`
+
+    Attributes:
+        buyer_fee: On top of the price.
+
+        seller_fee: Taken from the seller when he is paid.
+
+        bank_fee: On top of the price.
+
+        tax: On top of the price.
+    """
+
+    buyer_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
+    seller_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
+    bank_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
+    tax: Fee = attrs.field(factory=Fee, metadata=by(_fee))
+
+    def on_top(self, base: Money) -> Money:
+        return self.buyer_fee.of(base) + self.bank_fee.of(base) + self.tax.of(base)
+
+    def of_seller(self, base: Money) -> Money:
+        """
+        Return what is taken from the seller's *base*, at most all of it.
+        """
+        return min(self.seller_fee.of(base), base)
+
+    def not_for_coupon(self, base: Money) -> Money:
+        return self.bank_fee.of(base) + self.tax.of(base)
+
+
+# --- after the end ----------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Conversation:
+    """
+    How long the two sides may talk after the end.
+
+    Implements: `ConversationPolicy`
+
+    Attributes:
+        chat_after_completed: 7 days, or `"until_left"` (C14).
+
+        chat_after_cancelled: 7 days (seed003).
+
+        chat_grace_from: Counted from the `"end"` or the last `"delivery"` (C15);
+            an order that was never delivered counts from its end.
+    """
+
+    chat_after_completed: timedelta | Literal["until_left"] = attrs.field(
+        default=7 * DAY,
+        metadata=by(keyword_or_window, "until_left"),
+    )
+    chat_after_cancelled: timedelta = attrs.field(
+        default=7 * DAY, metadata=by(as_window)
+    )
+    chat_grace_from: Literal["end", "delivery"] = attrs.field(
+        default="end",
+        metadata=by(choice, "end", "delivery"),
+    )
+
+    def closes_at(
+        self,
+        *,
+        completed: bool,
+        ended_at: DateTime,
+        delivered_at: DateTime | None,
+        time: TimePolicy,
+    ) -> DateTime | None:
+        window = self.chat_after_completed if completed else self.chat_after_cancelled
+        if isinstance(window, str):
+            return None
+        start = ended_at
+        if self.chat_grace_from == "delivery" and delivered_at is not None:
+            start = delivered_at
+        return time.end(start, window)
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Reviews:
+    """
+    How long a review may follow.
+
+    Implements: `ReviewPolicy`
+
+    Attributes:
+        review_window: 6 calendar months from completion (R96).
+    """
+
+    review_window: Window = attrs.field(
+        default=Months(6),
+        metadata=by(span),
+    )
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Lifetime:
+    """
+    How long an order may live.
+
+    Implements: `LifetimePolicy`
+
+    Attributes:
+        payment_window: 24 hours to pay; not stated anywhere, ours.
+
+        order_cap: `None`, or a window from the payment; five calendar months on
+            the pages that have it (R99, C24).
+
+        expiry_beneficiary: Who gets what is held then (C24).
+
+        cap_after_dispute: If the cap passed during a dispute: `"grace"` gives
+            *cap_grace* after the ruling, `"expire_now"` nothing.
+
+        cap_grace: 7 days.
+    """
+
+    payment_window: timedelta = attrs.field(default=24 * HOUR, metadata=by(as_window))
+    order_cap: Window | None = attrs.field(
+        default=None,
+        metadata=by(span, none=True),
+    )
+    expiry_beneficiary: Literal["platform", "buyer", "seller"] = attrs.field(
+        default="platform",
+        metadata=by(choice, "platform", "buyer", "seller"),
+    )
+    cap_after_dispute: Literal["grace", "expire_now"] = attrs.field(
+        default="grace",
+        metadata=by(choice, "grace", "expire_now"),
+    )
+    _cap_grace: timedelta = attrs.field(
+        default=7 * DAY,
+        metadata=by(as_window),
+        alias="cap_grace",
+    )
+
+    @property
+    def cap_grace(self) -> timedelta | None:
+        return self._cap_grace if self.cap_after_dispute == "grace" else None
+
+
+def _weights(value: Any, field: str) -> tuple[tuple[str, int], ...]:
+    weights = mapping(value, field)
+    if any(type(weight) is not int or weight < 0 for weight in weights.values()):
+        raise InvalidInputError("score_weights", "whole numbers, zero or more")
+    return tuple(sorted(weights.items()))
+
+
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class Statistics:
+    """
+    What counts in a seller's figures.
+
+    Implements: `StatisticsPolicy`
+
+    Attributes:
+        acceptance_counts_buyer_cancel: Whether a buyer's change of mind lowers
+            the seller's acceptance rate (C22).
+
+        score_weights: Weights of the performance score (R110, C26).
+
+        window: 6 calendar months (R102).
+
+        minimum: 5 completed orders (R103).
+    """
+
+    acceptance_counts_buyer_cancel: bool = attrs.field(default=True, metadata=by(flag))
+    score_weights: tuple[tuple[str, int], ...] = attrs.field(
+        factory=lambda: {
+            "completion": 5,
+            "response_time": 4,
+            "on_time": 3,
+            "acceptance": 2,
+        },
+        metadata=by(_weights),
+    )
+    window: Window = attrs.field(default=Months(6), metadata=by(span))
+    minimum: int = attrs.field(default=5, metadata=by(count, 0))
+
+
+# --- the bundle -------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True, slots=False)
+class Policies:
+    """
+    All policies of a process, one a subject.
+    """
+
+    time: TimePolicy = attrs.field(factory=TimeRules)
+    acceptance: AcceptancePolicy = attrs.field(factory=AcceptanceWindow)
+    delivery: DeliveryPolicy = attrs.field(factory=DeliveryDeadline)
+    cancellation: CancellationPolicy = attrs.field(factory=CancellationRights)
+    revision: RevisionPolicy = attrs.field(factory=RevisionLimit)
+    completion: CompletionPolicy = attrs.field(factory=AutoCompletion)
+    dispute: DisputePolicy = attrs.field(factory=DisputeRules)
+    partial_refunds: PartialRefundPolicy = attrs.field(factory=PartialRefunds)
+    refund_timing: RefundTimingPolicy = attrs.field(factory=RefundTiming)
+    extras: ExtrasPolicy = attrs.field(factory=Extras)
+    fees: FeePolicy = attrs.field(factory=Fees)
+    conversation: ConversationPolicy = attrs.field(factory=Conversation)
+    reviews: ReviewPolicy = attrs.field(factory=Reviews)
+    lifetime: LifetimePolicy = attrs.field(factory=Lifetime)
+    statistics: StatisticsPolicy = attrs.field(factory=Statistics)
+
+    def replacing(self, **changes: Any) -> Policies:
+        """
+        Return the bundle with some policies replaced, or some of their fields.
+
+        Args:
+            changes: By subject: a policy object, or a mapping of fields of the
+                present one.
+
+        Raises:
+            InvalidInputError: If there is no such subject or field, or a value
+                is not allowed.
+        """
+        known = {field.name for field in attrs.fields(Policies)}
+        objects = {}
+        for subject, change in changes.items():
+            if subject not in known:
+                raise InvalidInputError(
+                    subject, f"no such policy: one of {', '.join(sorted(known))}"
+                )
+            if isinstance(change, Mapping):
+                change = _with_fields(subject, getattr(self, subject), change)
+            objects[subject] = change
+        return attrs.evolve(self, **objects)
+
+    @cached_property
+    def canonical(self) -> Mapping[str, Any]:
+        """
+        The bundle as plain data: what a process's fingerprint covers.
+
+        Raises:
+            ProcessError: If a host's own object has no `version`.
+        """
+        return {
+            field.name: plain(getattr(self, field.name))
+            for field in attrs.fields(Policies)
+        }
+
+
+def _with_fields(subject: str, policy: Any, changes: Mapping[str, Any]) -> Any:
+    if not attrs.has(type(policy)):
+        raise InvalidInputError(
+            subject, f"{type(policy).__name__} has no fields: replace the object"
+        )
+    # Named as the constructor names them, private ones too.
+    fields = {field.alias: field.name for field in attrs.fields(type(policy))}
+    for name in changes:
+        if name not in fields:
+            raise InvalidInputError(
+                f"{subject}.{name}",
+                f"no such field: one of {', '.join(sorted(map(str, fields)))}",
+            )
+    present = {alias: getattr(policy, name) for alias, name in fields.items()}
+    return type(policy)(**{**present, **changes})

@@ -1,0 +1,394 @@
+"""
+How orders and events become bytes, and back.
+
+One canonical form: JSON with sorted keys, UTF-8, instants and windows as whole
+microseconds, money as whole minor units.  What equals its default is left out.
+
+A personal text is never written here.  Its place is taken by its commitment, a
+salted hash; the words travel beside, in the text table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from pendulum import DateTime
+
+from ..clock import from_micros, to_micros, window_text
+from ..commands import Command
+from ..effects import Effect
+from ..errors import CorruptJournalError, LedgerError
+from ..events import EVENTS, Event, Recorded, Standing
+from ..inputs import Text
+from ..money import Money, Payment, Share
+from ..order import Order
+from ..parties import Actor, Role, actor_from
+from ..states import State
+from ..terms import FullRefund, PaySeller, Relaunch, Ruling, Split
+from . import NewEffect, NewEvent, NewText, StoredEvent
+
+__all__ = [
+    "content_hash",
+    "decode_event",
+    "decode_order",
+    "encode_effect",
+    "encode_event",
+    "encode_order",
+    "seal",
+    "to_json",
+]
+
+_T = TypeVar("_T")
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_RULINGS: Final = {
+    "full_refund": FullRefund,
+    "split": Split,
+    "relaunch": Relaunch,
+    "pay_seller": PaySeller,
+}
+_RULING_NAMES: Final = {kind: name for name, kind in _RULINGS.items()}
+_STATES: Final[Mapping[str, str]] = {state.value: state for state in State}
+
+# How a commitment stands in for a text.
+_SEALED: Final = "#"
+
+
+def _build() -> Converter:
+    converter = Converter(detailed_validation=False)
+
+    # The last hook that fits is taken: what is true of all classes comes first.
+    converter.register_unstructure_hook_factory(
+        attrs.has, lambda kind: _writer(converter, kind)
+    )
+    converter.register_structure_hook_factory(
+        attrs.has, lambda kind: _reader(converter, kind)
+    )
+
+    def leaf(kind: Any, out: Callable[[Any], Any], into: Callable[[Any], Any]) -> None:
+        converter.register_unstructure_hook_func(lambda t: t is kind, out)
+        converter.register_structure_hook_func(
+            lambda t: t is kind, lambda value, _: into(value)
+        )
+
+    leaf(DateTime, to_micros, from_micros)
+    leaf(timedelta, lambda w: w // _MICROSECOND, lambda v: timedelta(microseconds=v))
+    leaf(Money, lambda m: [m.minor, m.currency], lambda v: Money(v[0], v[1]))
+    leaf(Role, lambda role: role.text, Role.of)
+    leaf(Actor, str, actor_from)
+    # By its class: a hook for `str`, which it is too, comes before all that are found
+    # by asking, and would write the words themselves.
+    converter.register_unstructure_hook(Text, _commitment)
+    converter.register_structure_hook(Text, lambda value, _: _text(value))
+    leaf(
+        Payment,
+        lambda p: [
+            p.method,
+            p.reference,
+            None if p.amount is None else [p.amount.minor, p.amount.currency],
+        ],
+        lambda v: Payment(v[0], v[1], None if v[2] is None else Money(*v[2])),
+    )
+    # What JSON has already: a number of revisions or a word, a host's own data.
+    leaf(int | str, lambda v: v, lambda v: v)
+
+    def ruling_out(value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        kind = type(value)
+        fields = converter.unstructure(value, kind)
+        return {"kind": _RULING_NAMES[kind], **fields}
+
+    def ruling_in(value: dict[str, Any] | None, _: Any) -> Any:
+        if value is None:
+            return None
+        fields = dict(value)
+        return converter.structure(fields, _RULINGS[fields.pop("kind")])
+
+    converter.register_unstructure_hook_func(_is_ruling, ruling_out)
+    converter.register_structure_hook_func(_is_ruling, ruling_in)
+    converter.register_structure_hook_func(
+        lambda t: t in (object, Any), lambda value, _: value
+    )
+    return converter
+
+
+def _is_ruling(kind: Any) -> bool:
+    return kind in (Ruling, Ruling | None)
+
+
+def _writer(converter: Converter, kind: Any) -> Any:
+    fields: dict[str, Any] = {"as_of": override(omit=True)} if kind is Order else {}
+    for field in attrs.fields(kind):
+        default: Any = field.default
+        # A text that was erased equals an empty one, and has its commitment still.
+        if isinstance(default, Text) or getattr(default, "factory", None) is Text:
+            fields[field.name] = override(omit_if_default=False)
+    return make_dict_unstructure_fn(
+        kind, converter, _cattrs_omit_if_default=True, **fields
+    )
+
+
+def _reader(converter: Converter, kind: Any) -> Any:
+    fields: dict[str, Any] = {}
+    if kind is Standing:
+        # A text becomes the member again; a host's own state stays text.
+        fields["state"] = override(struct_hook=lambda v, _: _STATES.get(v, v))
+    return make_dict_structure_fn(
+        kind, converter, _cattrs_detailed_validation=False, **fields
+    )
+
+
+def _commitment(text: Any) -> Any:
+    commitment = getattr(text, "commitment", "")
+    if commitment:
+        # In a list, which no label of a host's metadata can be.
+        return {_SEALED: [commitment]}
+    if text:
+        raise LedgerError("a text that is not sealed must not reach the history")
+    return ""
+
+
+def _text(value: Any) -> Text:
+    # Sealed texts were opened while the JSON was read.
+    return value if isinstance(value, Text) else Text(value)
+
+
+_CONVERTER: Final = _build()
+
+
+# One encoder for all: making one takes as long as a small event does.
+_ENCODE: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
+).encode
+
+
+def _dump(value: Any) -> bytes:
+    return _ENCODE(value).encode()
+
+
+def _load(body: bytes, texts: Mapping[str, str]) -> Any:
+    if b'{"#":[' not in body:
+        return json.loads(body)
+
+    def opened(item: dict[str, Any]) -> Any:
+        ref = item.get(_SEALED)
+        if len(item) != 1 or not isinstance(ref, list):
+            return item
+        (ref,) = ref
+        if ref in texts:
+            return Text(texts[ref], commitment=ref)
+        return Text(commitment=ref, erased=True)
+
+    return json.loads(body, object_hook=opened)
+
+
+# --- orders and events ------------------------------------------------------------
+
+
+def encode_order(order: Order) -> bytes:
+    """
+    Return the snapshot of an order.
+    """
+    return _dump(_CONVERTER.unstructure(order, Order))
+
+
+def decode_order(body: bytes, texts: Mapping[str, str]) -> Order:
+    """
+    Return the order of a snapshot.
+
+    Args:
+        texts: The texts that still exist, by ref; the others are gone.
+
+    Raises:
+        CorruptJournalError: If this was never written by `encode_order`.
+    """
+    return _read(body, texts, Order)
+
+
+def encode_event(recorded: Recorded) -> NewEvent:
+    """
+    Return an event as it is appended.
+    """
+    event = recorded.event
+    body = {
+        "by": str(recorded.by),
+        "data": _CONVERTER.unstructure(event, type(event)),
+    }
+    if recorded.standing is not None:
+        body["standing"] = _CONVERTER.unstructure(recorded.standing, Standing)
+    return NewEvent(
+        seq=recorded.seq,
+        name=recorded.name,
+        effective_at=to_micros(recorded.effective_at),
+        recorded_at=to_micros(recorded.recorded_at),
+        body=_dump(body),
+    )
+
+
+def decode_event(
+    stored: StoredEvent,
+    texts: Mapping[str, str],
+    events: Mapping[str, type[Event]] = EVENTS,
+) -> Recorded:
+    """
+    Return an event of the journal.
+
+    Args:
+        texts: The texts that still exist, by ref.
+
+        events: The events there are, by name; a host's own included.
+
+    Raises:
+        CorruptJournalError: If it is none of them, or damaged.
+    """
+    kind = events.get(stored.name)
+    if kind is None:
+        raise CorruptJournalError(
+            f"event {stored.seq}: nobody knows {stored.name!r}; "
+            "pass its process to the engine"
+        )
+    try:
+        body = _load(stored.body, texts)
+        standing = body.get("standing")
+        return Recorded(
+            seq=stored.seq,
+            event=_CONVERTER.structure(body["data"], kind),
+            by=actor_from(body["by"]),
+            effective_at=from_micros(stored.effective_at),
+            recorded_at=from_micros(stored.recorded_at),
+            standing=None
+            if standing is None
+            else _CONVERTER.structure(standing, Standing),
+        )
+    except CorruptJournalError:
+        raise
+    except Exception as error:
+        raise CorruptJournalError(f"event {stored.seq} cannot be read") from error
+
+
+def _read(body: bytes, texts: Mapping[str, str], kind: type[_T]) -> _T:
+    try:
+        return _CONVERTER.structure(_load(body, texts), kind)
+    except Exception as error:
+        raise CorruptJournalError(f"this is no {kind.__name__.lower()}") from error
+
+
+def encode_effect(effect: Effect, ready_at: int) -> NewEffect:
+    """
+    Return an effect as it is handed out.
+    """
+    return NewEffect(
+        key=effect.key,
+        kind=effect.name,
+        seq=effect.seq,
+        moves_money=effect.moves_money,
+        ready_at=ready_at,
+        body=_dump(_CONVERTER.unstructure(effect, type(effect))),
+    )
+
+
+def decode_effect(body: bytes, kind: type[_T]) -> _T:
+    """
+    Return an effect that was handed out.
+    """
+    return _read(body, {}, kind)
+
+
+# --- texts ------------------------------------------------------------------------
+
+
+def seal(
+    command: _T, subject_id: str, salt: Callable[[], bytes]
+) -> tuple[_T, tuple[NewText, ...]]:
+    """
+    Return a command whose texts carry their commitments, and those texts.
+
+    Args:
+        subject_id: Whose texts they are.
+
+        salt: Returns fresh bytes: without them a short text could be guessed from
+            its hash.
+    """
+    texts: list[NewText] = []
+
+    def sealed(value: Any) -> Any:
+        if isinstance(value, Text):
+            if not value or value.commitment:
+                return value
+            grain = salt()
+            ref = hashlib.sha256(grain + value.encode()).hexdigest()[:40]
+            texts.append(
+                NewText(ref=ref, subject_id=subject_id, salt=grain, text=str(value))
+            )
+            return Text(value, commitment=ref)
+        if isinstance(value, tuple):
+            items = tuple(sealed(item) for item in value)
+            # The same tuple if nothing in it changed: it is not converted again.
+            changed = any(new is not old for new, old in zip(items, value, strict=True))
+            return items if changed else value
+        if attrs.has(type(value)) and not isinstance(value, (Money, Payment)):
+            return inside(value)
+        return value
+
+    def inside(value: Any) -> Any:
+        changed = {}
+        for field in attrs.fields(type(value)):
+            before = getattr(value, field.name)
+            if isinstance(before, (Text, tuple)) or attrs.has(type(before)):
+                after = sealed(before)
+                if after is not before:
+                    changed[field.name] = after
+        return attrs.evolve(value, **changed) if changed else value
+
+    return inside(command), tuple(texts)
+
+
+def content_hash(command: Command) -> str:
+    """
+    Return the hash of everything a command says: what makes two of them the same.
+    """
+    return hashlib.sha256(_dump([command.name, to_json(command)]) + b"").hexdigest()[
+        :40
+    ]
+
+
+def to_json(value: Any) -> Any:
+    """
+    Return any value of the library as plain JSON data, for people and programs.
+
+    Money is `{"amount": "100.00", "currency": "EUR"}`, an instant ISO 8601 in UTC,
+    a window ISO 8601, a text itself.
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Money):
+        return {"amount": str(value.amount), "currency": value.currency}
+    if isinstance(value, DateTime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return window_text(value)
+    if isinstance(value, Role):
+        return value.text
+    if isinstance(value, (Actor, Share)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): to_json(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list, frozenset)):
+        return [to_json(item) for item in value]
+    fields = {
+        field.name: to_json(getattr(value, field.name))
+        for field in attrs.fields(type(value))
+    }
+    if type(value) in _RULING_NAMES:
+        return {"kind": _RULING_NAMES[type(value)], **fields}
+    return fields

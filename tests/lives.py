@@ -1,0 +1,771 @@
+"""
+Lives of orders, led at random: what people send, what time does, what must hold.
+
+A life is led through the engine alone, as a host would.  Whatever is chosen is
+taken from a `random.Random`, so that a seed is a life.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from escrowflow import commands as c
+from escrowflow.clock import FakeClock
+from escrowflow.decisions import Refusal, next_due, options
+from escrowflow.engine import Engine, Outcome
+from escrowflow.errors import InvalidInputError, OrderNotFoundError
+from escrowflow.events import MediatorAssigned, OrderPlaced, Recorded
+from escrowflow.history import evolve, fold
+from escrowflow.ledger import ACCOUNTS
+from escrowflow.money import AMOUNT_MAX, NOTHING, Fee, Money, Payment, Share
+from escrowflow.order import Order
+from escrowflow.parties import Actor, Buyer, Mediator, Role, Seller
+from escrowflow.rules import Alone, ByConsent, No, Right, Situation
+from escrowflow.states import BACK, STAY, Process
+from escrowflow.storage.codec import decode_order, encode_order
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.terms import AddOn, FullRefund, PaySeller, Relaunch, Split
+from tests.given import ANA, COMEUP, LUC, OPS, STRIPE, T0, eur, terms
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+    from escrowflow.rules import Policies
+
+MICRO: Final = timedelta(microseconds=1)
+DAY: Final = timedelta(days=1)
+
+PARTS: Final = Role.BUYER | Role.SELLER | Role.MEDIATOR
+MEDIATORS: Final = (Mediator("mia"), Mediator("max"))
+STRANGERS: Final = (Buyer("eve"), Seller("eve"), Mediator("ana"), Mediator("luc"))
+WORKING: Final[tuple[Actor, ...]] = (ANA, LUC, *MEDIATORS, OPS, STRIPE)
+
+
+class Lenient:
+    """
+    Rights of a host's own: some requests to cancel need no answer.
+    """
+
+    version = "1"
+    answer_window = timedelta(hours=12)
+
+    def cancel(self, situation: Situation) -> Right:
+        """
+        The seller may, anywhere; the buyer before the work began.
+        """
+        if situation.role is Role.SELLER or situation.state in ("pending",):
+            return Alone(Share.percent(10) if situation.late else NOTHING)
+        return No("no_cancellation_request_here")
+
+    def request(self, situation: Situation) -> Right:
+        """
+        Of work that is late or was handed over: asking is enough.
+        """
+        if situation.late or situation.delivered:
+            return Alone(Share.percent(50))
+        return ByConsent()
+
+    def disputes_after(self, refused: int, *, delivered: bool) -> bool:
+        """
+        Never by itself.
+        """
+        return False
+
+
+FEES: Final = {
+    "buyer_fee": Fee(bps=500),
+    "seller_fee": Fee(flat=eur(1), bps=1000),
+    "bank_fee": Fee(flat=eur("0.30")),
+    "tax": Fee(bps=2000),
+}
+
+# Each opens rows or outcomes that the others keep shut; C4 and so on are the
+# points of RULES section 3.
+VARIANTS: Final[dict[str, Process[Policies]]] = {
+    "defaults": COMEUP,
+    "C4": COMEUP.with_policies(
+        revision={"dispute_after_revision_refusals": 2}, fees=FEES
+    ),
+    "C8": COMEUP.with_policies(
+        revision={"revision_needs_seller_answer": False},
+        delivery={"revision_deadline": "remaining"},
+    ),
+    "C4 thrice": COMEUP.with_policies(
+        revision={
+            "dispute_after_revision_refusals": 3,
+        },
+        conversation={"chat_after_completed": "until_left"},
+    ),
+    "C11": COMEUP.with_policies(
+        cancellation={"late_cancel": "request_auto_accepted"},
+        completion={"completion_triggers": {"approve"}},
+    ),
+    "C12": COMEUP.with_policies(
+        cancellation={
+            "cancel_request_states": {"in_progress", "delivered", "revision_refused"},
+            "seller_cancel_states": {
+                "pending",
+                "in_progress",
+                "cancellation_requested",
+                "delivered",
+                "revision_requested",
+                "revision_refused",
+            },
+            "auto_dispute_after_cancel_refusals": 1,
+        },
+        delivery={"deliver_during_cancel_request": True},
+        extras={"addon_deadline": "add_days"},
+    ),
+    "rights of a host": COMEUP.with_policies(cancellation=Lenient()),
+    "ruling window": COMEUP.with_policies(
+        dispute={"ruling_window": "P10D", "default_ruling": FullRefund()},
+        delivery={"relaunch_deadline": "mediator_sets"},
+        time={"deadline_boundary": "inclusive"},
+    ),
+    "ruling window for the seller": COMEUP.with_policies(
+        dispute={"ruling_window": "P3D", "default_ruling": PaySeller()},
+        fees=FEES,
+        extras={"addon_deadline": "max"},
+    ),
+    "cap": COMEUP.with_policies(
+        lifetime={"order_cap": "PT30H"}, fees=FEES, time={"day_arithmetic": "civil"}
+    ),
+    "cap without grace": COMEUP.with_policies(
+        lifetime={
+            "order_cap": "P4D",
+            "cap_after_dispute": "expire_now",
+            "expiry_beneficiary": "buyer",
+        },
+        conversation={"chat_grace_from": "delivery"},
+    ),
+    "cap for the seller": COMEUP.with_policies(
+        lifetime={"order_cap": "P1M", "expiry_beneficiary": "seller"},
+        dispute={"dispute_entry": {"revision_refused": "claim_then_mediator"}},
+        partial_refunds={"partial_refund_base": "all"},
+        fees=FEES,
+    ),
+}
+
+# What the system did, as its event tells; an ending names its trigger itself.
+SYSTEM_EVENTS: Final = {
+    "acceptance_reminded": "remind_acceptance",
+    "order_marked_late": "mark_late",
+    "dispute_unlocked": "unlock_dispute",
+    "verification_reminded": "remind_verification",
+    "offer_expired": "expire_offer",
+    "mediator_alerted": "alert_mediator",
+    "conversation_closed": "close_conversation",
+}
+
+Cell = tuple[str, str, str]
+
+# What has to be there before something else can be done about it.
+_OPENS: Final[dict[type[c.Command], tuple[type[c.Command], ...]]] = {
+    c.FileClaim: (
+        c.EditClaim,
+        c.WithdrawClaim,
+        c.AssignMediator,
+        c.RejectClaim,
+        c.ConvertClaim,
+    ),
+    c.AssignMediator: (c.RejectClaim, c.ConvertClaim, c.AskParties, c.RuleDispute),
+    c.ProposePartialRefund: (
+        c.WithdrawPartialRefund,
+        c.AcceptPartialRefund,
+        c.RefusePartialRefund,
+    ),
+    c.SendOffer: (c.PayOffer, c.RefuseOffer, c.WithdrawOffer, c.ExpireOffer),
+    c.MarkLate: (c.RequestCancellation,),
+}
+OPENS: Final = {
+    command: tuple(
+        (str(state), row.command.name, outcome)
+        for row in COMEUP.rows
+        if row.command in opened
+        for state in row.states
+        for outcome in row.to
+    )
+    for command, opened in _OPENS.items()
+}
+
+
+def cells(process: Process[Policies]) -> Iterable[Cell]:
+    """
+    Yield each (state, command, outcome) of a table.
+    """
+    for row in process.rows:
+        for state in row.states:
+            for outcome in row.to:
+                yield str(state), row.command.name, outcome
+
+
+def outcome_of(
+    process: Process[Policies], before: str, command: type[c.Command], after: str
+) -> str:
+    """
+    Return the outcome of a row that leads from one state to another.
+    """
+    row = process.by_cell[before, command][0]
+    back = ""
+    for outcome, to in row.to.items():
+        if to is BACK:
+            back = outcome
+        elif (before if to is STAY else to) == after:
+            return outcome
+    return back
+
+
+# --- what people send ---------------------------------------------------------------
+
+
+def order_command(rng: random.Random) -> c.PlaceOrder:
+    """
+    Return an order somebody might place: paid, paid in parts, or not yet.
+    """
+    price = Money(rng.randint(100, 20_000), "EUR")
+    payment: Any = Payment("card", "pi_0")
+    how = rng.randrange(5)
+    if how == 0:
+        payment = None
+    elif how == 1:
+        payment = (
+            Payment("wallet", "pi_0", Money(30, "EUR")),
+            Payment("paypal", "pi_00", Money(40, "EUR")),
+        )
+    add_ons: tuple[AddOn, ...] = ()
+    if rng.random() < 0.2:
+        add_ons = (AddOn(title="Logo", price=eur(20), extra_window="P1D"),)
+    return c.PlaceOrder(
+        seller_id="luc",
+        price=price,
+        payment=payment,
+        tip=Money(max(price.minor // 10, 1), "EUR") if rng.random() < 0.2 else None,
+        add_ons=add_ons,
+        terms=terms(revisions=rng.choice([None, 0, 1, "unlimited"])),
+        metadata={"#": "not a text"} if rng.random() < 0.1 else {},
+    )
+
+
+def payload(
+    rng: random.Random, command: type[c.Command], order: Order, by: Actor
+) -> c.Command:
+    """
+    Return a command with fields that fit most of the time.
+    """
+    process_takes_date = rng.random() < 0.5
+    reason = {"reason": f"because {rng.randrange(9)}"}
+    some = Money(rng.choice([1, 50, 99, max(order.ledger.escrow // 2, 1)]), "EUR")
+    reference = f"pi_{order.version}" if rng.random() < 0.9 else "pi_0"
+    open_offers = [offer.id for offer in order.offers if offer.status == "open"]
+    offer_id = open_offers[-1] if open_offers and rng.random() < 0.9 else "offer-9"
+    window = rng.choice([None, "PT6H", "P2D"])
+    fields: dict[str, Any] = {}
+    if command is c.ConfirmPayment:
+        unpaid = [item.id for item in order.add_ons if not item.paid]
+        item = rng.choice(["order", *unpaid, *open_offers])
+        amount: Money | None = None
+        if item == "order" and order.amount_due and rng.random() < 0.8:
+            amount = order.amount_due
+            if rng.random() < 0.4:
+                amount = Money(max(amount.minor // 2, 1), "EUR")
+        fields = {"payment": Payment("card", reference, amount), "item": item}
+    elif command is c.SubmitBrief:
+        fields = {"text": "blue, please"}
+    elif command is c.SendMessage:
+        fields = {"reference": f"m-{order.version}"}
+    elif command is c.DeliverOrder:
+        fields = {"files": ("logo.svg",), "note": "here"}
+    elif command is c.AssignMediator:
+        own = by.role is Role.MEDIATOR and rng.random() < 0.9
+        fields = {"mediator_id": by.id if own else rng.choice(["mia", "max", "ana"])}
+    elif command is c.AskParties or command is c.ReplyToReview:
+        fields = {"text": "why?"}
+    elif command is c.AnswerMediator:
+        fields = {"text": "so", "files": ("proof.png",)}
+    elif command is c.RuleDispute:
+        due_at = order.effective_at.add(days=3) if process_takes_date else None
+        rulings = [FullRefund(), Split(to_buyer=some), Relaunch(due_at=due_at)]
+        fields = {"ruling": rng.choice([*rulings, PaySeller()]), **reason}
+    elif command is c.ProposePartialRefund:
+        fields = {"amount": some, **reason}
+    elif command is c.BuyAddOn:
+        payment = Payment("paypal", reference) if rng.random() < 0.7 else None
+        fields = {
+            "title": "More",
+            "price": Money(rng.randint(1, 999), "EUR"),
+            "payment": payment,
+            "extra_window": window,
+        }
+    elif command is c.SendOffer:
+        fields = {
+            "title": "More",
+            "price": Money(rng.randint(1, 999), "EUR"),
+            "delivery_window": window,
+        }
+    elif command in (c.WithdrawOffer, c.RefuseOffer):
+        fields = {"offer_id": offer_id}
+    elif command is c.PayOffer:
+        paid = Payment("card", reference) if offer_id != "offer-9" else None
+        fields = {"offer_id": offer_id, "payment": paid}
+    elif command is c.LeaveReview:
+        fields = {"rating": rng.randint(1, 5), "text": "fine"}
+    elif command is c.RemoveReview:
+        fields = {"cause": "unlawful"}
+    elif command is c.ExtendDeadlines:
+        fields = {"window": "PT5H", **reason}
+    elif command is c.ExpireOffer:
+        fields = {"offer_id": offer_id}
+    elif "reason" in {field.name for field in attrs.fields(command)}:
+        fields = reason
+    return command(**fields)
+
+
+# --- a life -------------------------------------------------------------------------
+
+
+@attrs.define(kw_only=True, slots=False)
+class Life:
+    """
+    One order, and everybody around it.
+
+    Attributes:
+        rng: What decides whatever has to be decided.
+
+        process: What it runs on.
+
+        taken: How often each cell of the table was taken, over all lives.
+
+        previewed: How many of the commands are previewed first, 0 to 1.
+
+        missed: How often a command was not possible in a state, under this
+            process, or had another outcome.
+    """
+
+    rng: random.Random
+    process: Process[Policies]
+    taken: Counter[Cell] = attrs.field(factory=Counter)
+    missed: Counter[tuple[str, ...]] = attrs.field(factory=Counter)
+    engine: Engine = attrs.field(init=False)
+    clock: FakeClock = attrs.field(init=False)
+    order_id: str = "o1"
+    previewed: float = 1.0
+    counted: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.clock = FakeClock(T0)
+        self.engine = Engine(
+            self.process,
+            MemoryStorage(),
+            clock=self.clock,
+            salt=lambda: self.rng.getrandbits(128).to_bytes(16, "big"),
+        )
+        self.engine.place(order_command(self.rng), by=ANA, order_id=self.order_id)
+
+    @property
+    def order(self) -> Order:
+        """
+        The order as of now.
+        """
+        return self.engine.order(self.order_id)
+
+    def stored(self) -> Order:
+        """
+        The order as it is stored.
+        """
+        loaded = self.engine.storage.load(self.order_id)
+        return decode_order(loaded.snapshot, loaded.texts)
+
+    # --- acting ---
+
+    def send(self, by: Actor, command: c.Command) -> Outcome | Refusal | None:
+        """
+        Send a command, and hold the answer against what was said beforehand.
+
+        Returns `None` if the actor or the command was turned away at the door.
+        """
+        engine, order_id = self.engine, self.order_id
+        before = self.order
+        version = engine.storage.load(order_id).version
+        try:
+            said = None
+            if self.rng.random() < self.previewed:
+                said = engine.preview(order_id, command, by=by)
+            answer = engine.attempt(order_id, command, by=by)
+        except (OrderNotFoundError, InvalidInputError):
+            assert engine.storage.load(order_id).version == version
+            return None
+        if said is not None:
+            self._as_said(said, answer)
+        row = self.process.row(before.state, type(command), by.role)
+        if isinstance(answer, Refusal):
+            for option in engine_options(before, self, by):
+                if option.command is type(command):
+                    assert all(said in answer.blockers for said in option.blockers)
+            assert answer.order == self.order
+            assert {r.name for r in answer.recorded} <= {"payment_returned"}
+            return answer
+        assert row is not None
+        assert answer.order == self.order
+        mine = [r for r in answer.events if r.by == by]
+        after = before.state
+        for recorded in mine:
+            if recorded.standing is not None:
+                after = recorded.standing.state
+        if mine:
+            outcome = outcome_of(self.process, before.state, type(command), after)
+            self.taken[str(before.state), command.name, outcome] += 1
+        return answer
+
+    def _as_said(self, said: Outcome | Refusal, answer: Outcome | Refusal) -> None:
+        assert type(said) is type(answer)
+        assert said.order == answer.order
+        assert said.effects == answer.effects
+        if isinstance(said, Outcome):
+            assert isinstance(answer, Outcome)
+            assert said.events == answer.events
+        else:
+            assert isinstance(answer, Refusal)
+            assert said.blockers == answer.blockers
+
+    def anything(self, by: Actor, command: type[c.Command]) -> None:
+        """
+        Send any command as anybody.
+        """
+        self.send(by, payload(self.rng, command, self.order, by))
+
+    def something_allowed(self) -> None:
+        """
+        Send something that options allow.
+        """
+        order = self.order
+        by, command = self.rng.choice(self._allowed(order))
+        self.send(by, payload(self.rng, command, order, by))
+
+    def something_rare(self) -> None:
+        """
+        Send or wait for what leads to cells of the table that were rarely taken.
+        """
+        order = self.order
+        state = str(order.state)
+        values = self._values()
+        wanted: list[tuple[float, float, type[c.Command], Any]] = []
+        allowed = self._allowed(order)
+        found = {command for _, command in allowed}
+        for by, command in allowed:
+            value = self._value(order, state, command, values)
+            wanted.append((value, self.rng.random(), command, by))
+        for wait in order.deadlines:
+            command = self.process.kinds[wait.name].command
+            found.add(command)
+            value = self._value(order, state, command, values)
+            wanted.append((value, self.rng.random(), command, wait.due_at))
+        for here, command in self.process.by_cell:
+            if here == state and command not in found:
+                self.missed[state, command.name] += 1
+        _, _, command, what = max(wanted, key=lambda item: item[:2])
+        before = Counter(self.taken)
+        if isinstance(what, Actor):
+            self.send(what, payload(self.rng, command, order, what))
+        else:
+            after = datetime.__add__(what, MICRO)
+            self.clock.advance_to(max(after, self.clock.now()))
+            self.sweep()
+            self.count_system_moves()
+        for outcome in self.process.by_cell[state, command][0].to:
+            cell = (state, command.name, outcome)
+            if self.taken[cell] == before[cell]:
+                self.missed[(*cell, str(order.late))] += 1
+
+    def _allowed(self, order: Order) -> list[tuple[Actor, type[c.Command]]]:
+        now = self.clock.now()
+        return [
+            (by, option.command)
+            for by in WORKING
+            if by.role not in PARTS or by.role in order.role_of(by.id)
+            for option in options(self.process, order, by=by, now=now)
+            if option.allowed
+        ] + [
+            (by, c.AssignMediator)
+            for by in MEDIATORS
+            if order.mediator_id is None
+            and (str(order.state), c.AssignMediator) in self.process.by_cell
+            and (order.claim is not None or order.state == "disputed")
+        ]
+
+    def _need(self, cell: Cell, late: bool = True) -> float:
+        # What was never possible here is not worth the way.
+        missed = self.missed[cell[:2]] / 4 + self.missed[(*cell, str(late))] / 2
+        return (1.0, 0.8, 0.2, 0.1, 0.02)[min(self.taken[cell], 4)] / (1 + missed)
+
+    def _value(
+        self,
+        order: Order,
+        state: str,
+        command: type[c.Command],
+        values: dict[str, float],
+    ) -> float:
+        row = self.process.by_cell[state, command][0]
+        left = order.standing.left
+        best = 0.0
+        for outcome, to in row.to.items():
+            after = state
+            if to is BACK:
+                after = left[-1] if left else state
+            elif isinstance(to, str):
+                after = str(to)
+            need = self._need((state, command.name, outcome), order.late)
+            best = max(best, need + 0.9 * values[after])
+        if command is c.SendOffer and any(o.status == "open" for o in order.offers):
+            return best
+        if command is c.AssignMediator and order.mediator_id is not None:
+            return best
+        opened = OPENS.get(command, ())
+        anywhere = command in (c.SendOffer, c.MarkLate)
+        needs = [self._need(cell) for cell in opened if anywhere or cell[0] == state]
+        return best + 0.8 * max(needs, default=0)
+
+    @property
+    def promise(self) -> float:
+        """
+        How much there is still to do for an order of this process.
+        """
+        return self._values()["pending"]
+
+    def _values(self) -> dict[str, float]:
+        """
+        Return for each state how much there is still to do from there.
+        """
+        steps: dict[str, list[tuple[float, str]]] = {}
+        for row in self.process.rows:
+            for state in row.states:
+                for outcome, to in row.to.items():
+                    need = self._need((str(state), row.command.name, outcome))
+                    after = str(to) if isinstance(to, str) else str(state)
+                    steps.setdefault(str(state), []).append((need, after))
+        values = dict.fromkeys(map(str, self.process.members), 0.0)
+        for _ in range(5):
+            values = {
+                state: max(need + 0.9 * values[to] for need, to in steps[state])
+                for state in values
+            }
+        return values
+
+    # --- waiting ---
+
+    def wait(self) -> None:
+        """
+        Let time pass: to just before, at or just after a deadline, or anywhere.
+        """
+        waits = [wait.due_at for wait in self.stored().deadlines]
+        if waits and self.rng.random() < 0.7:
+            to = datetime.__add__(
+                self.rng.choice(waits), MICRO * self.rng.randint(-1, 1)
+            )
+            if to > self.clock.now():
+                self.clock.advance_to(to)
+        else:
+            self.clock.advance(hours=self.rng.choice([0.1, 3, 30, 100]))
+
+    def sweep(self) -> None:
+        """
+        Settle what is due, as a worker does.
+        """
+        report = self.engine.run_due()
+
+        assert (report.unknown, report.parked, report.faster) == ((), (), 0)
+        due = self.engine.next_due_at()
+        assert due is None or due > self.clock.now()
+
+    def step(self) -> None:
+        """
+        Let something happen.
+        """
+        chance = self.rng.random()
+        if chance < 0.84:
+            self.something_rare()
+        elif chance < 0.9:
+            self.something_allowed()
+        elif chance < 0.95:
+            by = self.rng.choice([*WORKING, *STRANGERS])
+            command = self.rng.choice(list(self.process.commands.values()))
+            self.anything(by, command)
+        else:
+            self.wait()
+            if self.rng.random() < 0.5:
+                self.sweep()
+
+    def lead(self, steps: int) -> None:
+        """
+        Lead the life, and a little beyond its end.
+        """
+        after = 0
+        for _ in range(steps):
+            self.step()
+            after += self.process.ended(self.stored().state)
+            if after > 5:
+                break
+        self.count_system_moves()
+        self.check()
+
+    # --- what must hold ---
+
+    def check(self) -> None:
+        """
+        Hold every invariant against the whole history.
+        """
+        engine, order_id = self.engine, self.order_id
+        loaded = engine.storage.load(order_id)
+        history = engine.history(order_id)
+        order = fold(history)
+        # I15: the history is the truth, the snapshot equals what it adds up to.
+        assert encode_order(order) == loaded.snapshot
+        assert loaded.version == order.version == len(history)
+        due = next_due(self.process, order)
+        assert engine.next_due_at() == (None if due is None else due[0])
+        check_history(self.process, history)
+        check_effects(engine, order_id)
+
+    def count_system_moves(self) -> None:
+        """
+        Add to the cells taken those that the system took since the last time.
+        """
+        state = ""
+        for recorded in self.engine.history(self.order_id):
+            after = recorded.standing.state if recorded.standing else state
+            if recorded.by.role is Role.SYSTEM and recorded.seq > self.counted:
+                ending = getattr(recorded.event, "ending", None)
+                name = SYSTEM_EVENTS.get(recorded.name, "")
+                name = ending.trigger if ending is not None else name
+                if name:
+                    command = self.process.commands[name]
+                    outcome = outcome_of(self.process, state, command, after)
+                    self.taken[state, name, outcome] += 1
+            state = str(after)
+            self.counted = max(self.counted, recorded.seq)
+
+
+def engine_options(order: Order, life: Life, by: Actor) -> tuple[Any, ...]:
+    """
+    Return what an actor could send; nothing if the order is not his.
+    """
+    try:
+        return life.engine.options(order.id, by=by)
+    except OrderNotFoundError:
+        return ()
+
+
+def check_history(process: Process[Policies], history: tuple[Recorded, ...]) -> None:
+    """
+    Hold the invariants of RELIABILITY section 3 against a history.
+    """
+    time = process.policies.time
+    order: Order | None = None
+    settled = 0
+    for number, recorded in enumerate(history, 1):
+        event = recorded.event
+        # I13: numbers without a gap, instants that never decrease.
+        assert recorded.seq == number
+        assert recorded.effective_at <= recorded.recorded_at
+        if order is None:
+            assert isinstance(event, OrderPlaced)
+            assert event.buyer_id != event.seller_id  # I20
+            assert recorded.by == Buyer(event.buyer_id)
+        else:
+            assert recorded.effective_at >= order.effective_at
+            assert recorded.recorded_at >= order.recorded_at
+            _check_actor(order, recorded)
+            if recorded.by.role is not Role.SYSTEM:
+                # I21: a person acts before whatever was running came due.
+                for wait in order.deadlines:
+                    assert recorded.effective_at < time.armed_at(wait.due_at)
+        _check_amounts(event)
+        before = order
+        order = evolve(order, recorded)
+        _check_books(order)
+        if before is not None and before.ending is not None:
+            assert order.ledger.escrow == 0
+            assert order.state == before.state
+        if event.settles:
+            # I4: once, and exactly what was held.
+            settled += 1
+            assert before is not None
+            settlement: Any = getattr(event, "settlement")  # noqa: B009
+            parts = sum(part.amount.minor for part in settlement.to_buyer)
+            parts += settlement.to_seller.minor + settlement.kept.minor
+            assert parts == before.ledger.escrow
+    assert order is not None
+    assert settled == (1 if process.ended(order.state) else 0)
+    assert (order.ending is not None) == bool(settled)
+    if settled:
+        assert not order.ledger.held
+    assert order.mediator_id not in (order.buyer_id, order.seller_id)
+    owed = Counter(payment.reference for payment in order.payments)
+    assert not [reference for reference, times in owed.items() if times > 1]
+    back = sum(payment.refunded.minor for payment in order.payments)
+    assert back == order.ledger.refunded.minor
+    assert back == sum(refund.amount.minor for refund in order.refunds)
+
+
+def _check_actor(order: Order, recorded: Recorded) -> None:
+    """
+    I19: whoever acted had that part in the order, at that moment.
+    """
+    by = recorded.by
+    if by.role in Role.OPERATOR | Role.PROVIDER | Role.SYSTEM:
+        return
+    if isinstance(recorded.event, MediatorAssigned) and by.role is Role.MEDIATOR:
+        assert order.mediator_id is None
+        assert recorded.event.mediator_id == by.id
+        assert not order.role_of(by.id)
+        return
+    assert by.role in order.role_of(by.id)
+
+
+def _check_books(order: Order) -> None:
+    """
+    I1: the ledger adds up, no account is negative, and the four are what came in.
+    """
+    books = order.ledger
+    assert books.adds_up()
+    assert all(getattr(books, account) >= 0 for account in ACCOUNTS[1:])
+    assert books.held + books.refunded + books.released + books.kept == books.paid_in
+    assert books.paid_in.minor == sum(p.amount.minor for p in order.payments)
+
+
+def _check_amounts(value: Any) -> None:
+    """
+    I25: whole minor units of one currency, in range, wherever money is.
+    """
+    if isinstance(value, Money):
+        assert type(value.minor) is int
+        assert 0 <= value.minor <= AMOUNT_MAX
+        assert value.currency == "EUR"
+    elif isinstance(value, tuple):
+        for item in value:
+            _check_amounts(item)
+    elif attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            _check_amounts(getattr(value, field.name))
+
+
+def check_effects(engine: Engine, order_id: str) -> None:
+    """
+    Hold the outbox against the order: what is owed was asked for, once.
+    """
+    order = engine.order(order_id)
+    effects = [status.effect for status in engine.effects(order_id)]
+    assert len({effect.key for effect in effects}) == len(effects)
+    recorded = decode_order(
+        engine.storage.load(order_id).snapshot, engine.storage.load(order_id).texts
+    )
+    money: list[Any] = [effect for effect in effects if effect.moves_money]
+    asked = Counter((effect.seq, effect.amount.minor) for effect in money)
+    owing: list[Any] = [*recorded.refunds, *recorded.payouts]
+    owed = Counter((item.seq, item.amount.minor) for item in owing)
+    assert asked == owed
+    assert order.ledger.paid_in == recorded.ledger.paid_in

@@ -1,0 +1,746 @@
+"""
+Claims, mediators and rulings: R69 to R82.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pendulum import DateTime
+
+import escrowflow as ef
+from tests.story import (
+    ACCEPT,
+    ANA,
+    APPROVE,
+    ASSIGN,
+    CANCEL,
+    CLAIM,
+    DELIVER,
+    DISPUTE,
+    FREEZE,
+    HELLO,
+    IN,
+    LUC,
+    MIA,
+    OPS,
+    REVIEW,
+    Story,
+    cancellation_requested,
+    delivered,
+    disputed,
+    euros,
+    in_progress,
+    late,
+    paris,
+    pending,
+    revision_refused,
+    revision_requested,
+)
+
+ACCEPTED = [
+    "in_progress",
+    "cancellation_requested",
+    "delivered",
+    "revision_requested",
+    "revision_refused",
+]
+
+
+def rule(ruling: Any, reason: str = "seen everything") -> ef.RuleDispute:
+    """
+    Rule, with a reason.
+    """
+    return ef.RuleDispute(ruling=ruling, reason=reason)
+
+
+SPLIT = rule(ef.Split(to_buyer=euros("45")))
+FULL_REFUND = rule(ef.FullRefund())
+PAY_SELLER = rule(ef.PaySeller())
+RELAUNCH = rule(ef.Relaunch())
+
+
+class TestClaim:
+    """
+    Calling for a mediator.
+    """
+
+    @pytest.mark.parametrize("state", ACCEPTED)
+    @pytest.mark.parametrize("actor", [ANA, LUC], ids=str)
+    def test_r69_filed(self, state: str, actor: ef.Actor) -> None:
+        """
+        R69: after acceptance either side files one; the order goes on unchanged.
+        """
+        story = IN[state]()
+        before = story.order
+
+        story.by(actor, CLAIM)
+
+        after = story.order
+        assert after.standing == before.standing
+        assert after.claim is not None
+        assert after.claim.by is actor.role
+        other = {"buyer", "seller"} - {actor.role.text}
+        assert story.told("claim_filed") == other | {"operator"}
+
+    @pytest.mark.parametrize("state", sorted(set(IN) - set(ACCEPTED)))
+    def test_r69_not_here(self, state: str) -> None:
+        """
+        R69: not before acceptance, not disputed or frozen, not after the end.
+        """
+        story = IN[state]()
+
+        assert {"not_in_this_state", "order_ended"} & set(story.refused(ANA, CLAIM))
+
+    def test_r69_one_at_a_time(self) -> None:
+        """
+        R69: one open claim an order, whoever filed it.
+        """
+        story = in_progress().buyer(CLAIM)
+
+        assert story.refused(ANA, CLAIM) == ("claim_open",)
+        assert story.refused(LUC, CLAIM) == ("claim_open",)
+
+    def test_r69_stops_no_timer(self) -> None:
+        """
+        R69: a claim stops nothing: the order completes in silence under it.
+        """
+        story = delivered().buyer(CLAIM)
+
+        story.after(days=7).sweep()
+
+        assert story.state == "completed"
+
+    def test_gap_dies_with_the_order(self) -> None:
+        """
+        Gap: an open claim dies with the order, as the process declares.
+        """
+        story = in_progress().buyer(CLAIM)
+
+        story.seller(CANCEL)
+
+        assert story.order.claim is None
+        assert "claim_dies" in {gap.code for gap in story.process.gaps}
+
+    def test_r70_edited(self) -> None:
+        """
+        R70: the filer may change it as long as no mediator has looked at it.
+        """
+        story = in_progress().buyer(CLAIM)
+
+        story.buyer(ef.EditClaim(reason="look more closely"))
+
+        assert story.order.claim is not None
+        assert story.order.claim.reason == "look more closely"
+
+    def test_r70_withdrawn(self) -> None:
+        """
+        R70: or take it back; another one may follow.
+        """
+        story = in_progress().buyer(CLAIM, ef.WithdrawClaim())
+        assert story.order.claim is None
+
+        story.seller(CLAIM)
+
+        assert story.order.claim is not None
+
+    @pytest.mark.parametrize(
+        "command", [ef.EditClaim(reason="x"), ef.WithdrawClaim()], ids=lambda c: c.name
+    )
+    def test_r70_only_the_filer(self, command: ef.Command) -> None:
+        """
+        R70: the other side can do neither.
+        """
+        story = in_progress().buyer(CLAIM)
+
+        assert story.refused(LUC, command) == ("not_the_filer",)
+
+    @pytest.mark.parametrize(
+        "command", [ef.EditClaim(reason="x"), ef.WithdrawClaim()], ids=lambda c: c.name
+    )
+    def test_r70_not_once_looked_at(self, command: ef.Command) -> None:
+        """
+        R70: nor the filer once a mediator is assigned.
+        """
+        story = in_progress().buyer(CLAIM).mediator(ASSIGN)
+
+        assert story.refused(ANA, command) == ("mediator_looked_at_it",)
+
+    @pytest.mark.parametrize("state", ACCEPTED)
+    def test_r71_rejected(self, state: str) -> None:
+        """
+        R71: rejected with a reason, the order goes on.
+        """
+        story = IN[state]().seller(CLAIM).mediator(ASSIGN)
+        standing = story.order.standing
+
+        story.mediator(ef.RejectClaim(reason="nothing to see"))
+
+        assert story.order.claim is None
+        assert story.order.standing == standing
+        assert story.told("claim_rejected") == {"buyer", "seller"}
+
+    def test_r71_reason_for_the_filer_only(self) -> None:
+        """
+        R71: the other party only learns that it was not kept.
+        """
+        story = in_progress().seller(CLAIM).mediator(ASSIGN)
+
+        story.mediator(ef.RejectClaim(reason="nothing to see"))
+
+        notices = [
+            status.effect
+            for status in story.engine.effects(story.id)
+            if isinstance(status.effect, ef.Notify)
+            and status.effect.kind == "claim_rejected"
+        ]
+        assert not any("nothing to see" in str(notice) for notice in notices)
+
+    @pytest.mark.parametrize("state", ACCEPTED)
+    def test_r72_converted(self, state: str) -> None:
+        """
+        R72: converted, everything stands still and nobody may write.
+        """
+        story = IN[state]().seller(CLAIM).mediator(ASSIGN)
+
+        story.mediator(ef.ConvertClaim())
+
+        assert story.row == ("disputed", "", "100/0/0/0")
+        assert story.waits == []
+        assert not story.order.conversation.open
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == "claim"
+        assert story.order.claim is None
+
+    def test_only_the_assigned_mediator(self) -> None:
+        """
+        R72, R76: another mediator does not even see the order.
+        """
+        story = in_progress().seller(CLAIM).mediator(ASSIGN)
+
+        for command in (ef.ConvertClaim(), ef.RejectClaim(reason="x"), ASSIGN):
+            with pytest.raises(ef.OrderNotFoundError):
+                story.by(ef.Mediator("zoe"), command)
+
+    def test_unassigned_mediator_is_told_so(self) -> None:
+        """
+        R76: what a mediator without the order is offered is to take it, no more.
+        """
+        story = in_progress().seller(CLAIM)
+
+        offered = {entry for entry in story.allowed if entry.startswith("M")}
+
+        assert offered == {"M assign_mediator"}
+
+
+class TestOpening:
+    """
+    The direct ways into a dispute.
+    """
+
+    def test_r73_refused_revision(self) -> None:
+        """
+        R73: the buyer, once his revision was refused.
+        """
+        story = revision_refused().buyer(DISPUTE)
+
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == "revision_refused"
+
+    @pytest.mark.parametrize(
+        ("begin", "cause"),
+        [
+            (cancellation_requested, "cancellation_unanswered"),
+            (revision_requested, "revision_unanswered"),
+        ],
+    )
+    def test_r73_unanswered(self, begin: Any, cause: str) -> None:
+        """
+        R73: the buyer, once a request of his was unanswered for 48 hours.
+        """
+        story = begin().after(hours=48, microseconds=-1)
+        assert story.refused(ANA, DISPUTE) == ("answer_still_due",)
+
+        story.after(microseconds=1).buyer(DISPUTE)
+
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == cause
+
+    @pytest.mark.parametrize("state", ["pending", "in_progress", "delivered"])
+    def test_r73_otherwise_a_claim(self, state: str) -> None:
+        """
+        R73: every other opening, by either side, is a claim.
+        """
+        story = IN[state]()
+
+        assert "not_in_this_state" in story.refused(ANA, DISPUTE)
+        assert "not_your_command" in story.refused(LUC, DISPUTE)
+
+    @pytest.mark.parametrize("state", [*ACCEPTED, "frozen"])
+    def test_r73_staff(self, state: str) -> None:
+        """
+        R73: staff may open one from acceptance on, frozen orders included.
+        """
+        story = IN[state]().staff(DISPUTE)
+
+        assert story.row == ("disputed", "", "100/0/0/0")
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == "staff"
+
+    def test_r73_never_accepted(self) -> None:
+        """
+        R73: an order frozen before it was accepted cannot be disputed.
+        """
+        story = pending().staff(FREEZE)
+
+        assert story.refused(OPS, DISPUTE) == ("never_accepted",)
+
+    def test_r74_agreed_split(self) -> None:
+        """
+        R74: agreed in the chat, the seller claims, the mediator converts and splits.
+        """
+        story = in_progress().seller(HELLO, CLAIM).mediator(ASSIGN)
+
+        story.mediator(ef.ConvertClaim(), SPLIT)
+
+        assert story.row == ("completed", "", "0/45/55/0")
+
+
+class TestDisputed:
+    """
+    While a mediator has the order.
+    """
+
+    @pytest.mark.parametrize(
+        ("actor", "command"),
+        [
+            (ANA, APPROVE),
+            (ANA, CANCEL),
+            (ANA, REVIEW),
+            (ANA, HELLO),
+            (ANA, CLAIM),
+            (LUC, CANCEL),
+            (LUC, DELIVER),
+            (LUC, HELLO),
+            (LUC, ef.SendOffer(title="More", price=euros("5"))),
+            (LUC, ef.ProposePartialRefund(amount=euros("5"), reason="x")),
+        ],
+        ids=lambda value: str(value)[:24],
+    )
+    def test_r75_nothing_can_be_changed(
+        self, actor: ef.Actor, command: ef.Command
+    ) -> None:
+        """
+        R75: neither side changes anything, nor writes to the other.
+        """
+        story = disputed()
+
+        assert story.refused(actor, command)[0] in (
+            "not_in_this_state",
+            "not_your_command",
+        )
+        assert story.row == ("disputed", "", "100/0/0/0")
+
+    def test_r75_everything_stands_still(self) -> None:
+        """
+        R75: months pass and nothing happens.
+        """
+        story = disputed().after(days=300)
+
+        story.sweep()
+
+        assert story.row == ("disputed", "", "100/0/0/0")
+
+    def test_r75_the_cap_does_not_apply(self) -> None:
+        """
+        R75: the five months do not end an order in dispute.
+        """
+        story = disputed(policies={"lifetime": {"order_cap": "P5M"}})
+
+        story.after(days=300).sweep()
+
+        assert story.state == "disputed"
+
+    def test_gap_proposals_and_requests_are_taken_up(self) -> None:
+        """
+        Gap: a dispute closes an open proposal and an open request.
+        """
+        story = cancellation_requested().after(hours=48)
+        story.buyer(ef.ProposePartialRefund(amount=euros("5"), reason="x"))
+
+        story.buyer(DISPUTE)
+
+        assert story.order.partial_refund is None
+        assert story.order.cancellation is None
+
+    def test_r76_himself(self) -> None:
+        """
+        R76: a mediator takes an order nobody has, and only for himself.
+        """
+        story = revision_refused().buyer(DISPUTE)
+
+        other = ef.AssignMediator(mediator_id="zoe")
+        assert story.refused(MIA, other) == ("only_oneself",)
+        story.mediator(ASSIGN)
+
+        assert story.order.mediator_id == "mia"
+        assert story.told("mediator_assigned") == {"buyer", "seller"}
+
+    def test_r76_not_twice(self) -> None:
+        """
+        R76: taken is taken; only staff assigns another.
+        """
+        story = disputed()
+
+        assert story.refused(MIA, ASSIGN) == ("mediator_assigned",)
+        story.staff(ef.AssignMediator(mediator_id="zoe"))
+
+        assert story.order.mediator_id == "zoe"
+        with pytest.raises(ef.OrderNotFoundError):
+            story.mediator(FULL_REFUND)
+
+    @pytest.mark.parametrize("party", ["ana", "luc"])
+    def test_r76_neither_party(self, party: str) -> None:
+        """
+        R76: the mediator is neither the buyer nor the seller.
+        """
+        story = revision_refused().buyer(DISPUTE)
+
+        codes = story.refused(OPS, ef.AssignMediator(mediator_id=party))
+
+        assert codes == ("mediator_is_a_party",)
+        with pytest.raises(ef.OrderNotFoundError):
+            story.by(ef.Mediator(party), ef.AssignMediator(mediator_id=party))
+
+    def test_r76_may_question_both(self) -> None:
+        """
+        R76: he asks, both answer to him, and he is told.
+        """
+        story = disputed().mediator(ef.AskParties(text="what was agreed?"))
+
+        story.buyer(ef.AnswerMediator(text="blue", files=("chat.png",)))
+        story.seller(ef.AnswerMediator(text="green"))
+
+        assert story.told("parties_asked") == {"buyer", "seller"}
+        assert story.told("mediator_answered") == {"mediator"}
+
+    def test_r77_everything_on_the_platform(self) -> None:
+        """
+        R77: brief, messages, deliveries, requests and the service text are on record.
+        """
+        story = pending(terms={"title": "A logo", "text": "one logo, two colours"})
+        story.buyer(ef.SubmitBrief(text="blue"), HELLO).seller(ACCEPT, DELIVER)
+        story.buyer(ef.RequestRevision(reason="darker"))
+        story.seller(ef.RefuseRevision(reason="not included"))
+        story.buyer(DISPUTE).mediator(ASSIGN)
+
+        order = story.engine.order(story.id, by=MIA)
+        history = story.engine.history(story.id, by=MIA)
+
+        assert order.terms.text == "one logo, two colours"
+        assert order.brief is not None
+        assert order.brief.text == "blue"
+        assert order.deliveries[0].files == ("logo.svg",)
+        assert order.revisions[0].reason == "darker"
+        assert "message_sent" in [recorded.name for recorded in history]
+
+
+class TestRuling:
+    """
+    What a mediator decides.
+    """
+
+    def test_r78_full_refund(self) -> None:
+        """
+        R78: everything back, fees included; the order is cancelled.
+        """
+        story = disputed(
+            tip=euros("10"), policies={"fees": {"buyer_fee": ef.Fee(bps=500)}}
+        )
+
+        story.mediator(FULL_REFUND)
+
+        assert story.row == ("cancelled", "", "0/115/0/0")
+        assert story.ending == ("ruled", "rule_dispute", "seller", False)
+        assert story.told("dispute_ruled") == {"buyer", "seller"}
+
+    def test_r79_split(self) -> None:
+        """
+        R79: part to the buyer, the rest to the seller; the order is completed.
+        """
+        story = disputed().mediator(SPLIT)
+
+        assert story.row == ("completed", "", "0/45/55/0")
+        assert story.ending == ("ruled", "rule_dispute", "", False)
+
+    def test_r80_relaunch(self) -> None:
+        """
+        R80: back to work with a deadline; both may talk again.
+        """
+        story = disputed().mediator(RELAUNCH)
+
+        assert (story.state, story.books) == ("in_progress", "100/0/0/0")
+        assert story.order.conversation.open
+        assert [name for name, _ in story.waits] == ["delivery"]
+
+    def test_r81_pay_seller(self) -> None:
+        """
+        R81: everything to the seller; the order is completed.
+        """
+        story = disputed().mediator(PAY_SELLER)
+
+        assert story.row == ("completed", "", "0/0/100/0")
+
+    @pytest.mark.parametrize("first", [SPLIT, FULL_REFUND, PAY_SELLER])
+    @pytest.mark.parametrize("second", [SPLIT, FULL_REFUND, PAY_SELLER, RELAUNCH])
+    def test_r82_final(self, first: ef.Command, second: ef.Command) -> None:
+        """
+        R82: no second ruling, no appeal by anybody.
+        """
+        story = disputed().mediator(first)
+        books = story.books
+
+        assert story.refused(MIA, second)[-1] == "order_ended"
+        for actor in (ANA, LUC, OPS):
+            codes = story.refused(actor, ef.OpenDispute(reason="unfair"))
+            assert {"order_ended", "not_your_command"} & set(codes)
+        assert story.books == books
+
+    def test_r82_states_reasons(self) -> None:
+        """
+        R82: a ruling without reasons cannot be built.
+        """
+        with pytest.raises(ef.InvalidInputError) as caught:
+            rule(ef.PaySeller(), " ")
+
+        assert caught.value.field == "reason"
+
+    @pytest.mark.parametrize("amount", ["100", "100.01"])
+    def test_gap_split_is_less_than_held(self, amount: str) -> None:
+        """
+        Gap: a split gives back less than what is held.
+        """
+        story = disputed()
+
+        codes = story.refused(MIA, rule(ef.Split(to_buyer=euros(amount))))
+
+        assert codes == ("amount_above_maximum",)
+
+    def test_gap_split_is_more_than_nothing(self) -> None:
+        """
+        Gap: a split of nothing is wrong by itself.
+        """
+        with pytest.raises(ef.InvalidInputError):
+            ef.Split(to_buyer=euros("0"))
+
+    def test_after_a_partial_refund(self) -> None:
+        """
+        Gap: only what is still held is divided.
+        """
+        story = in_progress().buyer(
+            ef.ProposePartialRefund(amount=euros("40"), reason="x")
+        )
+        story.seller(ef.AcceptPartialRefund()).staff(DISPUTE).mediator(ASSIGN)
+
+        assert story.refused(MIA, rule(ef.Split(to_buyer=euros("60")))) == (
+            "amount_above_maximum",
+        )
+        story.mediator(SPLIT)
+
+        assert story.books == "0/85/15/0"
+
+
+def relaunched(story: Story, ruling: ef.Relaunch | None = None) -> Story:
+    """
+    Let the mediator send the order back to work.
+    """
+    return story.mediator(rule(ruling if ruling is not None else ef.Relaunch()))
+
+
+class TestRelaunch:
+    """
+    Gap: the deadline after a relaunch.
+    """
+
+    def test_remaining_at_the_dispute(self) -> None:
+        """
+        Gap, `remaining`: what was left when the dispute stopped the work.
+        """
+        story = (
+            in_progress("2026-06-01T10:00:00+02:00").at("06-03 12:00").staff(DISPUTE)
+        )
+        story.at("06-20 12:00").mediator(ASSIGN)
+
+        relaunched(story)
+
+        assert story.row == ("in_progress", "2026-06-23T12:00:00+02:00", "100/0/0/0")
+
+    def test_remaining_at_the_last_delivery(self) -> None:
+        """
+        Gap, `remaining`: or when the last delivery stopped it.
+        """
+        story = in_progress("2026-06-01T10:00:00+02:00").at("06-02 12:00")
+        story.seller(DELIVER).after(days=3).buyer(ef.RequestRevision(reason="x"))
+        story.seller(ef.RefuseRevision(reason="no")).buyer(DISPUTE).mediator(ASSIGN)
+
+        relaunched(story.at("06-20 12:00"))
+
+        assert story.due == "2026-06-24T12:00:00+02:00"
+
+    def test_remaining_at_least_a_day(self) -> None:
+        """
+        Gap, `remaining`: never less than 24 hours; and `late` is cleared.
+        """
+        story = late().staff(DISPUTE).mediator(ASSIGN)
+        story.at("06-20 12:00")
+
+        relaunched(story)
+
+        assert story.row == ("in_progress", "2026-06-21T12:00:00+02:00", "100/0/0/0")
+        assert story.order.ever_late
+
+    def test_restart_full(self) -> None:
+        """
+        Gap, `restart_full`: the whole delivery time again.
+        """
+        policies = {"delivery": {"relaunch_deadline": "restart_full"}}
+        story = late(policies=policies).staff(DISPUTE).mediator(ASSIGN)
+
+        relaunched(story.at("06-20 12:00"))
+
+        assert story.due == "2026-06-25T12:00:00+02:00"
+
+    def test_mediator_sets(self) -> None:
+        """
+        Gap, `mediator_sets`: the ruling names the deadline, and must.
+        """
+        policies = {"delivery": {"relaunch_deadline": "mediator_sets"}}
+        story = late(policies=policies).staff(DISPUTE).mediator(ASSIGN)
+        story.at("06-20 12:00")
+
+        assert story.refused(MIA, RELAUNCH) == ("due_at_required",)
+        past = ef.Relaunch(due_at="2026-06-20T12:00:00+02:00")
+        assert story.refused(MIA, rule(past)) == ("due_at_passed",)
+        relaunched(story, ef.Relaunch(due_at="2026-06-29T09:00:00+02:00"))
+
+        assert story.row == ("in_progress", "2026-06-29T09:00:00+02:00", "100/0/0/0")
+
+    def test_date_refused_elsewhere(self) -> None:
+        """
+        Gap: a date is refused where the process sets the deadline itself.
+        """
+        story = disputed()
+        dated = ef.Relaunch(due_at=DateTime.fromisoformat("2026-12-01T00:00:00+00:00"))
+
+        assert story.refused(MIA, rule(dated)) == ("due_at_not_taken",)
+
+    def test_may_be_disputed_again(self) -> None:
+        """
+        R80: a relaunched order may come back, to a new mediator.
+        """
+        story = relaunched(disputed())
+        assert story.order.mediator_id is None
+
+        story.seller(DELIVER).buyer(ef.RequestRevision(reason="x"))
+        story.seller(ef.RefuseRevision(reason="no")).buyer(DISPUTE)
+
+        assert story.state == "disputed"
+        assert story.order.dispute is not None
+        assert story.order.dispute.ruling is None
+        assert [name for name, _ in story.waits] == ["mediator"]
+
+    def test_gap_cap_passed_meanwhile(self) -> None:
+        """
+        Gap, `grace`: seven days after the ruling if the cap passed in the dispute.
+        """
+        story = disputed(policies={"lifetime": {"order_cap": "P5M"}}).after(days=200)
+        at = story.clock.now()
+
+        relaunched(story)
+
+        cap = story.order.deadline("lifetime")
+        assert cap is not None
+        assert cap.due_at == at.add(days=7)
+
+    def test_gap_cap_not_passed(self) -> None:
+        """
+        Gap: a cap still to come is where it was: it ran on in the dispute.
+        """
+        story = disputed(
+            "2026-06-01T10:00:00+02:00", policies={"lifetime": {"order_cap": "P5M"}}
+        )
+
+        relaunched(story.after(days=20))
+
+        assert ("lifetime", "2026-11-01T10:00:00+01:00") in story.waits
+
+    def test_offers_go_on(self) -> None:
+        """
+        Gap: an offer was paused, and has its time left, at least a day.
+        """
+        story = in_progress("2026-06-01T10:00:00+02:00", delivery="P30D")
+        story.seller(ef.SendOffer(title="More", price=euros("5")))
+        story.at("06-04 12:00").staff(DISPUTE).mediator(ASSIGN)
+
+        relaunched(story.at("06-20 12:00"))
+
+        assert ("offer", "2026-06-24T12:00:00+02:00") in story.waits
+
+
+class TestNobodyRules:
+    """
+    C23 and the gap of an order nobody rules.
+    """
+
+    def test_c23_alert(self) -> None:
+        """
+        C23: 48 hours without a mediator raise an alert, and nothing else.
+        """
+        story = revision_refused().buyer(DISPUTE).after(hours=48)
+
+        story.sweep()
+
+        assert story.names[-1] == "mediator_alerted"
+        assert story.row == ("disputed", "", "100/0/0/0")
+        assert story.told("mediator_alerted") == {"operator"}
+
+    def test_c23_not_once_assigned(self) -> None:
+        """
+        C23: an assigned mediator raises none, however long he takes.
+        """
+        story = disputed().after(days=30)
+
+        story.sweep()
+
+        assert "mediator_alerted" not in story.names
+
+    def test_gap_no_default_ruling(self) -> None:
+        """
+        Gap: without a ruling window nothing ends it, which the process declares.
+        """
+        story = disputed()
+
+        declared = {(gap.code, str(gap.where)) for gap in story.process.gaps}
+
+        assert ("no_timed_exit", "disputed") in declared
+
+    def test_gap_default_ruling(self) -> None:
+        """
+        Gap: with one, the default is ruled at its end, by nobody.
+        """
+        policies = {
+            "dispute": {
+                "ruling_window": "P14D",
+                "default_ruling": ef.PaySeller(),
+            }
+        }
+        story = disputed("2026-06-01T10:00:00+02:00", policies=policies)
+        assert story.due == "2026-06-16T15:00:00+02:00"
+
+        story.after(days=14).sweep()
+
+        assert story.row == ("completed", "", "0/0/100/0")
+        assert story.order.dispute is not None
+        assert story.order.dispute.by_default
+        assert paris(story.order.closed_at) == "2026-06-16T15:00:00+02:00"

@@ -1,0 +1,726 @@
+"""
+Words: there are some for everything, in every language, and they agree.
+
+What needs words is read from the package itself: a new command, state or code
+without words fails here.
+"""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import importlib.util
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+import pytest
+
+from escrowflow import processes
+from escrowflow.commands import REMOVAL_CAUSES, Blocker, Command
+from escrowflow.errors import CommandRefusedError, InvalidInputError
+from escrowflow.events import EVENTS
+from escrowflow.money import Money
+from escrowflow.parties import Role
+from escrowflow.rules import ROUTES
+from escrowflow.states import State
+from escrowflow.words import (
+    BLOCKERS,
+    LABELS,
+    LOCALES,
+    Counted,
+    blocker_text,
+    cause_text,
+    command_text,
+    deadline_text,
+    event_text,
+    instant_text,
+    parts,
+    role_text,
+    state_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+PROJECT = Path(__file__).parents[1]
+ROOT = PROJECT / "src" / "escrowflow"
+LOCALE = ROOT / "locale"
+TOOL = PROJECT / "tools" / "make_catalogue.py"
+
+# Every language but English, which needs no catalogue.
+TRANSLATED = LOCALES[1:]
+
+# What the spaces of French typography are called here.
+SPACE, THIN = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
+
+NOON = pendulum.datetime(2026, 5, 5, 8, 0, 59)
+
+translated = pytest.mark.parametrize("locale", TRANSLATED)
+
+
+class TestCompleteness:
+    """
+    Whatever the package can name has words, and there are no idle ones.
+    """
+
+    def test_every_blocker(self) -> None:
+        """
+        Each code that a decision or a policy refuses with has its sentences.
+        """
+        assert set(BLOCKERS) == set(blocker_codes())
+
+    def test_every_command(self) -> None:
+        """
+        Each command of the library has a label.
+        """
+        names = {
+            command.name
+            for command in Command.__subclasses__()
+            if command.__module__.startswith("escrowflow.")
+        }
+
+        assert set(LABELS["command"]) == names
+
+    def test_every_event(self) -> None:
+        """
+        Each event of the library has a label.
+        """
+        assert set(LABELS["event"]) == set(EVENTS)
+
+    def test_every_state(self) -> None:
+        """
+        Each state of the built-in processes has a label.
+        """
+        assert set(LABELS["state"]) == {str(state) for state in State}
+
+    def test_every_deadline(self) -> None:
+        """
+        Each deadline of the built-in processes has a label.
+        """
+        names = {
+            name for build in built_in() for name in getattr(processes, build)().kinds
+        }
+
+        assert set(LABELS["deadline"]) == names
+
+    def test_every_role(self) -> None:
+        """
+        Each role has a label.
+        """
+        assert set(LABELS["role"]) == {role.text for role in Role}
+
+    def test_every_cause(self) -> None:
+        """
+        Each reason why an order ends, a dispute begins or a review goes is told.
+        """
+        assert set(LABELS["cause"]) == {
+            *causes(),
+            *ROUTES,
+            *REMOVAL_CAUSES,
+            "not_owed",
+        }
+
+    def test_every_part_of_a_blocker(self) -> None:
+        """
+        A sentence only has parts that some decision gives it.
+        """
+        given = {
+            (code, name) for code, names in blocker_codes().items() for name in names
+        }
+
+        assert {
+            (code, name)
+            for code, sentences in BLOCKERS.items()
+            for sentence in sentences
+            for name in parts(sentence)
+        } <= given
+
+    def test_last_sentence_needs_nothing(self) -> None:
+        """
+        There is something to say about a blocker even if its parts are unknown.
+        """
+        assert [code for code, told in BLOCKERS.items() if parts(told[-1])] == []
+
+    def test_both_numbers_have_the_same_parts(self) -> None:
+        """
+        One or many, a counted sentence is told with the same parts.
+        """
+        counted = [
+            sentence
+            for sentences in BLOCKERS.values()
+            for sentence in sentences
+            if isinstance(sentence, Counted)
+        ]
+
+        assert counted
+        for sentence in counted:
+            assert parts(sentence.one) == parts(sentence.many)
+            assert sentence.by in parts(sentence)
+
+
+class TestCatalogues:
+    """
+    The languages beside English.
+    """
+
+    def test_languages_are_those_on_disk(self) -> None:
+        """
+        A language is offered if, and only if, it has a catalogue.
+        """
+        found = {path.parts[-3] for path in LOCALE.glob("*/LC_MESSAGES/*.mo")}
+
+        assert set(TRANSLATED) == found
+
+    @translated
+    def test_everything_is_translated(self, locale: str) -> None:
+        """
+        Every piece of English has other words in every other language.
+        """
+        catalogue = gettext.translation("escrowflow", LOCALE, [locale])
+
+        same = [
+            (kind, text)
+            for kind, text in pieces()
+            if catalogue.pgettext(kind, text) == text
+        ]
+
+        assert same == []
+
+    @translated
+    def test_sentences_have_the_same_parts(self, locale: str, tool: ModuleType) -> None:
+        """
+        No translation forgets a part of its sentence, and none invents one.
+        """
+        for message in catalogue_of(locale, tool):
+            if message.id:
+                key = message.id if isinstance(message.id, str) else message.id[1]
+                for text in tool.strings(message):
+                    assert parts(text) == parts(key), text
+                    assert text.count("%") == text.count("%("), text
+
+    @translated
+    def test_sentences_end_alike(self, locale: str, tool: ModuleType) -> None:
+        """
+        What ends with a full stop in English does so everywhere; labels have none.
+        """
+        for message in catalogue_of(locale, tool):
+            if message.context not in (None, "form"):
+                stop = message.context == "blocker"
+                key = message.id if isinstance(message.id, str) else message.id[1]
+                for text in (key, *tool.strings(message)):
+                    assert text.endswith(".") is stop, text
+
+    @translated
+    def test_nothing_is_missing_or_guessed(self, locale: str, tool: ModuleType) -> None:
+        """
+        A catalogue holds a finished translation of every text, and nothing else.
+        """
+        page = page_of(locale)
+
+        assert tool.missing(tool.updated(page, locale)) == []
+        assert "fuzzy" not in page
+        assert "#~" not in page
+
+    @translated
+    def test_page_is_up_to_date(self, locale: str, tool: ModuleType) -> None:
+        """
+        The script has nothing to add to the `.po` file, and nothing to drop.
+        """
+        page = page_of(locale)
+
+        assert tool.rendered(tool.updated(page, locale)) == page
+
+    @translated
+    def test_compiled_from_the_page(self, locale: str, tool: ModuleType) -> None:
+        """
+        The `.mo` file is what the `.po` file says.
+        """
+        words = tool.updated(page_of(locale), locale)
+
+        made = (LOCALE / locale / "LC_MESSAGES" / "escrowflow.mo").read_bytes()
+
+        assert made == tool.compiled(words)
+
+    @translated
+    def test_says_nothing_about_its_makers(self, locale: str) -> None:
+        """
+        A catalogue names no date, no place and no person.
+        """
+        header, _, _ = page_of(locale).partition("\n\n")
+
+        assert not re.search(r"\d{4}|@|/home|Date|Translator", header)
+
+    def test_new_words_are_noticed(self, tool: ModuleType) -> None:
+        """
+        The script names what is not translated yet, both plural forms included.
+        """
+        gaps = tool.missing(tool.updated("", "fr"))
+
+        assert "state pending" in gaps
+        assert "blocker revision_limit_reached" in gaps
+        assert len(gaps) == len({(kind, key) for kind, _, key in tool.english()})
+
+    def test_french_typography(self) -> None:
+        """
+        French has its own quotes and apostrophe, and no break before a colon.
+        """
+        text = re.sub(r'"$\n"', "", page_of("fr"), flags=re.MULTILINE)
+        told = "\n".join(re.findall(r"^msgstr.*", text, flags=re.MULTILINE)[1:])
+
+        assert not re.search(f"[^{SPACE}]:", told)
+        assert not re.search(f"[^{THIN}][;!?]", told)
+        assert not re.search(f"«[^{SPACE}]|[^{SPACE}]»|['“”]", told)
+
+    @pytest.fixture
+    def tool(self) -> ModuleType:
+        """
+        The script, loaded as a module.
+        """
+        pytest.importorskip("babel")
+        spec = importlib.util.spec_from_file_location("make_catalogue", TOOL)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+class TestNames:
+    """
+    Labels of commands, states, events, deadlines, causes and roles.
+    """
+
+    @pytest.mark.parametrize(
+        ("ask", "name", "english", "french"),
+        [
+            (command_text, "accept_order", "Accept the order", "Accepter la commande"),
+            (state_text, "in_progress", "In progress", "En cours de réalisation"),
+            (event_text, "order_accepted", "Order accepted", "Commande acceptée"),
+            (deadline_text, "acceptance", "Time to accept", "Délai d’acceptation"),
+            (
+                cause_text,
+                "sensitive",
+                "Sensitive information",
+                "Informations sensibles",
+            ),
+            (role_text, "buyer", "buyer", "acheteur"),
+            (role_text, "buyer, seller", "buyer or seller", "acheteur ou vendeur"),
+        ],
+    )
+    def test_told(self, ask: object, name: str, english: str, french: str) -> None:
+        """
+        A name is told in English, unless another language is asked for.
+        """
+        assert callable(ask)
+        assert ask(name) == ask(name, "en") == english
+        assert ask(name, "fr") == french
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            command_text,
+            state_text,
+            event_text,
+            deadline_text,
+            cause_text,
+            role_text,
+        ],
+    )
+    @pytest.mark.parametrize("locale", LOCALES)
+    def test_unknown(self, ask: object, locale: str) -> None:
+        """
+        A name of the host's own is shown as it is spelled.
+        """
+        assert callable(ask)
+        assert ask("on_hold", locale) == "on hold"
+
+    @pytest.mark.parametrize(
+        "locale", ["fr", "FR", "fr_FR", "fr-CA", "fr.UTF-8", "fr@euro"]
+    )
+    def test_regions_speak_the_language(self, locale: str) -> None:
+        """
+        A region, a charset or a capital letter makes no other language.
+        """
+        assert state_text("frozen", locale) == "Gelée"
+
+    @pytest.mark.parametrize("locale", ["", "de", "xx", "frr", "../fr", "en_GB"])
+    def test_unknown_languages_speak_english(self, locale: str) -> None:
+        """
+        Where a language is unknown, the words are English.
+        """
+        assert state_text("frozen", locale) == "Frozen"
+
+    def test_returned_payment(self) -> None:
+        """
+        A payment goes back for the reason its command was refused for, or for none.
+        """
+        assert cause_text("not_owed", "en") == "Nothing was owed for this payment"
+        assert cause_text("order_ended", "en") == "The order is over"
+        assert cause_text("order_ended", "fr") == "La commande est close"
+
+    def test_cause_before_blocker(self) -> None:
+        """
+        What began a dispute is told as that, though a blocker has the same name.
+        """
+        assert "revision_refused" in BLOCKERS
+        assert cause_text("revision_refused") == "The seller refused the revision"
+
+
+class TestBlockers:
+    """
+    Sentences with parts.
+    """
+
+    def test_names_are_translated(self) -> None:
+        """
+        States and commands in a sentence bear the names people know.
+        """
+        params = {
+            "command": "deliver_order",
+            "state": "delivered",
+            "states": ("in_progress", "cancellation_requested", "on_hold"),
+        }
+
+        assert blocker_text("not_in_this_state", params) == (
+            "“Deliver the order” is not possible in the state “Delivered”, only in "
+            "“In progress”, “Cancellation requested” or “on hold”."
+        )
+        assert blocker_text("not_in_this_state", params, "fr") == (
+            f"«{SPACE}Livrer la commande{SPACE}» n’est pas possible à l’étape "
+            f"«{SPACE}Livrée{SPACE}», seulement à l’étape "
+            f"«{SPACE}En cours de réalisation{SPACE}», "
+            f"«{SPACE}Annulation demandée{SPACE}» ou «{SPACE}on hold{SPACE}»."
+        )
+
+    def test_one_state(self) -> None:
+        """
+        A list of one is that one, and an empty one says nothing.
+        """
+        params = {"command": "accept_order", "state": "frozen", "states": ["pending"]}
+
+        assert blocker_text("not_in_this_state", params).endswith("only in “Pending”.")
+        assert blocker_text("not_in_this_state", {**params, "states": ()}).endswith(
+            "only in ."
+        )
+
+    def test_instants_and_deadlines(self) -> None:
+        """
+        An instant is shown with its offset, a deadline by its name.
+        """
+        params = {"command": "accept_order", "deadline": "acceptance", "due_at": NOON}
+
+        assert blocker_text("deadline_passed", params) == (
+            "“Accept the order” comes too late: “Time to accept” ended on "
+            "Tue 5 May 2026, 08:00 (UTC)."
+        )
+        assert blocker_text("deadline_passed", params, "fr").endswith(
+            "a pris fin le mar. 5 mai 2026 à 08:00 (UTC)."
+        )
+
+    def test_money(self) -> None:
+        """
+        An amount is shown with its currency.
+        """
+        params = {"maximum": Money.of("10.00", "EUR")}
+
+        assert blocker_text("tip_above_cap", params) == (
+            "The tip is too high: it can be at most 10.00 EUR."
+        )
+        assert "10.00 EUR" in blocker_text("tip_above_cap", params, "fr")
+
+    def test_roles(self) -> None:
+        """
+        A role stands in a sentence as a word, not as a quotation.
+        """
+        params = {"command": "accept_order", "role": "buyer"}
+
+        assert blocker_text("not_your_command", params) == (
+            "“Accept the order” belongs to another role than yours (buyer)."
+        )
+        assert "(acheteur)" in blocker_text("not_your_command", params, "fr")
+        assert "(vendeur)" in blocker_text("not_the_filer", {"filer": "seller"}, "fr")
+
+    def test_offers(self) -> None:
+        """
+        An offer is called by its id, its status by name.
+        """
+        params = {"offer": "offer-1", "status": "withdrawn"}
+
+        assert blocker_text("offer_closed", params) == (
+            "The custom offer offer-1 is no longer open (“Withdrawn”)."
+        )
+
+    @pytest.mark.parametrize(
+        ("limit", "english", "french"),
+        [
+            (0, "includes 0 revisions and", "comprend 0 retouche et"),
+            (1, "includes 1 revision and", "comprend 1 retouche et"),
+            (2, "includes 2 revisions and", "comprend 2 retouches et"),
+        ],
+    )
+    def test_numbers(self, limit: int, english: str, french: str) -> None:
+        """
+        Nought is a plural in English and none in French.
+        """
+        params = {"limit": limit, "used": limit}
+
+        assert english in blocker_text("revision_limit_reached", params)
+        assert french in blocker_text("revision_limit_reached", params, "fr")
+
+    @pytest.mark.parametrize("limit", ["unlimited", True, None])
+    def test_no_number(self, limit: object) -> None:
+        """
+        Without a number, the sentence without one is told.
+        """
+        params = {"limit": limit, "used": 3}
+
+        assert blocker_text("revision_limit_reached", params).startswith(
+            "All the revisions of this order are used up"
+        )
+
+    @pytest.mark.parametrize(
+        ("params", "english"),
+        [
+            ({"closed_at": NOON}, "closed on Tue 5 May 2026, 08:00 (UTC)."),
+            ({"closed_at": None}, "The conversation is closed."),
+            ({}, "The conversation is closed."),
+        ],
+    )
+    def test_missing_parts(self, params: dict[str, object], english: str) -> None:
+        """
+        What is not known is not spoken of.
+        """
+        assert blocker_text("conversation_closed", params).endswith(english)
+
+    @pytest.mark.parametrize("code", BLOCKERS)
+    @pytest.mark.parametrize("locale", LOCALES)
+    def test_every_sentence_can_be_told(self, code: str, locale: str) -> None:
+        """
+        With all its parts or with none, a blocker makes a finished sentence.
+        """
+        full = dict.fromkeys(
+            {name for sentence in BLOCKERS[code] for name in parts(sentence)}, 1
+        )
+
+        for params in (full, {}):
+            text = blocker_text(code, params, locale)
+            assert text[0] in "“«" or text[0].isupper()
+            assert text.endswith(".")
+            assert "%" not in text
+
+    def test_percent_in_a_part(self) -> None:
+        """
+        What a part says is shown as it is, also if it looks like a part.
+        """
+        params = {"offer": "%(offer)s 5 %"}
+
+        assert blocker_text("no_such_offer", params) == (
+            "This order has no custom offer %(offer)s 5 %."
+        )
+
+    def test_code_of_a_host(self) -> None:
+        """
+        A code of the host's own makes a sentence, too.
+        """
+        assert blocker_text("quota_exceeded", {"limit": 3}) == (
+            "This is not possible now: quota exceeded."
+        )
+        assert blocker_text("quota_exceeded", {}, "fr") == (
+            f"Ce n’est pas possible pour le moment{SPACE}: quota exceeded."
+        )
+
+    def test_told_by_the_blocker(self) -> None:
+        """
+        A blocker and the error that carries it speak with these words.
+        """
+        blocker = Blocker(code="review_left")
+
+        assert blocker.message() == blocker_text("review_left", {})
+        assert blocker.message("fr") == blocker_text("review_left", {}, "fr")
+        assert str(CommandRefusedError([blocker])) == blocker.message()
+
+
+class TestInstants:
+    """
+    Instants, as a wall shows them.
+    """
+
+    @pytest.mark.parametrize(
+        ("locale", "zone", "text"),
+        [
+            ("en", "UTC", "Tue 5 May 2026, 08:00 (UTC)"),
+            ("en", "Europe/Paris", "Tue 5 May 2026, 10:00 (+02:00)"),
+            ("fr", "Europe/Paris", "mar. 5 mai 2026 à 10:00 (+02:00)"),
+            ("fr", "Asia/Kolkata", "mar. 5 mai 2026 à 13:30 (+05:30)"),
+            ("de", "America/New_York", "Tue 5 May 2026, 04:00 (-04:00)"),
+        ],
+    )
+    def test_told(self, locale: str, zone: str, text: str) -> None:
+        """
+        The wall is that of the zone, and the offset says which it is.
+        """
+        assert instant_text(NOON, locale, zone) == text
+
+    def test_utc_in_english(self) -> None:
+        """
+        Unless something else is asked for.
+        """
+        assert instant_text(NOON) == "Tue 5 May 2026, 08:00 (UTC)"
+
+    def test_any_aware_instant(self) -> None:
+        """
+        The zone an instant came in makes no difference.
+        """
+        elsewhere = timezone(timedelta(hours=5))
+        instant = datetime(2026, 5, 5, 13, 0, tzinfo=elsewhere)
+
+        assert instant_text(instant) == "Tue 5 May 2026, 08:00 (UTC)"
+
+    def test_first_of_the_month(self) -> None:
+        """
+        French says "first" of the first day, and of no other.
+        """
+        first = datetime(2027, 1, 1, tzinfo=UTC)
+
+        assert instant_text(first) == "Fri 1 Jan 2027, 00:00 (UTC)"
+        assert instant_text(first, "fr") == "ven. 1er janv. 2027 à 00:00 (UTC)"
+        assert " 2 janv. " in instant_text(first + timedelta(days=1), "fr")
+
+    @pytest.mark.parametrize("locale", LOCALES)
+    def test_every_day_and_month(self, locale: str) -> None:
+        """
+        No two days of a week and no two months of a year have the same name.
+        """
+        days = [datetime(2026, 5, day, tzinfo=UTC) for day in range(2, 9)]
+        months = [datetime(2026, month, 2, tzinfo=UTC) for month in range(1, 13)]
+
+        assert len({instant_text(day, locale).split()[0] for day in days}) == 7
+        assert len({instant_text(month, locale).split()[2] for month in months}) == 12
+
+    @pytest.mark.parametrize("zone", ["Mars/Base", "Europe", "", "/etc/passwd", "\0"])
+    def test_unknown_zone(self, zone: str) -> None:
+        """
+        A zone that nobody knows is refused, by its name.
+        """
+        with pytest.raises(InvalidInputError, match="IANA") as caught:
+            instant_text(NOON, zone=zone)
+
+        assert caught.value.field == "zone"
+
+    def test_end_of_the_calendar(self) -> None:
+        """
+        An instant that lies beyond a zone's calendar is refused like the zone.
+        """
+        last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+
+        with pytest.raises(InvalidInputError, match="Kiritimati"):
+            instant_text(last, zone="Pacific/Kiritimati")
+
+
+# --- what the package can name ----------------------------------------------------
+
+
+def built_in() -> list[str]:
+    """
+    Return the names of the functions that build the built-in processes.
+    """
+    return list(processes.__all__)
+
+
+def blocker_codes() -> dict[str, set[str]]:
+    """
+    Return the codes that the package refuses with, each with its parts.
+    """
+    codes: dict[str, set[str]] = {}
+    for node in nodes():
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        if node.func.id == "No":
+            code = node.args[0] if node.args else given["code"]
+        elif node.func.id == "Blocker":
+            code = given["code"]
+        else:
+            continue
+        # Another expression passes on a code that stands elsewhere.
+        if isinstance(code, ast.Constant):
+            params = given.get("params", ast.Dict(keys=[], values=[]))
+            assert isinstance(params, ast.Dict), ast.unparse(node)
+            names = {key.value for key in params.keys if isinstance(key, ast.Constant)}
+            codes.setdefault(str(code.value), set()).update(map(str, names))
+    return codes
+
+
+def causes() -> set[str]:
+    """
+    Return what the decisions write down as a cause, in an argument or a variable.
+    """
+    found: set[str] = set()
+    for node in nodes("decisions"):
+        if isinstance(node, ast.keyword) and node.arg == "cause":
+            found |= set(texts(node.value))
+        elif isinstance(node, ast.Assign):
+            for target, value in pairs(node.targets[0], node.value):
+                if isinstance(target, ast.Name) and target.id == "cause":
+                    found |= set(texts(value))
+    return found
+
+
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """
+    Yield what is assigned to what: `a, b = 1, 2` is two pairs.
+    """
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        yield from zip(target.elts, value.elts, strict=True)
+    else:
+        yield target, value
+
+
+def texts(value: ast.expr) -> Iterator[str]:
+    """
+    Yield the texts that an expression can come to.
+    """
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value
+    elif isinstance(value, ast.IfExp):
+        yield from texts(value.body)
+        yield from texts(value.orelse)
+
+
+def nodes(under: str = "") -> Iterator[ast.AST]:
+    """
+    Yield everything that Python reads in the package, or in a part of it.
+    """
+    for path in sorted((ROOT / under).rglob("*.py")):
+        yield from ast.walk(ast.parse(path.read_text("utf-8"), str(path)))
+
+
+def pieces() -> Iterator[tuple[str, str]]:
+    """
+    Yield every piece of English with its context; of counted ones, the singular.
+    """
+    for kind, table in LABELS.items():
+        for text in table.values():
+            yield kind, text
+    for sentences in BLOCKERS.values():
+        for sentence in sentences:
+            yield "blocker", sentence if isinstance(sentence, str) else sentence.one
+
+
+def page_of(locale: str) -> str:
+    """
+    Return a catalogue as its translators see it.
+    """
+    path = LOCALE / locale / "LC_MESSAGES" / "escrowflow.po"
+    return path.read_text(encoding="utf-8")
+
+
+def catalogue_of(locale: str, tool: ModuleType) -> Iterator[Any]:
+    """
+    Yield the messages of a catalogue, its header first.
+    """
+    yield from tool.updated(page_of(locale), locale)
