@@ -164,6 +164,10 @@ SYSTEM_EVENTS: Final = {
 
 Cell = tuple[str, str, str]
 
+# A revision that needs no answer is never refused, so that no order gets there.
+# The row is for both states, and the outcome is taken in the other one.
+IMPOSSIBLE: Cell = ("revision_refused", "request_revision", "begun")
+
 # What has to be there before something else can be done about it.
 _OPENS: Final[dict[type[c.Command], tuple[type[c.Command], ...]]] = {
     c.FileClaim: (
@@ -500,7 +504,9 @@ class Life:
     def _need(self, cell: Cell, late: bool = True) -> float:
         # What was never possible here is not worth the way.
         missed = self.missed[cell[:2]] / 4 + self.missed[(*cell, str(late))] / 2
-        return (1.0, 0.8, 0.2, 0.1, 0.02)[min(self.taken[cell], 4)] / (1 + missed)
+        if cell == IMPOSSIBLE:
+            return 0.0
+        return (1.0, 0.8, 0.05, 0.02)[min(self.taken[cell], 3)] / (1 + missed)
 
     def _value(
         self,

@@ -366,8 +366,11 @@ class Storage(Protocol):
             changes: At most 50, each of another order.
 
         Raises:
-            StorageError: If it failed.  Nothing of the change at hand was
-                written.
+            InvalidInputError: If the batch is wrong by itself.
+
+            StorageError: If it failed.  Nothing of the batch was written.
+
+            OutcomeUnknownError: If it may or may not have been written.
         """
         ...
 
@@ -396,7 +399,9 @@ class Storage(Protocol):
 
     def next_due(self) -> int | None:
         """
-        Return the earliest instant at which an order is due; `None` for none.
+        Return when `claim_due` would next return an order; `None` for never.
+
+        Leases and parking count: a worker that waits until then never spins.
         """
         ...
 
@@ -427,7 +432,11 @@ class Storage(Protocol):
         limit: int = 50,
     ) -> Page:
         """
-        Return orders, newest id last or soonest due first.
+        Return orders by id, or soonest due first and those that wait for nothing
+        last.
+
+        Args:
+            after: `Page.after` of the page before, found in the same order.
         """
         ...
 
@@ -491,7 +500,10 @@ def open_storage(url: str) -> Storage:
     """
     if not isinstance(url, str):
         raise InvalidInputError("url", "a text such as 'sqlite:///orders.db'")
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidInputError("url", str(error)) from error
     # Drivers are slow to import: only the one that is asked for.
     if scheme == "memory":
         from .memory import MemoryStorage

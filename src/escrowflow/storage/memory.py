@@ -3,8 +3,6 @@ The reference: orders in dictionaries, behind one lock.
 
 What another storage does in a better way, this one does in the plainest one.
 Nothing survives the process, and nothing that is handed out can change it.
-
-The checks of arguments are those of every storage, and are shared.
 """
 
 from __future__ import annotations
@@ -15,10 +13,8 @@ from typing import Final, Self, final
 
 import attrs
 
-from ..errors import InvalidInputError, StorageError
+from ..errors import StorageError
 from . import (
-    CHANGES_MAX,
-    LIMIT_MAX,
     Capability,
     Change,
     Claim,
@@ -33,20 +29,11 @@ from . import (
     StoredEffect,
     StoredEvent,
 )
+from .checks import NEVER, RESULTS, after_text, check_changes, check_limit, place_after
 
 __all__ = [
     "MemoryStorage",
-    "after_text",
-    "check_changes",
-    "check_limit",
-    "place_after",
 ]
-
-# Later than every instant: the place of an order that waits for nothing.
-NEVER: Final = 2**63 - 1
-
-# What an attempt at an effect can end with.
-RESULTS: Final = frozenset({"done", "waiting", "parked"})
 
 # What a worker may claim: a claim whose time is over is claimed again.
 _CLAIMABLE: Final = frozenset({"waiting", "claimed"})
@@ -437,77 +424,6 @@ class MemoryStorage:
 def _takes_part(order: _Order, party: str | None, role: str | None) -> bool:
     return (party is None and role is None) or any(
         party in (None, name) and role in (None, part) for part, name in order.parties
-    )
-
-
-# --- what every storage checks ----------------------------------------------------
-
-
-def check_changes(changes: Sequence[Change]) -> None:
-    """
-    Raise if a batch is wrong by itself, whatever is stored.
-
-    Raises:
-        InvalidInputError: If it is too long, names an order twice, or the events
-            of a change do not lead from its expected version to its version.
-    """
-    if len(changes) > 1:
-        if len(changes) > CHANGES_MAX:
-            raise InvalidInputError("changes", f"at most {CHANGES_MAX} at once")
-        if len({change.order_id for change in changes}) < len(changes):
-            raise InvalidInputError("changes", "each of another order")
-    for change in changes:
-        numbers = [event.seq for event in change.events]
-        if (
-            change.version < 1
-            or change.version < change.expected_version
-            or numbers != [*range(change.expected_version + 1, change.version + 1)]
-        ):
-            raise InvalidInputError(
-                "changes",
-                f"order {change.order_id!r}: events {numbers} do not lead from "
-                f"version {change.expected_version} to {change.version}",
-            )
-
-
-def check_limit(limit: int) -> None:
-    """
-    Raise if so many cannot be asked for at once.
-
-    Raises:
-        InvalidInputError: If it is not between 1 and 1000.
-    """
-    if not 1 <= limit <= LIMIT_MAX:
-        raise InvalidInputError("limit", f"1 to {LIMIT_MAX}, not {limit}")
-
-
-def after_text(due_at: int, order_id: str, *, by_due: bool) -> str:
-    """
-    Return where a page ended, as the text that asks for the next one.
-
-    Args:
-        due_at: When the last order is due; `NEVER` if it waits for nothing.
-    """
-    return f"{due_at if by_due else ''}:{order_id}"
-
-
-def place_after(after: str | None, *, by_due: bool) -> tuple[int, str] | None:
-    """
-    Return where a page begins: behind that instant and that id; `None` for the
-    first page.
-
-    Raises:
-        InvalidInputError: If no page of this ordering ended there.
-    """
-    if after is None:
-        return None
-    due_at, colon, order_id = after.partition(":")
-    if by_due and colon and due_at.isascii() and due_at.isdigit():
-        return min(int(due_at[:20]), NEVER), order_id
-    if not by_due and colon and not due_at:
-        return NEVER, order_id
-    raise InvalidInputError(
-        "after", "the `after` of a page that was found in the same order"
     )
 
 

@@ -41,14 +41,7 @@ from . import (
     StoredEffect,
     StoredEvent,
 )
-from .memory import (
-    NEVER,
-    RESULTS,
-    after_text,
-    check_changes,
-    check_limit,
-    place_after,
-)
+from .checks import NEVER, RESULTS, after_text, check_changes, check_limit, place_after
 
 __all__ = ["SqliteStorage"]
 
