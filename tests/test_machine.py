@@ -1,0 +1,152 @@
+"""
+Whole lives: any command by anybody at any time, and what holds all the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from tests.lives import IMPOSSIBLE, STRANGERS, VARIANTS, WORKING, Cell, Life, cells
+
+# Lives are led until each cell of the table was taken so often; a third of these
+# is enough, if the walk is not a bad one.
+LIVES = 1_000
+STEPS = 45
+FLOOR = 2
+
+ROWS_COMMANDS = sorted(
+    VARIANTS["defaults"].commands.values(), key=lambda command: command.name
+)
+
+
+class AnyLife(RuleBasedStateMachine):
+    """
+    An order of the ComeUp process, under any of several policies.
+    """
+
+    life: Life | None = None
+
+    @initialize(variant=st.sampled_from(sorted(VARIANTS)), seed=st.integers(0, 2**32))
+    def begin(self, variant: str, seed: int) -> None:
+        """
+        Place an order.
+        """
+        self.life = Life(rng=random.Random(seed), process=VARIANTS[variant])
+
+    @rule(seed=st.integers(0, 2**32), likely=st.integers(0, 3))
+    def act(self, seed: int, likely: int) -> None:
+        """
+        Somebody sends something: what options allow, three times of four.
+        """
+        assert self.life is not None
+        self.life.rng.seed(seed)
+        if likely:
+            self.life.something_allowed()
+        else:
+            people = self.life.rng.choice([*WORKING, *STRANGERS])
+            self.life.anything(people, self.life.rng.choice(ROWS_COMMANDS))
+
+    @rule(
+        by=st.sampled_from([*WORKING, *STRANGERS]),
+        command=st.sampled_from(ROWS_COMMANDS),
+        seed=st.integers(0, 99),
+    )
+    def try_anything(self, by: Any, command: Any, seed: int) -> None:
+        """
+        Somebody sends anything at all, the moves of the system too.
+        """
+        assert self.life is not None
+        self.life.rng.seed(seed)
+        self.life.anything(by, command)
+
+    @rule(seed=st.integers(0, 2**32))
+    def wait(self, seed: int) -> None:
+        """
+        Time passes.
+        """
+        assert self.life is not None
+        self.life.rng.seed(seed)
+        self.life.wait()
+
+    @rule()
+    def sweep(self) -> None:
+        """
+        A worker comes by.
+        """
+        assert self.life is not None
+        self.life.sweep()
+
+    @precondition(lambda self: self.life is not None)
+    @invariant()
+    def everything_holds(self) -> None:
+        """
+        I1, I4, I13, I15, I19, I21 and I25, after every step.
+        """
+        assert self.life is not None
+        self.life.check()
+
+
+TestAnyLife = AnyLife.TestCase
+TestAnyLife.settings = settings(
+    max_examples=max(settings().max_examples // 4, 1),
+    stateful_step_count=30,
+)
+
+
+@pytest.fixture(scope="module")
+def taken() -> Counter[Cell]:
+    """
+    Lead many lives, each of which prefers what was rarely done; count the cells.
+    """
+    count: Counter[Cell] = Counter()
+    missed = {name: Counter[tuple[str, ...]]() for name in VARIANTS}
+    every = set(cells(VARIANTS["defaults"])) - {IMPOSSIBLE}
+    names = list(VARIANTS)
+    for seed in range(LIVES):
+        if all(count[cell] >= FLOOR for cell in every):
+            break
+        # Every other life knows nothing of the ones before, and tries again.
+        fresh = seed % 2
+        lives = [
+            Life(
+                rng=random.Random(seed),
+                process=VARIANTS[name],
+                taken=count,
+                missed=Counter() if fresh else missed[name],
+                previewed=0.2,
+            )
+            for name in ([names[seed // 2 % len(names)]] if fresh else names)
+        ]
+        max(lives, key=lambda life: life.promise).lead(STEPS)
+    return count
+
+
+def test_every_cell_is_taken(taken: Counter[Cell]) -> None:
+    """
+    No row of the table, and no outcome of a row, is there for show.
+    """
+    rare = {
+        cell: taken[cell] for cell in cells(VARIANTS["defaults"]) if taken[cell] < FLOOR
+    }
+
+    assert rare == {IMPOSSIBLE: 0}
+
+
+def test_no_other_cell_is_taken(taken: Counter[Cell]) -> None:
+    """
+    Nothing happens that the table does not say.
+    """
+    assert set(taken) <= set(cells(VARIANTS["defaults"]))
