@@ -698,16 +698,16 @@ class TestSeal:
         for command in (c.AcceptOrder(), c.CancelOrder(), c.SendMessage(reference="m")):
             assert seal(command, "ana", lambda: b"s") == (command, ())
 
-    def test_once(self) -> None:
+    def test_anew(self) -> None:
         """
-        What is sealed stays sealed.
+        What was sealed elsewhere is sealed anew: it is this order's text now.
         """
         sealed, _ = seal(c.RefuseOrder(reason=CANARY), "luc", lambda: b"1")
 
         again, texts = seal(sealed, "luc", lambda: b"2")
 
-        assert again is sealed
-        assert texts == ()
+        assert again == sealed
+        assert again.reason.commitment == texts[0].ref != sealed.reason.commitment
 
 
 class TestContent:

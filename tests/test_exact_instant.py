@@ -160,10 +160,8 @@ def expected(
         asked = order.cancellation or order.revisions[-1]
         if not over(asked.requested_at, 2 * DAY):
             return ("answer_still_due",)
-    if kind == "offer" and passed and name in ("pay_offer", "refuse_offer"):
-        return ("no_open_offer",)
-    if kind == "offer" and passed and name == "withdraw_offer":
-        return ("no_open_offer",)
+    if kind == "offer" and passed and name.endswith("_offer") and name != "send_offer":
+        return ("no_open_offer", "offer_closed")
     if kind == "mediator" and name in ("ask_parties", "rule_dispute"):
         # Nobody is assigned yet, and only the assigned mediator may.
         return ("mediator_not_assigned",)

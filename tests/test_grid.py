@@ -625,14 +625,24 @@ UNMET: Final[dict[str, tuple[Life, str | Command, Role, tuple[str, ...]]]] = {
         S,
         ("offers_not_taken",),
     ),
-    "withdraw no offer": (life(IP), "withdraw_offer", S, ("no_open_offer",)),
-    "pay no offer": (life(IP), "pay_offer", B, ("no_open_offer",)),
-    "refuse no offer": (life(DE), "refuse_offer", B, ("no_open_offer",)),
+    "withdraw no offer": (
+        life(IP),
+        "withdraw_offer",
+        S,
+        ("no_open_offer", "no_such_offer"),
+    ),
+    "pay no offer": (life(IP), "pay_offer", B, ("no_open_offer", "no_such_offer")),
+    "refuse no offer": (
+        life(DE),
+        "refuse_offer",
+        B,
+        ("no_open_offer", "no_such_offer"),
+    ),
     "pay an offer twice": (
         life(IP, "offer").send(sample("pay_offer", life(IP, "offer").order), B),
         c.PayOffer(offer_id="offer-1", payment=Payment("card", "pi_2", eur("30.00"))),
         B,
-        ("no_open_offer",),
+        ("no_open_offer", "offer_closed"),
     ),
     "pay a withdrawn offer": (
         two_offers(),

@@ -24,7 +24,7 @@ FLOORS = (
     {"errors"},
     {"inputs", "_iso4217"},
     {"money", "clock", "words"},
-    {"ledger", "parties", "terms"},
+    {"ledger", "parties", "terms", "calendars"},
     {"commands", "policies", "fields"},
     {"events", "effects"},
     {"states"},

@@ -1086,6 +1086,12 @@ class Unversioned:
 
     review_window = timedelta(days=1)
 
+    def is_business_day(self, day: date) -> bool:
+        """
+        Banks never work.
+        """
+        return False
+
 
 class TestOwnPolicy:
     """

@@ -1014,10 +1014,7 @@ class TestSC20:
         assert refusal == ("buyer_must_act_first",)
         assert story.books == "100/0/0/0"
         (blocker,) = story.option(LUC, ef.CancelOrder).blockers
-        assert [way.command for way in blocker.unblocked_by] == [
-            "approve_delivery",
-            "request_revision",
-        ]
+        assert [way.command for way in blocker.unblocked_by] == ["request_revision"]
 
     def test_delivered_added(self) -> None:
         """

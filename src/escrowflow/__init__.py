@@ -88,9 +88,22 @@ from .errors import (
     UnknownProcessError,
 )
 from .events import Deadline, Event, Recorded
-from .money import Fee, Money, Payment, Share
+from .money import NOTHING, Fee, Money, Payment, Share
 from .order import Order
-from .parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
+from .parties import (
+    BUYER,
+    MEDIATOR,
+    OPERATOR,
+    PROVIDER,
+    SELLER,
+    Actor,
+    Buyer,
+    Mediator,
+    Operator,
+    Provider,
+    Role,
+    Seller,
+)
 from .rules import (
     AcceptanceWindow,
     Alone,
@@ -118,6 +131,12 @@ from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "BUYER",
+    "MEDIATOR",
+    "NOTHING",
+    "OPERATOR",
+    "PROVIDER",
+    "SELLER",
     "AcceptCancellation",
     "AcceptOrder",
     "AcceptPartialRefund",

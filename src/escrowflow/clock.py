@@ -222,6 +222,12 @@ class FakeClock:
             self._now = datetime.__add__(self._now, step)
         except OverflowError as error:
             raise _out_of_range("window") from error
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError(
+                "window", "days, hours and so on: numbers"
+            ) from error
         return self._now
 
     def advance_to(self, instant: datetime | str) -> DateTime:

@@ -22,7 +22,7 @@ from pendulum import DateTime
 
 from .clock import WindowLike, as_window
 from .errors import InvalidInputError
-from .inputs import Text, as_id, as_ids, as_metadata, as_text
+from .inputs import FrozenDict, Text, as_id, as_ids, as_metadata, as_text, kind_of
 from .money import Money, Payment, as_amount
 from .parties import Role
 from .terms import (
@@ -144,6 +144,10 @@ class Way:
     by: Role
 
 
+def _params(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return FrozenDict(value)
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Blocker:
@@ -161,7 +165,7 @@ class Blocker:
     """
 
     code: str
-    params: Mapping[str, Any] = attrs.field(factory=dict)
+    params: Mapping[str, Any] = attrs.field(factory=FrozenDict, converter=_params)
     unblocked_by: tuple[Way, ...] = ()
     unblocked_at: DateTime | None = None
 
@@ -225,13 +229,13 @@ def _payments(value: Payments) -> tuple[Payment, ...]:
 
 def _one_payment(value: Payment) -> tuple[Payment, ...]:
     if not isinstance(value, Payment):
-        raise InvalidInputError("payment", f"one Payment, not {value!r}")
+        raise InvalidInputError("payment", f"one Payment, not {kind_of(value)}")
     return (value,)
 
 
 def _terms(value: Terms) -> Terms:
     if not isinstance(value, Terms):
-        raise InvalidInputError("terms", f"Terms, not {value!r}")
+        raise InvalidInputError("terms", f"Terms, not {kind_of(value)}")
     return value
 
 
@@ -278,7 +282,7 @@ def _window(value: WindowLike) -> timedelta:
 def _ruling(value: Ruling) -> Ruling:
     if not isinstance(value, (FullRefund, Split, Relaunch, PaySeller)):
         raise InvalidInputError(
-            "ruling", f"FullRefund, Split, Relaunch or PaySeller, not {value!r}"
+            "ruling", f"FullRefund, Split, Relaunch or PaySeller, not {kind_of(value)}"
         )
     return value
 
@@ -331,7 +335,7 @@ class PlaceOrder(Command):
     tip: Money | None = attrs.field(default=None, converter=_tip)
     add_ons: tuple[AddOn, ...] = attrs.field(default=(), converter=as_add_ons)
     listing_id: str = attrs.field(default="", converter=_listing_id)
-    metadata: Mapping[str, str] = attrs.field(factory=dict, converter=_metadata)
+    metadata: Mapping[str, str] = attrs.field(factory=FrozenDict, converter=_metadata)
 
 
 @final

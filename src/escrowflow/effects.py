@@ -17,6 +17,7 @@ import attrs
 from pendulum import DateTime
 
 from .commands import snake_case
+from .inputs import FrozenDict
 from .money import Money, Payment
 
 __all__ = ["Effect", "Notify", "PayOut", "Refund", "effect_key"]
@@ -130,5 +131,5 @@ class Notify(Effect):
     kind: str
     to: str
     recipient_id: str
-    params: Mapping[str, Any] = attrs.field(factory=dict)
+    params: Mapping[str, Any] = attrs.field(factory=FrozenDict)
     useless_after: DateTime | None = None

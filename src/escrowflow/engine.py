@@ -20,13 +20,14 @@ from typing import Any, Final, Self, TypeAlias, TypeVar, final
 import attrs
 from pendulum import DateTime
 
-from .clock import Clock, SystemClock, from_micros, to_micros
+from .clock import Clock, SystemClock, as_utc, from_micros, to_micros
 from .commands import AssignMediator, Command, PlaceOrder
 from .decisions import (
     Decided,
     Option,
     Refusal,
     as_of,
+    check_placing,
     decide,
     next_due,
     options,
@@ -46,9 +47,9 @@ from .errors import (
     StorageError,
     UnknownProcessError,
 )
-from .events import EVENTS, Recorded
+from .events import EVENTS, ClaimFiled, ClaimRejected, Recorded
 from .history import fold
-from .inputs import as_id, as_key
+from .inputs import Text, as_id, as_key, kind_of
 from .order import Order, seen
 from .parties import Actor, Role, as_actor
 from .rules import Policies
@@ -154,7 +155,7 @@ class SweepReport:
     Attributes:
         orders: How many orders it moved.
 
-        moves: How many deadlines it applied.
+        moves: How many events it recorded.
 
         faster: How many orders somebody else had settled meanwhile.
 
@@ -202,7 +203,13 @@ class Engine:
         salt: Callable[[], bytes] = lambda: secrets.token_bytes(16),
     ) -> None:
         if not isinstance(process, Process):
-            raise InvalidInputError("process", f"a Process, not {process!r}")
+            raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
+        also = tuple(also) if isinstance(also, Iterable) else (also,)
+        for known in also:
+            if not isinstance(known, Process):
+                raise InvalidInputError("also", f"processes, not {kind_of(known)}")
+        if not hasattr(storage, "load"):
+            raise InvalidInputError("storage", f"a Storage, not {kind_of(storage)}")
         self.process = process
         self.storage = storage
         self.clock: Clock = clock if clock is not None else SystemClock()
@@ -403,6 +410,10 @@ class Engine:
         due = self._drive(self._next_due())
         return None if due is None else from_micros(due)
 
+    def _now(self) -> DateTime:
+        # A host's own clock may be in another zone, and is read only here.
+        return as_utc(self.clock.now(), "clock")
+
     # --- the driver ---------------------------------------------------------------
 
     def _drive(self, asking: _Asking[_T]) -> _T:
@@ -425,9 +436,10 @@ class Engine:
         self, command: PlaceOrder, by: Actor, key: str | None, order_id: str | None
     ) -> _Asking[Outcome | Refusal]:
         if not isinstance(command, PlaceOrder):
-            raise InvalidInputError("command", f"a PlaceOrder, not {command!r}")
+            raise InvalidInputError("command", f"a PlaceOrder, not {kind_of(command)}")
         by = as_actor(by)
         key = as_key(key)
+        check_placing(command, by)
         if order_id is not None:
             order_id = as_id(order_id, "order_id")
         elif key is not None:
@@ -443,7 +455,7 @@ class Engine:
                     return (yield from self._replayed(order_id, loaded, receipt))
                 if loaded.version:
                     raise OrderExistsError(order_id)
-            now = self.clock.now()
+            now = self._now()
             placed = place(self.process, sealed, by=by, order_id=order_id, now=now)
             if isinstance(placed, Refusal):
                 return placed
@@ -485,7 +497,7 @@ class Engine:
             # no longer does, and may repeat his last command all the same.
             if loaded.receipt is not None:
                 return (yield from self._replayed(order_id, loaded, receipt))
-            now = self.clock.now()
+            now = self._now()
             process, due = self._opened(order_id, loaded, by, command, now)
             if if_version is not None and if_version != due.order.version:
                 # What is due is written all the same; the command is not judged.
@@ -517,7 +529,7 @@ class Engine:
         self, order_id: str | None, command: Command, by: Actor
     ) -> _Asking[Outcome | Refusal]:
         by = as_actor(by)
-        now = self.clock.now()
+        now = self._now()
         if isinstance(command, PlaceOrder) and order_id is None:
             placed = place(self.process, command, by=by, order_id="preview", now=now)
             if isinstance(placed, Refusal):
@@ -535,16 +547,17 @@ class Engine:
 
     def _order(self, order_id: str, by: Actor | None) -> _Asking[Order]:
         order_id = as_id(order_id, "order_id")
+        by = None if by is None else as_actor(by)
         loaded: Loaded = yield "load", (order_id,)
         return self._reading(order_id, loaded, by)
 
     def _reading(self, order_id: str, loaded: Loaded, by: Actor | None) -> Order:
         order = self._decoded(order_id, loaded)
-        now = self.clock.now()
+        now = self._now()
         process = self._processes.get(order.fingerprint)
         # An order whose process is missing is readable all the same.
         current = seen(order, now) if process is None else as_of(process, order, now)
-        if by is not None and not _may_read(current, as_actor(by)):
+        if by is not None and not _may_read(current, by):
             raise OrderNotFoundError(order_id)
         return current
 
@@ -552,15 +565,17 @@ class Engine:
         by = as_actor(by)
         order = yield from self._order(order_id, by)
         process = self._process_of(order)
-        return options(process, order, by=by, now=self.clock.now())
+        return options(process, order, by=by, now=self._now())
 
     def _history(
         self, order_id: str, by: Actor | None
     ) -> _Asking[tuple[Recorded, ...]]:
         order_id = as_id(order_id, "order_id")
+        by = None if by is None else as_actor(by)
         loaded: Loaded = yield "load", (order_id,)
         self._reading(order_id, loaded, by)
-        return (yield from self._recorded(order_id, loaded))
+        history = yield from self._recorded(order_id, loaded)
+        return history if by is None else tuple(_for_reader(history, by))
 
     def _recorded(
         self, order_id: str, loaded: Loaded, until: int | None = None
@@ -598,7 +613,7 @@ class Engine:
     def _run_due(self, limit: int) -> _Asking[SweepReport]:
         report = SweepReport()
         while limit > 0:
-            now = self.clock.now()
+            now = self._now()
             micros = to_micros(now)
             claimed: tuple[Due, ...] = tuple(
                 (
@@ -869,7 +884,7 @@ def _joined(first: Decided, then: Decided | Refusal) -> Decided:
 def _known(command: Command) -> None:
     if not isinstance(command, Command) or isinstance(command, PlaceOrder):
         raise InvalidInputError(
-            "command", f"a command for an order that exists, not {command!r}"
+            "command", f"a command for an order that exists, not {kind_of(command)}"
         )
 
 
@@ -896,6 +911,22 @@ def _may_read(order: Order, by: Actor) -> bool:
         and _unassigned(order)
         and not order.role_of(by.id) & (Role.BUYER | Role.SELLER)
     )
+
+
+def _for_reader(history: Iterable[Recorded], by: Actor) -> Iterable[Recorded]:
+    """
+    Yield a history as a party may read it: why a mediator did not keep a claim is
+    for its filer only (R71).
+    """
+    filer: Role | None = None
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ClaimFiled):
+            filer = recorded.by.role
+        party = by.role in Role.BUYER | Role.SELLER
+        if isinstance(event, ClaimRejected) and party and by.role is not filer:
+            recorded = attrs.evolve(recorded, event=ClaimRejected(reason=Text()))
+        yield recorded
 
 
 def _unassigned(order: Order) -> bool:

@@ -19,7 +19,7 @@ import attrs
 from pendulum import DateTime
 
 from .commands import snake_case
-from .inputs import Text
+from .inputs import FrozenDict, Text
 from .money import Money, Payment
 from .parties import Actor, Role
 from .terms import AddOn, Ruling, Terms
@@ -199,6 +199,8 @@ class Standing:
         moved_by: The name of the deadline that led here, if it was one.
 
         moved_from: The state it led away from.
+
+        moved_at: The end of that deadline.
     """
 
     state: str
@@ -209,6 +211,7 @@ class Standing:
     conversation: Talk
     moved_by: str = ""
     moved_from: str = ""
+    moved_at: DateTime | None = None
 
 
 @final
@@ -307,7 +310,7 @@ class OrderPlaced(Event):
     terms: Terms
     full_window: timedelta
     listing_id: str = ""
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = attrs.field(factory=FrozenDict)
 
 
 @final
@@ -962,7 +965,7 @@ class Recorded:
         """
         The facts of the event, by name.
         """
-        return attrs.asdict(self.event, recurse=False)
+        return FrozenDict(attrs.asdict(self.event, recurse=False))
 
 
 # Every event of the library, by the name a history calls it.

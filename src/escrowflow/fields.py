@@ -7,7 +7,7 @@ and the field's own name, so that the error names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from pendulum import DateTime
 
 from .clock import Months, Window, as_window, window_text
 from .errors import InvalidInputError, ProcessError
+from .inputs import kind_of
 from .money import Money, Share
 from .parties import Role
 from .terms import as_revisions
@@ -82,11 +83,9 @@ def limit(value: Any, field: str) -> int | None:
 
 
 def mapping(value: Any, field: str) -> dict[str, Any]:
-    # What a policy made of a mapping is passed on as pairs when it is copied.
-    try:
-        return dict(value)
-    except (TypeError, ValueError):
-        raise InvalidInputError(field, f"a mapping, not {value!r}") from None
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(field, f"a mapping, not {kind_of(value)}")
+    return {_name(name, field): item for name, item in value.items()}
 
 
 def windows(values: Any, field: str) -> tuple[timedelta, ...]:
@@ -97,30 +96,37 @@ def windows(values: Any, field: str) -> tuple[timedelta, ...]:
 
 
 def choice(value: Any, field: str, *choices: str) -> Any:
-    if not isinstance(value, str) or value not in choices:
+    # The text of an enum member too, which prints its name instead.
+    text = str.__str__(value) if isinstance(value, str) else None
+    if text not in choices:
         raise InvalidInputError(field, f"one of {', '.join(map(repr, choices))}")
-    return str(value)
+    return text
 
 
 def flag(value: Any, field: str) -> bool:
     if not isinstance(value, bool):
-        raise InvalidInputError(field, f"True or False, not {value!r}")
+        raise InvalidInputError(field, f"True or False, not {kind_of(value)}")
     return value
 
 
 def names(values: Any, field: str, *allowed: str) -> frozenset[str]:
     if isinstance(values, str) or not isinstance(values, Collection):
         raise InvalidInputError(field, "a set of names")
-    # Enum members count as their text.
-    found = frozenset(
-        value.text if isinstance(value, Role) else str(value) for value in values
-    )
+    found = frozenset(_name(value, field) for value in values)
     unknown = sorted(found - set(allowed)) if allowed else []
     if unknown:
         raise InvalidInputError(
             field, f"unknown: {', '.join(unknown)}; known: {', '.join(allowed)}"
         )
     return found
+
+
+def _name(value: Any, field: str) -> str:
+    if isinstance(value, Role):
+        return value.text
+    if not isinstance(value, str):
+        raise InvalidInputError(field, f"names, not {kind_of(value)}")
+    return str.__str__(value)
 
 
 def count(value: Any, field: str, minimum: int) -> int:
@@ -148,6 +154,8 @@ def plain(value: Any) -> Any:
         return sorted(plain(item) for item in value)
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in sorted(value.items())}
     kind = type(value)
     if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return {

@@ -16,6 +16,7 @@ import attrs
 from . import events as e
 from .errors import LedgerError
 from .events import Recorded
+from .inputs import FrozenDict
 from .ledger import Ledger
 from .money import Money
 from .order import (
@@ -67,7 +68,7 @@ def evolve(order: Order | None, recorded: Recorded) -> Order:
             changes["ever_late"] = True
     folded = _FOLDS.get(type(event))
     if folded is None:
-        changes["extra"] = event.fold_extra(order.extra)
+        changes["extra"] = FrozenDict(event.fold_extra(order.extra))
     else:
         changes.update(folded(order, event, recorded))
     return changed(order, changes)

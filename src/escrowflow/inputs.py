@@ -9,15 +9,22 @@ What may come in: texts and identifiers, cleaned once, at the door.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final, Self, final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NoReturn, Self, TypeVar, final
 from uuid import UUID
 
 from .errors import InvalidInputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-__all__ = ["Text", "as_id", "as_ids", "as_key", "as_metadata", "as_text"]
+__all__ = [
+    "FrozenDict",
+    "Text",
+    "as_id",
+    "as_ids",
+    "as_key",
+    "as_metadata",
+    "as_text",
+    "kind_of",
+]
 
 # Long enough for a UUID, a ULID or a URN; short enough for every index.
 ID_LENGTH_MAX: Final = 255
@@ -69,6 +76,32 @@ def _restored(value: str, commitment: str, erased: bool) -> Text:
     return Text(value, commitment=commitment, erased=erased)
 
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@final
+class FrozenDict(dict[_K, _V]):
+    """
+    A mapping that stays as it is: what a value may hold and share.
+
+    It is a `dict` in every other way: it prints, compares, pickles and goes to JSON
+    like one, and it can be hashed if its values can.
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this mapping cannot be changed: make another one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
 def as_id(value: object, field: str) -> str:
     """
     Return an identifier as the text that is stored: trimmed and NFC.
@@ -92,7 +125,8 @@ def as_id(value: object, field: str) -> str:
             return value
         text = value
     elif isinstance(value, str):
-        text = str(value)
+        # The text of an enum member too, which prints its name instead.
+        text = str.__str__(value)
     elif isinstance(value, UUID):
         return str(value)
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -104,7 +138,7 @@ def as_id(value: object, field: str) -> str:
         return str(value)
     else:
         raise InvalidInputError(
-            field, f"an id is text, a whole number or a UUID, not {_kind(value)}"
+            field, f"an id is text, a whole number or a UUID, not {kind_of(value)}"
         )
     text = unicodedata.normalize("NFC", _encodable(text, field)).strip()
     if not text:
@@ -134,10 +168,9 @@ def as_ids(values: object, field: str) -> tuple[str, ...]:
     """
     Return references to files and the like, in their order; at most 100.
     """
-    if isinstance(values, (str, bytes)) or not _iterable(values):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidInputError(field, "a sequence of references, not a single text")
-    items: Iterable[object] = values  # type: ignore[assignment]
-    found = tuple(as_id(item, f"{field}[{i}]") for i, item in enumerate(items))
+    found = tuple(as_id(item, f"{field}[{i}]") for i, item in enumerate(values))
     if len(found) > FILES_MAX:
         raise InvalidInputError(field, f"at most {FILES_MAX}, not {len(found)}")
     return found
@@ -157,8 +190,8 @@ def as_text(value: object, field: str, *, required: bool = False) -> Text:
     if isinstance(value, Text) and (value.commitment or value.erased):
         return value
     if not isinstance(value, str):
-        raise InvalidInputError(field, f"a text, not {_kind(value)}")
-    plain = str(value)
+        raise InvalidInputError(field, f"a text, not {kind_of(value)}")
+    plain = str.__str__(value)
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", _encodable(plain, field))
     text = plain.strip()
@@ -179,19 +212,21 @@ def as_text(value: object, field: str, *, required: bool = False) -> Text:
     return Text(text)
 
 
-def as_metadata(value: object, field: str) -> dict[str, str]:
+def as_metadata(value: object, field: str) -> FrozenDict[str, str]:
     """
     Return the host's own labels, sorted by name: text to text, at most 50.
     """
-    items = getattr(value, "items", None)
-    if items is None:
-        raise InvalidInputError(field, f"a mapping, not {_kind(value)}")
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(field, f"a mapping, not {kind_of(value)}")
+    if len(value) > METADATA_MAX:
+        raise InvalidInputError(field, f"at most {METADATA_MAX}, not {len(value)}")
     found: dict[str, str] = {}
-    for name, label in items():
-        found[as_id(name, field)] = str(as_text(label, f"{field}[{name!r}]"))
-    if len(found) > METADATA_MAX:
-        raise InvalidInputError(field, f"at most {METADATA_MAX}, not {len(found)}")
-    return dict(sorted(found.items()))
+    for name, label in value.items():
+        key = as_id(name, field)
+        if key in found:
+            raise InvalidInputError(field, f"{key!r} occurs twice")
+        found[key] = str(as_text(label, f"{field}[{key!r}]"))
+    return FrozenDict(sorted(found.items()))
 
 
 def _encodable(text: str, field: str) -> str:
@@ -204,9 +239,8 @@ def _encodable(text: str, field: str) -> str:
     return text
 
 
-def _iterable(value: object) -> bool:
-    return hasattr(value, "__iter__")
-
-
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """
+    Return what a value is, for a message: never what it says, which may be long.
+    """
     return f"a {type(value).__name__}"

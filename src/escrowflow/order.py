@@ -14,7 +14,7 @@ import attrs
 from pendulum import DateTime
 
 from .events import Deadline, Ending, Estimate, Standing, Talk
-from .inputs import Text
+from .inputs import FrozenDict, Text
 from .ledger import Ledger
 from .money import Money, Payment
 from .parties import Role
@@ -359,7 +359,7 @@ class Order:
     seller_id: str
     mediator_id: str | None = None
     listing_id: str = ""
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = attrs.field(factory=FrozenDict)
     price: Money
     tip: Money
     terms: Terms
@@ -392,7 +392,7 @@ class Order:
     payouts: tuple[OwedPayout, ...] = ()
     coupon: Money | None = None
     ending: Ending | None = None
-    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = attrs.field(factory=FrozenDict)
     as_of: DateTime | None = attrs.field(default=None, eq=False)
 
     @property

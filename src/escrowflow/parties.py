@@ -17,6 +17,11 @@ from .errors import InvalidInputError
 from .inputs import as_id
 
 __all__ = [
+    "BUYER",
+    "MEDIATOR",
+    "OPERATOR",
+    "PROVIDER",
+    "SELLER",
     "SYSTEM",
     "Actor",
     "Buyer",
@@ -75,6 +80,12 @@ class Role(enum.Flag):
 
 
 _TEXTS: Final[dict[int, str]] = {}
+
+BUYER: Final = Role.BUYER
+SELLER: Final = Role.SELLER
+MEDIATOR: Final = Role.MEDIATOR
+OPERATOR: Final = Role.OPERATOR
+PROVIDER: Final = Role.PROVIDER
 
 
 def _id(value: object) -> str:

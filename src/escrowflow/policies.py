@@ -9,8 +9,9 @@ are in `rules.py`.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import Literal, Protocol, TypeAlias, final, runtime_checkable
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 from pendulum import DateTime
@@ -21,9 +22,9 @@ from .parties import Role
 from .terms import Revisions, Ruling
 
 __all__ = [
+    "PROTOCOLS",
     "AcceptancePolicy",
     "Alone",
-    "BusinessCalendar",
     "ByConsent",
     "CancellationPolicy",
     "CompletionPolicy",
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class TimePolicy(Protocol):
     """
     Say when a window ends, and whether its end belongs to it.
@@ -68,6 +70,7 @@ class TimePolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class AcceptancePolicy(Protocol):
     """
     Say how long a seller has to accept, where the terms do not.
@@ -89,6 +92,7 @@ class AcceptancePolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class DeliveryPolicy(Protocol):
     """
     Say by when the work has to be handed over again.
@@ -121,8 +125,12 @@ class DeliveryPolicy(Protocol):
         """
         ...
 
-    def after_relaunch(self, *, full: timedelta, left: timedelta) -> timedelta:
-        """Return the time to deliver after a mediator's relaunch, from now."""
+    def after_relaunch(
+        self, *, now: DateTime, full: timedelta, left: timedelta, time: TimePolicy
+    ) -> DateTime:
+        """
+        Return the new delivery deadline after a mediator's relaunch.
+        """
         ...
 
 
@@ -186,6 +194,7 @@ class No:
 Right: TypeAlias = Alone | ByConsent | No
 
 
+@runtime_checkable
 class CancellationPolicy(Protocol):
     """
     Say who may end an order, alone or by consent.
@@ -209,6 +218,7 @@ class CancellationPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class RevisionPolicy(Protocol):
     """
     Say how often a buyer may ask for changes, and what a refusal leads to.
@@ -245,6 +255,7 @@ class RevisionPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class CompletionPolicy(Protocol):
     """
     Say what completes a delivered order.
@@ -265,6 +276,7 @@ class CompletionPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class DisputePolicy(Protocol):
     """
     Say who reaches a mediator, how, and what happens if the mediator is silent.
@@ -298,6 +310,7 @@ class DisputePolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class PartialRefundPolicy(Protocol):
     """
     Say who may divide the money, and how much of it.
@@ -314,16 +327,6 @@ class PartialRefundPolicy(Protocol):
 
 
 @runtime_checkable
-class BusinessCalendar(Protocol):
-    """
-    Say on which days banks work.
-    """
-
-    def is_business_day(self, day: date) -> bool:
-        """Return whether banks work on *day*."""
-        ...
-
-
 class RefundTimingPolicy(Protocol):
     """
     Estimate when a buyer sees his money.
@@ -336,6 +339,7 @@ class RefundTimingPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class ExtrasPolicy(Protocol):
     """
     Say what extras do to a running order.
@@ -356,12 +360,13 @@ class ExtrasPolicy(Protocol):
         ...
 
     def moved(
-        self, due_at: DateTime, now: DateTime, extra: timedelta
+        self, due_at: DateTime, *, now: DateTime, extra: timedelta, time: TimePolicy
     ) -> DateTime | None:
         """Return the new delivery deadline, `None` if it stays."""
         ...
 
 
+@runtime_checkable
 class FeePolicy(Protocol):
     """
     Say what the platform takes.
@@ -380,6 +385,7 @@ class FeePolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class ConversationPolicy(Protocol):
     """
     Say how long the two sides may talk after the end.
@@ -397,6 +403,7 @@ class ConversationPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class ReviewPolicy(Protocol):
     """
     Say how long a review may follow.
@@ -408,6 +415,7 @@ class ReviewPolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class LifetimePolicy(Protocol):
     """
     Say how long an order may live.
@@ -434,6 +442,7 @@ class LifetimePolicy(Protocol):
         ...
 
 
+@runtime_checkable
 class StatisticsPolicy(Protocol):
     """
     Say what counts in a seller's figures.
@@ -448,3 +457,23 @@ class StatisticsPolicy(Protocol):
     def minimum(self) -> int:
         """Completed orders needed before there are figures at all."""
         ...
+
+
+# What stands behind each name of `Policies`.
+PROTOCOLS: Final[Mapping[str, type]] = {
+    "time": TimePolicy,
+    "acceptance": AcceptancePolicy,
+    "delivery": DeliveryPolicy,
+    "cancellation": CancellationPolicy,
+    "revision": RevisionPolicy,
+    "completion": CompletionPolicy,
+    "dispute": DisputePolicy,
+    "partial_refunds": PartialRefundPolicy,
+    "refund_timing": RefundTimingPolicy,
+    "extras": ExtrasPolicy,
+    "fees": FeePolicy,
+    "conversation": ConversationPolicy,
+    "reviews": ReviewPolicy,
+    "lifetime": LifetimePolicy,
+    "statistics": StatisticsPolicy,
+}

@@ -13,7 +13,7 @@ readings are values of one field, the default first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import (
     Any,
@@ -25,7 +25,8 @@ from typing import (
 import attrs
 from pendulum import DateTime
 
-from .clock import Months, Window, as_window, check_zone, end_of, to_zone
+from .calendars import BusinessCalendar, MondayToFriday, business_days_after
+from .clock import Months, Window, as_window, check_zone, end_of
 from .errors import InvalidInputError
 from .fields import (
     by,
@@ -41,12 +42,13 @@ from .fields import (
     span,
     windows,
 )
+from .inputs import FrozenDict, kind_of
 from .money import Fee, Money, Share, as_share
 from .parties import Role
 from .policies import (
+    PROTOCOLS,
     AcceptancePolicy,
     Alone,
-    BusinessCalendar,
     ByConsent,
     CancellationPolicy,
     CompletionPolicy,
@@ -257,13 +259,27 @@ class DeliveryDeadline:
             return full
         return "resume" if self.revision_deadline == "remaining" else None
 
-    def after_relaunch(self, *, full: timedelta, left: timedelta) -> timedelta:
+    def after_relaunch(
+        self, *, now: DateTime, full: timedelta, left: timedelta, time: TimePolicy
+    ) -> DateTime:
         if self.relaunch_deadline == "restart_full":
-            return full
-        return max(left, self.relaunch_minimum)
+            return time.end(now, full)
+        # What is left of a window is elapsed time, and so is the least of it.
+        return end_of(now, max(left, self.relaunch_minimum))
 
 
 # --- cancellation -----------------------------------------------------------------
+
+
+# Where nobody may end an order by himself, whatever a marketplace wishes (C2).
+_NEVER: Final = frozenset({"disputed", "frozen", "completed", "cancelled", "expired"})
+
+
+def _states(value: Any, field: str) -> frozenset[str]:
+    states = names(value, field)
+    if states & _NEVER:
+        raise InvalidInputError(field, f"never {', '.join(sorted(states & _NEVER))}")
+    return states
 
 
 @final
@@ -317,7 +333,7 @@ class CancellationRights:
                 "revision_refused",
             }
         ),
-        metadata=by(names),
+        metadata=by(_states),
     )
     late_cancel: Literal["immediate", "request_auto_accepted"] = attrs.field(
         default="immediate",
@@ -328,7 +344,7 @@ class CancellationRights:
     )
     cancel_request_states: frozenset[str] = attrs.field(
         default=frozenset({"in_progress"}),
-        metadata=by(names),
+        metadata=by(_states),
     )
     answer_window: timedelta = attrs.field(default=48 * HOUR, metadata=by(as_window))
     auto_dispute_after_cancel_refusals: int | None = attrs.field(
@@ -467,25 +483,16 @@ class AutoCompletion:
 ROUTES: Final = ("cancellation_unanswered", "revision_unanswered", "revision_refused")
 
 
-def _entries(value: Any, field: str) -> tuple[tuple[str, str], ...]:
+def _entries(value: Any, field: str) -> FrozenDict[str, str]:
     given = mapping(value, field)
     unknown = sorted(set(given) - set(ROUTES))
     if unknown:
         raise InvalidInputError(
-            "dispute_entry",
-            f"unknown: {', '.join(unknown)}; known: {', '.join(ROUTES)}",
+            field, f"unknown: {', '.join(unknown)}; known: {', '.join(ROUTES)}"
         )
-    return tuple(
-        (
-            route,
-            choice(
-                given.get(route, "direct"),
-                "dispute_entry",
-                "direct",
-                "claim_then_mediator",
-            ),
-        )
-        for route in ROUTES
+    values = ("direct", "claim_then_mediator")
+    return FrozenDict(
+        (route, choice(given.get(route, "direct"), field, *values)) for route in ROUTES
     )
 
 
@@ -526,9 +533,7 @@ class DisputeRules:
         default=frozenset({"buyer", "seller"}),
         metadata=by(names, "buyer", "seller"),
     )
-    dispute_entry: tuple[tuple[str, str], ...] = attrs.field(
-        factory=dict, metadata=by(_entries)
-    )
+    dispute_entry: Mapping[str, str] = attrs.field(factory=dict, metadata=by(_entries))
     dispute_chat: Literal["mediator_thread_only", "blocked"] = attrs.field(
         default="mediator_thread_only",
         metadata=by(choice, "mediator_thread_only", "blocked"),
@@ -551,7 +556,7 @@ class DisputeRules:
         return role.text in self.dispute_openers
 
     def direct(self, route: str) -> bool:
-        return dict(self.dispute_entry).get(route) != "claim_then_mediator"
+        return self.dispute_entry.get(route) != "claim_then_mediator"
 
     def by_default(self, *, delivered: bool) -> Ruling | None:
         return self.default_ruling
@@ -590,45 +595,34 @@ class PartialRefunds:
         return self.partial_refund == "proposals"
 
     def cap(self, *, held: Money, fees: Money) -> Money:
-        if self.partial_refund_base == "all" or fees >= held:
+        if self.partial_refund_base == "all":
             return held
-        return held - fees
+        return held - min(fees, held)
 
 
-@final
-@attrs.frozen
-class MondayToFriday:
-    """
-    Every weekday, holidays not known.
-
-    Implements: `BusinessCalendar`
-    """
-
-    def is_business_day(self, day: date) -> bool:
-        return day.weekday() < 5
-
-
-# No refund is announced further ahead: a calendar without business days ends here.
-_DAYS_AHEAD_MAX: Final = 3660
-
-
-def _etas(value: Any, field: str) -> tuple[tuple[str, tuple[int, int]], ...]:
-    etas: dict[str, tuple[int, int]] = {}
-    for method, days in mapping(value, field).items():
-        pair = (days, days) if type(days) is int else tuple(days)
-        if (
-            len(pair) != 2
-            or any(type(day) is not int for day in pair)
-            or not 0 <= pair[0] <= pair[1] <= 100
-        ):
-            raise InvalidInputError(
-                "refund_eta",
-                f"{method}: business days, 0 to 100, or (earliest, latest)",
-            )
-        etas[str(method)] = (pair[0], pair[1])
+def _etas(value: Any, field: str) -> FrozenDict[str, int | tuple[int, int]]:
+    etas = mapping(value, field)
     if not etas:
-        raise InvalidInputError("refund_eta", "at least one method of payment")
-    return tuple(sorted(etas.items()))
+        raise InvalidInputError(field, "at least one method of payment")
+    for method, days in etas.items():
+        pair = days if isinstance(days, tuple) else (days, days)
+        whole = len(pair) == 2 and all(type(day) is int for day in pair)
+        if not whole or not 0 <= pair[0] <= pair[1] <= 100:
+            raise InvalidInputError(
+                field, f"{method}: business days, 0 to 100, or (earliest, latest)"
+            )
+    return FrozenDict(
+        (method, days[0] if isinstance(days, tuple) and days[0] == days[1] else days)
+        for method, days in sorted(etas.items())
+    )
+
+
+def _calendar(value: Any, field: str) -> Any:
+    if not isinstance(value, BusinessCalendar):
+        raise InvalidInputError(
+            field, f"a BusinessCalendar has is_business_day; {kind_of(value)} has not"
+        )
+    return value
 
 
 @final
@@ -649,10 +643,12 @@ class RefundTiming:
             `version: str`.
     """
 
-    refund_eta: tuple[tuple[str, tuple[int, int]], ...] = attrs.field(
+    refund_eta: Mapping[str, int | tuple[int, int]] = attrs.field(
         factory=lambda: {"wallet": 0, "paypal": 0, "card": (3, 5)}, metadata=by(_etas)
     )
-    business_calendar: BusinessCalendar = attrs.field(factory=MondayToFriday)
+    business_calendar: BusinessCalendar = attrs.field(
+        factory=MondayToFriday, metadata=by(_calendar)
+    )
 
     def estimate(
         self, method: str, at: DateTime, *, zone: str
@@ -660,21 +656,16 @@ class RefundTiming:
         """
         Return the earliest and the latest instant, at the same time of day.
         """
-        etas = dict(self.refund_eta)
-        earliest, latest = etas.get(method) or max(etas.values())
-        return self._after(at, earliest, zone), self._after(at, latest, zone)
-
-    def _after(self, at: DateTime, days: int, zone: str) -> DateTime:
-        if days == 0:
-            return at
-        # Day 0 is the day of the refund, in the platform's zone.
-        day = to_zone(at, zone).date()
-        ahead = 0
-        while days and ahead < _DAYS_AHEAD_MAX:
-            ahead += 1
-            if self.business_calendar.is_business_day(day + ahead * DAY):
-                days -= 1
-        return end_of(at, ahead * DAY, civil=True, zone=zone)
+        spans = {
+            known: days if isinstance(days, tuple) else (days, days)
+            for known, days in self.refund_eta.items()
+        }
+        earliest, latest = spans.get(method) or max(spans.values())
+        calendar = self.business_calendar
+        return (
+            business_days_after(at, earliest, calendar=calendar, zone=zone),
+            business_days_after(at, latest, calendar=calendar, zone=zone),
+        )
 
 
 # --- extras, fees -----------------------------------------------------------------
@@ -712,13 +703,13 @@ class Extras:
         return max(window, extra) if self.addon_deadline == "max" else window
 
     def moved(
-        self, due_at: DateTime, now: DateTime, extra: timedelta
+        self, due_at: DateTime, *, now: DateTime, extra: timedelta, time: TimePolicy
     ) -> DateTime | None:
         if self.addon_deadline == "none":
             return None
         if self.addon_deadline == "add_days":
-            return end_of(max(due_at, now), extra)
-        moved = end_of(now, extra)
+            return time.end(max(due_at, now), extra)
+        moved = time.end(now, extra)
         return moved if moved > due_at else None
 
 
@@ -879,11 +870,11 @@ class Lifetime:
         return self._cap_grace if self.cap_after_dispute == "grace" else None
 
 
-def _weights(value: Any, field: str) -> tuple[tuple[str, int], ...]:
+def _weights(value: Any, field: str) -> FrozenDict[str, int]:
     weights = mapping(value, field)
     if any(type(weight) is not int or weight < 0 for weight in weights.values()):
-        raise InvalidInputError("score_weights", "whole numbers, zero or more")
-    return tuple(sorted(weights.items()))
+        raise InvalidInputError(field, "whole numbers, zero or more")
+    return FrozenDict(sorted(weights.items()))
 
 
 @final
@@ -906,7 +897,7 @@ class Statistics:
     """
 
     acceptance_counts_buyer_cancel: bool = attrs.field(default=True, metadata=by(flag))
-    score_weights: tuple[tuple[str, int], ...] = attrs.field(
+    score_weights: Mapping[str, int] = attrs.field(
         factory=lambda: {
             "completion": 5,
             "response_time": 4,
@@ -944,6 +935,14 @@ class Policies:
     reviews: ReviewPolicy = attrs.field(factory=Reviews)
     lifetime: LifetimePolicy = attrs.field(factory=Lifetime)
     statistics: StatisticsPolicy = attrs.field(factory=Statistics)
+
+    def __attrs_post_init__(self) -> None:
+        for subject, protocol in PROTOCOLS.items():
+            policy = getattr(self, subject)
+            if not isinstance(policy, protocol):
+                raise InvalidInputError(
+                    subject, f"a {protocol.__name__}, not {kind_of(policy)}"
+                )
 
     def replacing(self, **changes: Any) -> Policies:
         """

@@ -23,8 +23,9 @@ import transitions
 from typing_extensions import TypeVar
 
 from .commands import Command, SendMessage
-from .errors import InvalidInputError, ProcessError
+from .errors import ProcessError
 from .events import Event
+from .inputs import kind_of
 from .parties import Role
 
 __all__ = [
@@ -355,6 +356,12 @@ class Process(Generic[P]):
         def set_(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
+        for items, kind in ((self.rows, Row), (self.deadlines, DeadlineKind)):
+            for item in items:
+                if not isinstance(item, kind):
+                    raise ProcessError(
+                        str(self.name), [f"a {kind.__name__}, not {kind_of(item)}"]
+                    )
         set_("members", {member.value: member for member in self.states})
         cells: dict[tuple[str, type[Command]], list[Row]] = {}
         for row in self.rows:
@@ -434,6 +441,17 @@ class Process(Generic[P]):
         Return every command this role could ever send, in the order of the table.
         """
         return self.by_actor[role._value_]
+
+    def remembered(self, state: str) -> frozenset[str]:
+        """
+        Return the states an order in *state* may have been called away from.
+        """
+        return frozenset(
+            str(source)
+            for row in self.rows
+            if row.away and state in row.to.values()
+            for source in row.states
+        )
 
     def step(self, state: str, command: str, outcome: str, left: Sequence[str]) -> str:
         """
@@ -518,11 +536,7 @@ class Process(Generic[P]):
         merged = together("State", named) if states is not None else self.states
         mine = {decision.command: decision for decision in decisions}
         waits = {kind.name: kind for kind in (*self.deadlines, *deadlines)}
-        unrowed = set(commands) - {row.command for row in rows}
-        if unrowed:
-            names = ", ".join(sorted(command.name for command in unrowed))
-            raise ProcessError(name, [f"commands without a row: {names}"])
-        return attrs.evolve(
+        process = attrs.evolve(
             self,
             name=name,
             states=merged,
@@ -536,6 +550,11 @@ class Process(Generic[P]):
             ),
             gaps=(*self.gaps, *gaps),
         )
+        unrowed = set(commands) - {row.command for row in process.rows}
+        if unrowed:
+            names = ", ".join(sorted(command.name for command in unrowed))
+            raise ProcessError(name, [f"commands without a row: {names}"])
+        return process
 
 
 def _places(
@@ -573,6 +592,9 @@ def _findings(process: Process[Any]) -> Iterable[str]:
 
 def _unknown_names(process: Process[Any]) -> Iterable[str]:
     known = set(process.members)
+    name = process.name
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+        yield "a name has letters, digits and _, and no digit first"
     if process.initial not in known:
         yield f"unknown state {str(process.initial)!r}: it cannot be the initial one"
     for state in process.endings:
@@ -649,18 +671,6 @@ def _undecided(process: Process[Any]) -> Iterable[str]:
             yield f"{decision.command.name}: a decision of your own needs `version`"
 
 
-def _remembered(process: Process[Any], state: str) -> set[str]:
-    """
-    Return the states an order in *state* may have been called away from.
-    """
-    return {
-        source
-        for row in process.rows
-        if row.away and state in row.to.values()
-        for source in row.states
-    }
-
-
 def _edges(process: Process[Any], row: Row) -> Iterable[tuple[str, str, str]]:
     """
     Yield (state, trigger, next state) for each step a row allows.
@@ -669,7 +679,7 @@ def _edges(process: Process[Any], row: Row) -> Iterable[tuple[str, str, str]]:
         for outcome, to in row.to.items():
             trigger = f"{row.command.name}.{outcome}" if outcome else row.command.name
             if to is BACK:
-                for left in sorted(_remembered(process, state)):
+                for left in sorted(process.remembered(state)):
                     yield str(state), f"{trigger}@{left}", str(left)
             elif isinstance(to, str):
                 yield str(state), trigger, str(to)
@@ -685,7 +695,7 @@ def _unreachable(process: Process[Any]) -> Iterable[str]:
             if to != state:
                 leaving.setdefault(state, set()).add(to)
         for state in row.states:
-            if BACK in row.to.values() and not _remembered(process, state):
+            if BACK in row.to.values() and not process.remembered(state):
                 yield f"{row.command.name} in {state}: nothing to go back to"
     todo = [str(process.initial)]
     while todo:
@@ -841,12 +851,3 @@ def _fingerprint(process: Process[Any]) -> str:
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return f"{process.name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def check_name(name: str) -> str:
-    """
-    Return a process name that can stand in an id and a URL.
-    """
-    if not name.isidentifier() or not name.isascii():
-        raise InvalidInputError("name", f"letters, digits and _, not {name!r}")
-    return name

@@ -8,7 +8,7 @@ that an order carries its own terms for life.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -17,7 +17,7 @@ from pendulum import DateTime
 
 from .clock import WindowLike, as_utc, as_window
 from .errors import InvalidInputError
-from .inputs import Text, as_text
+from .inputs import Text, as_text, kind_of
 from .money import Money, Payment, as_amount
 
 __all__ = [
@@ -114,7 +114,7 @@ def _due_at(value: datetime | str | None) -> DateTime | None:
 
 def _flag(value: object, field: str) -> bool:
     if not isinstance(value, bool):
-        raise InvalidInputError(field, f"True or False, not {value!r}")
+        raise InvalidInputError(field, f"True or False, not {kind_of(value)}")
     return value
 
 
@@ -192,7 +192,7 @@ def as_add_ons(values: Any) -> tuple[AddOn, ...]:
     """
     if isinstance(values, AddOn):
         values = (values,)
-    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidInputError("add_ons", "a sequence of AddOn")
     found: list[AddOn] = []
     for value in values:
@@ -224,7 +224,7 @@ def as_payments(value: Any) -> tuple[Payment, ...]:
         return ()
     if isinstance(value, Payment):
         return (value,)
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidInputError("payment", "a Payment, several, or None")
     payments = tuple(value)
     if not all(isinstance(payment, Payment) for payment in payments):

@@ -231,7 +231,7 @@ def _one_of(names: list[str], locale: str) -> str:
 
 
 def _catalogue(locale: str) -> gettext.NullTranslations:
-    language, *_ = _END_OF_LANGUAGE.split(locale.lower())
+    language, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
     return _loaded(language if language in LOCALES else LOCALES[0])
 
 
@@ -511,6 +511,14 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "consent_needed": (
         "Cancelling the order now takes the seller’s agreement, by way of a "
         "cancellation request.",
+    ),
+    "order_worth_too_much": (
+        "One order is worth at most %(maximum)s.",
+        "One order cannot be worth that much.",
+    ),
+    "too_many_extras": (
+        "One order has at most %(maximum)s options and offers.",
+        "This order has as many options and offers as one order can have.",
     ),
     "no_right_to_cancel": (
         "On this platform, you cannot cancel alone at this stage of the order.",

@@ -312,7 +312,7 @@ class TestOffer:
         assert story.order.offers[0].status == "expired"
         assert story.books == "100/0/0/0"
         assert story.told("offer_expired") == {"seller"}
-        assert story.refused(ANA, pay()) == ("no_open_offer",)
+        assert story.refused(ANA, pay()) == ("no_open_offer", "offer_closed")
         assert story.refunds == [("pay-3", "30")]
 
     @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ class TestOffer:
 
         assert story.order.offers[0].status == status
         assert "offer" not in [name for name, _ in story.waits]
-        assert story.refused(ANA, pay()) == ("no_open_offer",)
+        assert story.refused(ANA, pay()) == ("no_open_offer", "offer_closed")
         story.seller(offer("25")).buyer(
             ef.PayOffer(offer_id="offer-2", payment=ef.Payment("card", "pay-4"))
         )
@@ -357,7 +357,7 @@ class TestOffer:
 
         again = ef.PayOffer(offer_id="offer-1", payment=ef.Payment("card", "pay-9"))
 
-        assert story.refused(ANA, again) == ("no_open_offer",)
+        assert story.refused(ANA, again) == ("no_open_offer", "offer_closed")
         assert story.books == "130/30/0/0"
 
     @pytest.mark.parametrize("amount", ["29.99", "30.01"])

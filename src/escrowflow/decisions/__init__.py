@@ -57,6 +57,7 @@ __all__ = [
     "Refusal",
     "Step",
     "as_of",
+    "check_placing",
     "decide",
     "decides",
     "judge",
@@ -275,9 +276,12 @@ def decide(
     )
     _one_currency(command, order.currency)
     kind = type(command)
+    blockers = judge(case, kind)
     # A payload is only looked at where it could count.
-    blockers = judge(case, kind) or tuple(process.decider[kind].limits(case, command))
+    if process.row(order.standing.state, kind, by.role) is not None:
+        blockers += tuple(process.decider[kind].limits(case, command))
     if blockers:
+        # Whoever sends it, in whatever state: the host vouches that it arrived.
         placing.return_payments(case, command, blockers[0].code)
         return Refusal(
             blockers=blockers,
@@ -303,12 +307,7 @@ def place(
         InvalidInputError: If somebody else than a buyer orders, buyer and seller
             are the same, the currencies differ, or it is worth too much.
     """
-    if not isinstance(by, Buyer):
-        raise InvalidInputError("by", "only a Buyer places an order")
-    if by.id == command.seller_id:
-        raise InvalidInputError("seller_id", "buyer and seller must differ")
-    currency = command.price.currency
-    _one_currency(command, currency)
+    check_placing(command, by)
     first = _placed(process, command, by, order_id, now)
     case = Case(
         process=process,
@@ -322,6 +321,21 @@ def place(
     if blockers:
         return Refusal(blockers=blockers, order=None)
     return _act(case, command)
+
+
+def check_placing(command: PlaceOrder, by: Actor) -> None:
+    """
+    Refuse an order that is wrong by itself.
+
+    Raises:
+        InvalidInputError: If somebody else than a buyer orders, buyer and seller
+            are the same, or the currencies differ.
+    """
+    if not isinstance(by, Buyer):
+        raise InvalidInputError("by", "only a Buyer places an order")
+    if by.id == command.seller_id:
+        raise InvalidInputError("seller_id", "buyer and seller must differ")
+    _one_currency(command, command.price.currency)
 
 
 def _act(case: Case, command: Command) -> Decided:
@@ -354,6 +368,8 @@ def _placed(
         if add_on.extra_window is not None:
             full_window = policies.extras.extended(full_window, add_on.extra_window)
     fees = policies.fees.on_top(base)
+    # A fee in another currency shows now, and not when the seller is to be paid.
+    policies.fees.of_seller(base)
     charge = base + tip + fees
     if charge.minor > AMOUNT_MAX:
         raise InvalidInputError(

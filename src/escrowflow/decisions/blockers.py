@@ -22,14 +22,14 @@ def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
     process, order, role = case.process, case.order, case.by.role
     standing = order.standing
     blockers = _absent(process, standing.state, command.name, role._value_)
-    if standing.moved_by and process.row(standing.moved_from, command, role):
+    if standing.moved_by and standing.moved_from in process.places(command, role):
         # It was possible until a deadline passed: say so first.
         passed = Blocker(
             code="deadline_passed",
             params={
                 "command": command.name,
                 "deadline": standing.moved_by,
-                "due_at": order.effective_at,
+                "due_at": standing.moved_at,
             },
         )
         return (passed, *blockers)
@@ -77,12 +77,17 @@ def _ways(
     Return the commands that lead from a state straight to one of *places*.
     """
     ways: dict[str, Role] = {}
+    remembered = process.remembered(state)
     for (here, command), rows in process.by_cell.items():
         if here != state:
             continue
         for row in rows:
             people = row.by & ~Role.SYSTEM
-            leads = any(to in places for to in row.to.values() if to is not BACK)
+            leads = any(
+                to in places
+                or (to is BACK and any(left in places for left in remembered))
+                for to in row.to.values()
+            )
             if people and leads and row.opened_by(process.policies):
                 ways[command.name] = ways.get(command.name, Role(0)) | people
     return tuple(Way(command=name, by=by) for name, by in ways.items())

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+from pendulum import DateTime
+
 from ..commands import (
     AcceptCancellation,
-    ApproveDelivery,
     Blocker,
     CancelOrder,
     ExcuseCancellation,
@@ -30,7 +32,7 @@ from ..events import (
     Event,
 )
 from ..parties import Role
-from ..rules import Alone, ByConsent, Right, Situation
+from ..rules import Alone, ByConsent, No, Right, Situation
 from .case import Case, Step, deadline, decides, way
 from .dispute import dispute
 from .settlement import cancelled, shared
@@ -95,33 +97,43 @@ def _(case: Case) -> Iterable[Blocker]:
 def _without_right(case: Case, right: Right) -> Iterable[Blocker]:
     if isinstance(right, Alone):
         return
+    asked = case.order.cancellation is not None
     if isinstance(right, ByConsent):
         # Two ways out: ask, or wait until the order is late (R16, R27).
-        wait = case.order.deadline("delivery")
-        asked = case.order.cancellation is not None
         yield Blocker(
             code="consent_needed",
             unblocked_by=(
-                way(AcceptCancellation, Role.SELLER)
-                if asked
-                else way(RequestCancellation, Role.BUYER)
+                way(AcceptCancellation, Role.SELLER) if asked else _asking(case)
             ),
-            unblocked_at=(
-                case.policies.time.armed_at(wait.due_at)
-                if wait is not None and wait.runs
-                else None
-            ),
+            unblocked_at=_free_from(case),
         )
         return
     ways: tuple[Way, ...] = ()
     if right.code == "buyer_must_act_first":
-        ways = (
-            *way(ApproveDelivery, Role.BUYER),
-            *way(RequestRevision, Role.BUYER),
-        )
+        ways = way(RequestRevision, Role.BUYER)
     elif right.code == "request_cancellation_instead":
-        ways = way(RequestCancellation, Role.BUYER)
+        # Where a request is open already, it is made anew.
+        ways = way(WithdrawCancellation, Role.BUYER) if asked else _asking(case)
     yield Blocker(code=right.code, unblocked_by=ways)
+
+
+def _asking(case: Case) -> tuple[Way, ...]:
+    if isinstance(case.policies.cancellation.request(_situation(case)), No):
+        return ()
+    return way(RequestCancellation, Role.BUYER)
+
+
+def _free_from(case: Case) -> DateTime | None:
+    """
+    Return from when lateness will give the right to leave alone, if it will.
+    """
+    wait = case.order.deadline("delivery")
+    once_late = attrs.evolve(_situation(case), late=True)
+    if wait is None or not wait.runs:
+        return None
+    if not isinstance(case.policies.cancellation.cancel(once_late), Alone):
+        return None
+    return case.policies.time.armed_at(wait.due_at)
 
 
 @decides(RequestCancellation)

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar, final
 import attrs
 from pendulum import DateTime
 
+from ..clock import end_of
 from ..commands import Blocker, CloseConversation, Command, Way
 from ..errors import LedgerError
 from ..events import Deadline, Event, Recorded, Standing, Talk
@@ -132,7 +133,7 @@ class Case:
         """
         Return the instant after so much elapsed time.
         """
-        return _plus(self.now, window)
+        return end_of(self.now, window)
 
     def end(self, window: timedelta) -> DateTime:
         """
@@ -218,9 +219,12 @@ class Case:
         if step.silences:
             talk = Talk(open=False, closes_at=closes_at)
         moved_by, moved_from = before.moved_by, before.moved_from
+        moved_at = before.moved_at
         if moved:
-            moved_by = self.due.name if self.due is not None else ""
-            moved_from = before.state if moved_by else ""
+            due = self.due
+            moved_by = "" if due is None else due.name
+            moved_from = "" if due is None else before.state
+            moved_at = None if due is None else due.due_at
         return Standing(
             state=state,
             left=left,
@@ -230,6 +234,7 @@ class Case:
             conversation=talk,
             moved_by=moved_by,
             moved_from=moved_from,
+            moved_at=moved_at,
         )
 
     def _waits(
@@ -270,8 +275,14 @@ class Case:
         return tuple(waits)
 
     def _stopped(self, wait: Deadline, state: str) -> Deadline:
-        left = max(_minus(wait.due_at, self.now), timedelta())
-        return attrs.evolve(wait, left=left, stopped_in=state)
+        # Written out: it happens with every delivery.
+        return Deadline(
+            name=wait.name,
+            due_at=wait.due_at,
+            subject=wait.subject,
+            left=max(_minus(wait.due_at, self.now), timedelta()),
+            stopped_in=state,
+        )
 
     def _resumed(self, wait: Deadline) -> Deadline:
         if wait.left is None:

@@ -16,6 +16,7 @@ from ..commands import (
     MarkLate,
     RefuseCancellation,
     RemindVerification,
+    WithdrawCancellation,
 )
 from ..events import (
     DeliveryApproved,
@@ -60,7 +61,10 @@ def _(case: Case) -> Iterable[Blocker]:
     ):
         yield Blocker(
             code="cancellation_unanswered",
-            unblocked_by=way(RefuseCancellation, Role.SELLER),
+            unblocked_by=(
+                *way(RefuseCancellation, Role.SELLER),
+                *way(WithdrawCancellation, Role.BUYER),
+            ),
         )
 
 

@@ -135,10 +135,12 @@ def file_claim(case: Case, command: FileClaim) -> Iterable[Step]:
 
 @file_claim.unless
 def _(case: Case) -> Iterable[Blocker]:
-    if case.order.claim is not None:
-        yield Blocker(
-            code="claim_open", unblocked_by=way(WithdrawClaim, case.order.claim.by)
-        )
+    claim = case.order.claim
+    if claim is not None:
+        # The filer may take it back until somebody has looked at it (R70).
+        looked_at = case.order.mediator_id is not None
+        withdraw = () if looked_at else way(WithdrawClaim, claim.by)
+        yield Blocker(code="claim_open", unblocked_by=withdraw)
     if not case.policies.dispute.may_open(case.by.role):
         yield Blocker(code="may_not_call_mediator")
 
@@ -346,9 +348,9 @@ def _relaunched(case: Case, ruled: DisputeRuled, due_at: DateTime | None) -> Ste
     order, policies = case.order, case.policies
     left = case.time_left("delivery")
     if due_at is None:
-        window = policies.delivery.after_relaunch(full=order.full_window, left=left)
-        # What is left of a window is elapsed time; a whole one may count days.
-        due_at = case.end(window) if window == order.full_window else case.after(window)
+        due_at = policies.delivery.after_relaunch(
+            now=case.now, full=order.full_window, left=left, time=policies.time
+        )
     arm = list(deadline("delivery", due_at))
     cap = order.deadline("lifetime")
     grace = policies.lifetime.cap_grace

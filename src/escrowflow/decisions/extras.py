@@ -18,7 +18,6 @@ from ..commands import (
     SendOffer,
     WithdrawOffer,
 )
-from ..errors import InvalidInputError
 from ..events import (
     AddOnBought,
     Deadline,
@@ -70,7 +69,9 @@ def _extended(
     if wait.left is not None:
         left = extras.extended(wait.left, extra)
         return events, (attrs.evolve(wait, left=left),), None
-    due_at = extras.moved(wait.due_at, case.now, extra)
+    due_at = extras.moved(
+        wait.due_at, now=case.now, extra=extra, time=case.policies.time
+    )
     if due_at is None or due_at <= case.now:
         return events, (), None
     if wait.passed and case.order.state not in case.process.kinds["delivery"].runs:
@@ -107,7 +108,7 @@ def offer_paid(case: Case, offer: Offer, payments: tuple[Payment, ...]) -> Step:
     )
 
 
-def _too_much(case: Case, price: Money) -> None:
+def _too_much(case: Case, price: Money) -> Iterable[Blocker]:
     order = case.order
     # What was turned down is no part of it.
     prices = [order.price, order.tip, order.fees]
@@ -116,11 +117,13 @@ def _too_much(case: Case, price: Money) -> None:
     prices += [o.price for o in order.offers if o.status in ("open", "paid")]
     total = sum(part.minor for part in prices)
     if total + price.minor > AMOUNT_MAX:
-        raise InvalidInputError(
-            "price", f"one order is worth at most {Money(AMOUNT_MAX, price.currency)}"
-        )
+        maximum = Money(AMOUNT_MAX, price.currency)
+        yield Blocker(code="order_worth_too_much", params={"maximum": maximum})
+
+
+def _too_many(case: Case) -> Iterable[Blocker]:
     if len(case.order.add_ons) + len(case.order.offers) >= EXTRAS_MAX:
-        raise InvalidInputError("title", f"one order has at most {EXTRAS_MAX} extras")
+        yield Blocker(code="too_many_extras", params={"maximum": EXTRAS_MAX})
 
 
 def _payments_fit(
@@ -171,13 +174,14 @@ def buy_add_on(case: Case, command: BuyAddOn) -> Iterable[Step]:
 
 @buy_add_on.unless
 def _(case: Case) -> Iterable[Blocker]:
+    yield from _too_many(case)
     if not case.order.terms.add_ons:
         yield Blocker(code="add_ons_not_sold")
 
 
 @buy_add_on.within
 def _(case: Case, command: BuyAddOn) -> Iterable[Blocker]:
-    _too_much(case, command.price)
+    yield from _too_much(case, command.price)
     due = command.price + fees_on(case, command.price)
     yield from _payments_fit(case, command.payment, due)
 
@@ -207,6 +211,7 @@ def send_offer(case: Case, command: SendOffer) -> Iterable[Step]:
 
 @send_offer.unless
 def _(case: Case) -> Iterable[Blocker]:
+    yield from _too_many(case)
     if not case.order.terms.offers:
         # R22: whether a seller may is the host's matter, said in the terms.
         yield Blocker(code="offers_not_taken")
@@ -214,8 +219,7 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @send_offer.within
 def _(case: Case, command: SendOffer) -> Iterable[Blocker]:
-    _too_much(case, command.price)
-    return ()
+    yield from _too_much(case, command.price)
 
 
 def _no_open_offer(case: Case) -> Iterable[Blocker]:

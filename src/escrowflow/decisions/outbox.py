@@ -56,6 +56,7 @@ from ..events import (
     RevisionRequested,
     VerificationReminded,
 )
+from ..inputs import FrozenDict
 from ..order import Order
 from ..parties import Role
 
@@ -184,7 +185,7 @@ def _notices(
             kind=event.name,
             to=text,
             recipient_id=recipient,
-            params={"state": str(order.state)},
+            params=FrozenDict(state=str(order.state)),
             useless_after=ends.due_at if ends is not None else None,
         )
 

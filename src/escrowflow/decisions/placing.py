@@ -127,7 +127,9 @@ def _(case: Case, command: PlaceOrder) -> Iterable[Blocker]:
     base = command.price
     for add_on in command.add_ons:
         base = base + add_on.price
-    cap = case.policies.extras.tip_max.of(base)
+    share = case.policies.extras.tip_max
+    # Rounded down: a cap is never exceeded.
+    cap = Money(base.minor * share.numerator // share.denominator, base.currency)
     if command.tip is not None and command.tip > cap:
         # R4: at most so much of service and options.
         yield Blocker(code="tip_above_cap", params={"maximum": cap})

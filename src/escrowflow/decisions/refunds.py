@@ -65,7 +65,13 @@ def propose_partial_refund(case: Case, command: ProposePartialRefund) -> Iterabl
 @propose_partial_refund.unless
 def _(case: Case) -> Iterable[Blocker]:
     if not case.policies.partial_refunds.proposals:
-        yield Blocker(code="mediator_only", unblocked_by=way(FileClaim, PARTIES))
+        # R85: there, the way is a claim, once the order was accepted.
+        role = case.by.role
+        claim = case.process.row(case.order.state, FileClaim, role)
+        yield Blocker(
+            code="mediator_only",
+            unblocked_by=() if claim is None else way(FileClaim, PARTIES),
+        )
     proposal = case.order.partial_refund
     if proposal is not None:
         yield Blocker(

@@ -9,9 +9,7 @@ from datetime import timedelta
 
 from ..commands import (
     AcceptRevision,
-    ApproveDelivery,
     Blocker,
-    FileClaim,
     OpenDispute,
     RefuseRevision,
     RequestRevision,
@@ -62,10 +60,6 @@ def _(case: Case) -> Iterable[Blocker]:
         yield Blocker(
             code="revision_limit_reached",
             params={"limit": order.terms.revisions, "used": order.revisions_used},
-            unblocked_by=(
-                *way(ApproveDelivery, Role.BUYER),
-                *way(FileClaim, Role.BUYER),
-            ),
         )
     # After a refusal the choice is to finish or to go to a mediator; asking again
     # is one only as long as the mediator is not reached yet (R61, C4).
@@ -113,7 +107,8 @@ def _begun(
     if window is None:
         return Step(events=(event,), outcome=outcome, drop=("delivery",), late=False)
     if window == "resume":
-        if not left:
+        wait = case.order.deadline("delivery")
+        if wait is None or wait.passed:
             # Nothing is left of it: the order is late as it was.
             return Step(events=(event,), outcome=outcome)
         due_at = case.after(left)

@@ -90,13 +90,22 @@ def to_seller(case: Case, *, to_buyer: Money | None = None) -> Settlement:
     # Where fees are divided too, what is left may be less than they were (C20).
     on_top = min(order.fees, rest)
     gross = rest - on_top
-    # What was refunded came off the work; a tip is not charged for.
-    fee = case.policies.fees.of_seller(min(order.work, gross))
+    fee = _seller_fee(case, gross)
     return Settlement(
         to_buyer=refund_parts(case, back),
         to_seller=gross - fee,
         kept=on_top + fee,
     )
+
+
+def _seller_fee(case: Case, gross: Money) -> Money:
+    """
+    Return what is taken of what the seller gets: nothing of a tip, and what went
+    back came off the work.
+    """
+    order = case.order
+    for_work = gross - min(order.tip, gross)
+    return case.policies.fees.of_seller(min(order.work, for_work))
 
 
 def shared(case: Case, share: Share) -> Settlement:
@@ -108,7 +117,7 @@ def shared(case: Case, share: Share) -> Settlement:
     order = case.order
     held = order.ledger.held
     gross = share.of(held - min(order.fees, held))
-    fee = case.policies.fees.of_seller(min(order.work, gross))
+    fee = _seller_fee(case, gross)
     return Settlement(
         to_buyer=refund_parts(case, held - gross),
         to_seller=gross - fee,

@@ -6,7 +6,6 @@ to R101).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import attrs
 
@@ -50,7 +49,9 @@ def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
     yield Step(
         events=(DeadlinesExtended(window=command.window, reason=command.reason),),
         arm=tuple(
-            attrs.evolve(wait, due_at=datetime.__add__(wait.due_at, command.window))
+            attrs.evolve(
+                wait, due_at=case.policies.time.end(wait.due_at, command.window)
+            )
             for wait in case.order.deadlines
         ),
     )

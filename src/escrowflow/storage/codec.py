@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 
 import attrs
 from cattrs import Converter
@@ -24,9 +24,9 @@ from pendulum import DateTime
 from ..clock import from_micros, to_micros, window_text
 from ..commands import Command
 from ..effects import Effect
-from ..errors import CorruptJournalError, LedgerError
+from ..errors import CorruptJournalError, InvalidInputError, LedgerError
 from ..events import EVENTS, Event, Recorded, Standing
-from ..inputs import Text
+from ..inputs import FrozenDict, Text
 from ..money import Money, Payment, Share
 from ..order import Order
 from ..parties import Actor, Role, actor_from
@@ -116,6 +116,10 @@ def _build() -> Converter:
     converter.register_structure_hook_func(_is_ruling, ruling_in)
     converter.register_structure_hook_func(
         lambda t: t in (object, Any), lambda value, _: value
+    )
+    # Shared by every reader of an order: nobody may change what it holds.
+    converter.register_structure_hook_func(
+        lambda t: Mapping in (t, get_origin(t)), lambda value, _: FrozenDict(value)
     )
     return converter
 
@@ -316,13 +320,20 @@ def seal(
 
         salt: Returns fresh bytes: without them a short text could be guessed from
             its hash.
+
+    Raises:
+        InvalidInputError: If a text was taken from where it has been erased.
     """
     texts: list[NewText] = []
 
-    def sealed(value: Any) -> Any:
+    def sealed(value: Any, field: str) -> Any:
         if isinstance(value, Text):
-            if not value or value.commitment:
+            if value.erased:
+                raise InvalidInputError(field, "this text was erased: write it anew")
+            if not value:
                 return value
+            # A text taken from another order is somebody's text here too, with a
+            # commitment of its own.
             grain = salt()
             ref = hashlib.sha256(grain + value.encode()).hexdigest()[:40]
             texts.append(
@@ -330,7 +341,7 @@ def seal(
             )
             return Text(value, commitment=ref)
         if isinstance(value, tuple):
-            items = tuple(sealed(item) for item in value)
+            items = tuple(sealed(item, field) for item in value)
             # The same tuple if nothing in it changed: it is not converted again.
             changed = any(new is not old for new, old in zip(items, value, strict=True))
             return items if changed else value
@@ -343,7 +354,7 @@ def seal(
         for field in attrs.fields(type(value)):
             before = getattr(value, field.name)
             if isinstance(before, (Text, tuple)) or attrs.has(type(before)):
-                after = sealed(before)
+                after = sealed(before, field.name)
                 if after is not before:
                     changed[field.name] = after
         return attrs.evolve(value, **changed) if changed else value
@@ -355,9 +366,8 @@ def content_hash(command: Command) -> str:
     """
     Return the hash of everything a command says: what makes two of them the same.
     """
-    return hashlib.sha256(_dump([command.name, to_json(command)]) + b"").hexdigest()[
-        :40
-    ]
+    body = _dump([command.name, to_json(command)])
+    return hashlib.sha256(body).hexdigest()[:40]
 
 
 def to_json(value: Any) -> Any:

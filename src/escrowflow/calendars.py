@@ -1,0 +1,61 @@
+"""
+Business days: on which days banks work, and when so many of them have passed.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final, Protocol, final, runtime_checkable
+
+import attrs
+from pendulum import DateTime
+
+from .clock import end_of, to_zone
+
+__all__ = ["BusinessCalendar", "MondayToFriday", "business_days_after"]
+
+_DAY: Final = timedelta(days=1)
+
+# Nothing is announced further ahead: a calendar without business days ends here.
+_DAYS_AHEAD_MAX: Final = 3660
+
+
+@runtime_checkable
+class BusinessCalendar(Protocol):
+    """
+    Say on which days banks work.
+    """
+
+    def is_business_day(self, day: date) -> bool:
+        """Return whether banks work on *day*."""
+        ...
+
+
+@final
+@attrs.frozen
+class MondayToFriday:
+    """
+    Every weekday, holidays not known.
+
+    Implements: `BusinessCalendar`
+    """
+
+    def is_business_day(self, day: date) -> bool:
+        return day.weekday() < 5
+
+
+def business_days_after(
+    at: DateTime, days: int, *, calendar: BusinessCalendar, zone: str
+) -> DateTime:
+    """
+    Return the same time of day on the so-manieth business day after *at*.
+
+    Day 0 is the day of *at* in *zone*.
+    """
+    day = to_zone(at, zone).date()
+    ahead = 0
+    while days and ahead < _DAYS_AHEAD_MAX:
+        ahead += 1
+        if calendar.is_business_day(day + ahead * _DAY):
+            days -= 1
+    return end_of(at, ahead * _DAY, civil=True, zone=zone) if ahead else at
