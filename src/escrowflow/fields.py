@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 import attrs
-from pendulum import DateTime
 
 from .clock import Months, Window, as_window, window_text
 from .errors import InvalidInputError, ProcessError
@@ -148,8 +147,6 @@ def plain(value: Any) -> Any:
         return window_text(value)
     if isinstance(value, (Money, Share)):
         return str(value)
-    if isinstance(value, DateTime):
-        return value.isoformat()
     if isinstance(value, (frozenset, set)):
         return sorted(plain(item) for item in value)
     if isinstance(value, (tuple, list)):

@@ -738,16 +738,11 @@ def _armed(process: Process[Any], kind: DeadlineKind) -> bool:
 def _endless(process: Process[Any]) -> Iterable[str]:
     steps = _system_steps(process)
     for start in steps:
-        seen: set[str] = set()
-        todo = list(steps[start])
-        while todo:
-            state = todo.pop()
-            if state == start:
-                yield f"deadlines lead from {start} round and back, for ever"
-                break
-            if state not in seen:
-                seen.add(state)
-                todo.extend(steps.get(state, ()))
+        reached = set(steps[start])
+        while more := {to for at in reached for to in steps.get(at, ())} - reached:
+            reached |= more
+        if start in reached:
+            yield f"deadlines lead from {start} round and back, for ever"
 
 
 def _held(process: Process[Any]) -> Iterable[str]:

@@ -99,16 +99,12 @@ def _build() -> Converter:
     # What JSON has already: a number of revisions or a word, a host's own data.
     leaf(int | str, lambda v: v, lambda v: v)
 
-    def ruling_out(value: Any) -> dict[str, Any] | None:
-        if value is None:
-            return None
+    def ruling_out(value: Any) -> dict[str, Any]:
         kind = type(value)
         fields = converter.unstructure(value, kind)
         return {"kind": _RULING_NAMES[kind], **fields}
 
-    def ruling_in(value: dict[str, Any] | None, _: Any) -> Any:
-        if value is None:
-            return None
+    def ruling_in(value: dict[str, Any], _: Any) -> Any:
         fields = dict(value)
         return converter.structure(fields, _RULINGS[fields.pop("kind")])
 
@@ -272,8 +268,6 @@ def decode_event(
             if standing is None
             else _CONVERTER.structure(standing, Standing),
         )
-    except CorruptJournalError:
-        raise
     except Exception as error:
         raise CorruptJournalError(f"event {stored.seq} cannot be read") from error
 
