@@ -1,5 +1,5 @@
 """
-The grid of RULES section 4.0 as data, and an order brought into every cell of it.
+The grid of the rules as data, and an order brought into every cell of it.
 
 Transcribed by hand from the rules, and independent of `processes/comeup.py`: the
 tests hold the two against each other.  Nothing here is a test.

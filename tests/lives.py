@@ -85,7 +85,7 @@ FEES: Final = {
 }
 
 # Each opens rows or outcomes that the others keep shut; C4 and so on are the
-# points of RULES section 3.
+# points of the rules.
 VARIANTS: Final[dict[str, Process[Policies]]] = {
     "defaults": COMEUP,
     "C4": COMEUP.with_policies(
@@ -667,7 +667,7 @@ def engine_options(order: Order, life: Life, by: Actor) -> tuple[Any, ...]:
 
 def check_history(process: Process[Policies], history: tuple[Recorded, ...]) -> None:
     """
-    Hold the invariants of RELIABILITY section 3 against a history.
+    Hold the invariants (docs/explanation/design.md) against a history.
     """
     time = process.policies.time
     order: Order | None = None

@@ -60,7 +60,7 @@ HELLO: Final = ef.SendMessage(reference="message-1")
 @cache
 def standard() -> Process:
     """
-    Return the process of ComeUp, built once: P0 of the rules.
+    Return the process of ComeUp, built once: with every default.
     """
     return comeup()
 
@@ -108,7 +108,7 @@ _TALK: Final = ("BS send_message",)
 _MORE: Final = ("B buy_add_on", "S send_offer")
 _PAY: Final = ("PO confirm_payment",)
 
-# The columns of the grid of RULES section 4.0 with nothing open: no claim, no
+# The columns of the grid of the rules with nothing open: no claim, no
 # proposal, no offer, no answer overdue, no mediator but in `A_DISP`.
 A_AWAIT: Final = cells(*_PAY, *_TALK, "B submit_brief", "B cancel_order")
 A_PEND: Final = cells(

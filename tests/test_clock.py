@@ -579,7 +579,7 @@ class TestEndOf:
     def test_completion_and_reviews(self) -> None:
         """
         Completed on 16 May at 09:30 in summer time, reviews end on 16 November at
-        09:30 in winter time (RULES, SC2).
+        09:30 in winter time (SC2).
         """
         delivered = as_utc("2026-05-09T09:30:00+02:00", "start")
 

@@ -15,13 +15,22 @@ import pytest
 import escrowflow as ef
 from escrowflow import commands as c
 from escrowflow.clock import as_utc
-from escrowflow.decisions import Case, Decided, Step, decides, place, settle
+from escrowflow.decisions import (
+    Case,
+    Decided,
+    Step,
+    decide,
+    decides,
+    place,
+    settle,
+)
 from escrowflow.decisions.case import deadline
 from escrowflow.decisions.settlement import refund_parts
 from escrowflow.events import AcceptanceReminded, MessageSent
 from escrowflow.parties import Role
 from escrowflow.processes import comeup
 from escrowflow.rules import ByConsent, CancellationRights, DisputeRules, Situation
+from escrowflow.states import STAY
 from escrowflow.storage import open_storage
 from tests.story import ACCEPT, ANA, DELIVER, LUC, OPS, Story, euros, in_progress
 
@@ -114,6 +123,48 @@ class TestOwnDecisions:
 
         with pytest.raises(ef.ProcessError, match="ends the order"):
             _ = story.order
+
+    def test_an_event_nobody_could_read_again(self) -> None:
+        """
+        An event that the process does not name is refused before it is written.
+        """
+
+        @attrs.frozen(kw_only=True)
+        class Sneezed(ef.Event):
+            pass
+
+        @decides(c.AcceptOrder, version="1")
+        def sneezes(case: Case, command: c.AcceptOrder) -> Iterable[Step]:
+            yield Step(events=(Sneezed(),))
+
+        unnamed = comeup().extend(name="mine", decisions=[sneezes])
+        named = comeup().extend(name="mine", decisions=[sneezes], events=[Sneezed])
+        order = placed(unnamed)
+
+        with pytest.raises(ef.ProcessError, match="add it to extend"):
+            decide(unnamed, order, ef.AcceptOrder(), by=LUC, now=NOW)
+
+        assert isinstance(
+            decide(named, placed(named), ef.AcceptOrder(), by=LUC, now=NOW), Decided
+        )
+        assert unnamed.fingerprint != named.fingerprint
+
+    def test_a_command_that_would_lose_its_fields(self) -> None:
+        """
+        A class that attrs did not make has no fields anybody could keep.
+        """
+
+        class Nudge(ef.Command):
+            pass
+
+        @decides(Nudge, version="1")
+        def nudge(case: Case, command: Nudge) -> Iterable[Step]:
+            yield Step(events=(MessageSent(reference="nudge"),))
+
+        row = ef.Row(Nudge, ef.BUYER, "pending", STAY)
+
+        with pytest.raises(ef.ProcessError, match="Nudge: decorate it"):
+            comeup().extend(name="mine", rows=[row], decisions=[nudge])
 
     def test_no_more_goes_back_than_came(self) -> None:
         """
@@ -239,6 +290,7 @@ class TestFields:
             ({"dispute": {"dispute_entry": 5}}, "dispute_entry"),
             ({"cancellation": {"late_cancel": 5}}, "late_cancel"),
             ({"reviews": 5}, "reviews"),
+            ({"completion": {"completion_triggers": []}}, "completion_triggers"),
         ],
     )
     def test_a_wrong_one_is_named(self, changes: Any, field: str) -> None:

@@ -1,5 +1,5 @@
 """
-The grid of RULES section 4.0: every command, in every state, by every role.
+The grid of the rules: every command, in every state, by every role.
 
 What the grid allows happens, leads where it must, and the books add up.  What it
 does not allow is refused with the code that says why, and changes nothing.

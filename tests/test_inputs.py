@@ -229,7 +229,7 @@ class TestTexts:
         """
         Nothing is turned into text by itself.
         """
-        with pytest.raises(InvalidInputError, match="reason: a text, not a "):
+        with pytest.raises(InvalidInputError, match="reason: a text, not "):
             as_text(value, "reason")
 
     @pytest.mark.parametrize("value", ["", " ", "\n\n", "\u3000"])

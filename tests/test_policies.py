@@ -1,7 +1,7 @@
 """
 Every field of every policy, with every value it has: what it changes.
 
-The table below is the test: a point of RULES section 3, a field, a value, a short
+The table below is the test: a point of the rules, a field, a value, a short
 story told under it, and what can be seen at its end.  A new field needs a line here.
 """
 
@@ -907,7 +907,7 @@ def _id(line: _Line) -> str:
 @pytest.mark.parametrize("line", TABLE, ids=_id)
 def test_value(line: _Line) -> None:
     """
-    A value of a field decides how a story ends, as RULES section 3 says.
+    A value of a field decides how a story ends, as the rules say.
     """
     _, path, value, told, expected = line
     subject, _, field = path.partition(".")
@@ -954,7 +954,7 @@ def test_every_field_is_covered() -> None:
 @pytest.mark.parametrize("path", sorted(fields_of(Policies())))
 def test_default_stands_in_the_table(path: str) -> None:
     """
-    Among the values of a field is its default, so that P0 is shown, too.
+    Among the values of a field is its default, so that the defaults are shown, too.
     """
     subject, _, field = path.partition(".")
     default = comeup()
@@ -974,12 +974,12 @@ def test_default_stands_in_the_table(path: str) -> None:
 
 class TestVendorConsolidation:
     """
-    seed004's readings, beside P0.
+    the readings of seed004, beside the defaults.
     """
 
     def test_only_these_differ(self) -> None:
         """
-        RULES: P0 with four readings of seed004, and nothing else.
+        The defaults with four readings of seed004, and nothing else.
         """
         mine = vendor_consolidation().policies.canonical
         theirs = comeup().policies.canonical

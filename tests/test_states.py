@@ -208,7 +208,7 @@ class _Hostile:
 
 # --- each check ---------------------------------------------------------------------
 
-NO_WAY = "add a deadline, or declare the gap with its reason"
+NO_WAY = "add a deadline, or declare Gap('no_timed_exit', "
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "unknown state in a row": (
@@ -364,7 +364,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a gap nobody declared": (
         {"gaps": tuple(gap for gap in COMEUP.gaps if gap.where != "in_progress")},
-        f"in_progress holds money and nothing ends it by itself: {NO_WAY}",
+        f"in_progress holds money and nothing ends it by itself: {NO_WAY}"
+        "'in_progress', reason)",
     ),
     "a gap without a reason": (
         {"gaps": (*COMEUP.gaps, Gap("no_timed_exit", "pending", ""))},
@@ -758,7 +759,8 @@ class TestExtend:
         for part, finding in {
             "deadlines": "wake_order: no deadline sends it in paused",
             "decisions": "pause_order: nothing decides it",
-            "gaps": f"paused holds money and nothing ends it by itself: {NO_WAY}",
+            "gaps": f"paused holds money and nothing ends it by itself: {NO_WAY}"
+            "'paused', reason)",
         }.items():
             with pytest.raises(ProcessError) as caught:
                 COMEUP.extend(name="mine", **{**PAUSES, part: []})

@@ -48,11 +48,7 @@ def demo(lang: str, db: str | None) -> None:
         database = db if db is not None else str(Path(folder) / "demo.db")
         try:
             played = play(database)
-            for one in played:
-                for line in rendered(one, lang, _width()):
-                    _print(line)
-                click.echo()
-            for line in totals(played, lang):
+            for line in (*rendered(played, lang, _width()), *totals(played, lang)):
                 _print(line)
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error

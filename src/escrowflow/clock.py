@@ -22,7 +22,15 @@ from calendar import monthrange
 from datetime import UTC as STDLIB_UTC
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
-from typing import Final, Literal, Protocol, TypeAlias, final, overload
+from typing import (
+    Final,
+    Literal,
+    Protocol,
+    TypeAlias,
+    final,
+    overload,
+    runtime_checkable,
+)
 
 import attrs
 import pendulum
@@ -118,6 +126,7 @@ Window: TypeAlias = timedelta | Months
 WindowLike: TypeAlias = timedelta | str
 
 
+@runtime_checkable
 class Clock(Protocol):
     """
     Say what time it is.

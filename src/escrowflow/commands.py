@@ -119,6 +119,9 @@ def snake_case(name: str) -> str:
 class Command:
     """
     Somebody wants something; one of the classes below, or a host's own.
+
+    A class of your own is decorated `@attrs.frozen(kw_only=True)`; its name in the
+    history is its class name in snake_case.
     """
 
     name: ClassVar[str] = "command"
@@ -159,7 +162,8 @@ class Blocker:
 
         params: The parts of the sentence, by name.
 
-        unblocked_by: What would clear it away; empty if nothing does.
+        unblocked_by: The commands that clear it in one step; empty if it takes
+            more than one, or if nothing does.
 
         unblocked_at: The instant from which it no longer stands, if there is one.
     """
@@ -313,8 +317,9 @@ class PlaceOrder(Command):
 
         price: The price of the service, fees not included.
 
-        payment: What was paid: one payment, several, or `None` when the word of
-            the payment provider is still to come.
+        payment: What was paid: one `Payment`, a list of them, each with its
+            amount, or `None` when the word of the payment provider is still to
+            come.  You vouch that it arrived.
 
         terms: What was agreed.
 

@@ -279,9 +279,9 @@ class Line:
     text: str
 
 
-def rendered(played: Played, locale: str, width: int) -> Iterator[Line]:
+def rendered(played: Sequence[Played], locale: str, width: int) -> Iterator[Line]:
     """
-    Yield a story as aligned lines in local time, two a moment if they must fit.
+    Yield the stories as aligned lines in local time, two a moment if they must fit.
 
     Args:
         locale: `en` or `fr`.
@@ -289,9 +289,15 @@ def rendered(played: Played, locale: str, width: int) -> Iterator[Line]:
         width: The columns there are.
     """
     language = LOCALES.index(locale)
-    rows = [_cells(moment, locale) for moment in played.moments]
-    yield Line("title", played.story.title[language])
-    yield from _table(_HEADS[language], rows, width)
+    heads = _HEADS[language]
+    tables = [[_cells(moment, locale) for moment in one.moments] for one in played]
+    # The columns stand in one place from the first story to the last.
+    columns = zip(heads, *(row for rows in tables for row in rows), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    for one, rows in zip(played, tables, strict=True):
+        yield Line("title", one.story.title[language])
+        yield from _table(heads, rows, widths, width)
+        yield Line("moment", "")
 
 
 def totals(played: Sequence[Played], locale: str) -> Iterator[Line]:
@@ -332,10 +338,11 @@ def _cells(moment: Moment, locale: str) -> tuple[str, ...]:
 
 
 def _table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    width: int,
 ) -> Iterator[Line]:
-    columns = list(zip(heads, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
     # A narrow window gets the state and the money on a line of their own.
     broken = sum(widths) + 2 * (len(widths) - 1) > width
     for kind, cells in (("head", heads), *(("moment", row) for row in rows)):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, final
 
@@ -213,6 +214,8 @@ class Engine:
         self.process = process
         self.storage = storage
         self.clock: Clock = clock if clock is not None else SystemClock()
+        if not isinstance(self.clock, Clock):
+            raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self._processes = {known.fingerprint: known for known in (*also, process)}
         self._events = {
             **EVENTS,
@@ -260,7 +263,8 @@ class Engine:
             by: The buyer.
 
             key: Makes the call idempotent; the order's id is then derived from
-                the process, the buyer and the key.
+                the process's name, the buyer and the key.  Repeat it with the same
+                process name and the same *order_id*, if there is one.
 
             order_id: The order's id, if the host has one.
 
@@ -696,8 +700,9 @@ class Engine:
         which texts still exist.
         """
         if len(self._read) >= _READ_MAX:
-            # Two threads may drop the same one: harmless, and cheaper than a lock.
-            self._read.pop(next(iter(self._read.copy())), None)
+            # Two threads may meet here, and then one more stays: cheaper than a lock.
+            with suppress(RuntimeError, StopIteration):
+                self._read.pop(next(iter(self._read)), None)
         self._read[snapshot, frozenset(refs)] = order
 
     def _process_of(self, order: Order) -> _Process:

@@ -138,7 +138,8 @@ class CommandRefusedError(EscrowflowError):
     The rules do not allow this command to this actor now.
 
     What had become due was settled, and a payment that came with the command
-    was booked and is refunded whole; nothing else was written.
+    was booked and is refunded whole; nothing else was written.  An order that
+    could not be placed books nothing: its payment is yours to give back.
 
     Attributes:
         blockers: Every reason, the most telling first; never empty.

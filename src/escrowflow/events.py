@@ -99,7 +99,8 @@ class Event:
     """
     Something happened; one of the classes below, or a host's own.
 
-    A host's own event changes the order by `fold_extra`.
+    A class of your own is decorated `@attrs.frozen(kw_only=True)`, is named in
+    `extend(events=...)`, and changes the order by `fold_extra`.
     """
 
     name: ClassVar[str] = "event"

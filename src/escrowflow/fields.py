@@ -112,6 +112,8 @@ def names(values: Any, field: str, *allowed: str) -> frozenset[str]:
     if isinstance(values, str) or not isinstance(values, Collection):
         raise InvalidInputError(field, "a set of names")
     found = frozenset(_name(value, field) for value in values)
+    if not found and allowed:
+        raise InvalidInputError(field, f"at least one of {', '.join(allowed)}")
     unknown = sorted(found - set(allowed)) if allowed else []
     if unknown:
         raise InvalidInputError(

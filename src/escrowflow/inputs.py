@@ -243,4 +243,4 @@ def kind_of(value: object) -> str:
     """
     Return what a value is, for a message: never what it says, which may be long.
     """
-    return f"a {type(value).__name__}"
+    return type(value).__name__

@@ -148,7 +148,7 @@ class TimeRules:
 
         zone: The platform's zone.
 
-    Source: no page says it; RULES section 3, gaps.
+    Source: no page says it; docs/reference/rules.md, "Gaps".
     """
 
     deadline_boundary: Literal["exclusive", "inclusive"] = attrs.field(

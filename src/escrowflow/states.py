@@ -24,7 +24,7 @@ from typing_extensions import TypeVar
 
 from .commands import Command, SendMessage
 from .errors import ProcessError
-from .events import Event
+from .events import EVENTS, Event
 from .inputs import kind_of
 from .parties import Role
 
@@ -42,7 +42,7 @@ __all__ = [
 
 class State(enum.StrEnum):
     """
-    Where an order can be; the text is what is stored (RULES section 1).
+    Where an order can be; the text is what is stored.
 
     Late is not a state but a flag, `order.late`.
     """
@@ -131,7 +131,7 @@ class Row:
 
 class Urgency(enum.IntEnum):
     """
-    Which of several deadlines due at one instant comes first (RULES section 3).
+    Which of several deadlines due at one instant comes first (docs/reference/rules.md).
     """
 
     EXPIRY = 0
@@ -344,6 +344,7 @@ class Process(Generic[P]):
     talking: frozenset[str] = attrs.field(init=False)
     decider: Mapping[type[Command], Any] = attrs.field(init=False)
     commands: Mapping[str, type[Command]] = attrs.field(init=False)
+    yields: frozenset[type[Event]] = attrs.field(init=False)
     kinds: Mapping[str, DeadlineKind] = attrs.field(init=False)
     windows: Mapping[str, str] = attrs.field(init=False)
     members: Mapping[str, str] = attrs.field(init=False)
@@ -385,6 +386,7 @@ class Process(Generic[P]):
         )
         set_("decider", {decision.command: decision for decision in self.decisions})
         set_("commands", {row.command.name: row.command for row in self.rows})
+        set_("yields", frozenset((*EVENTS.values(), *self.events)))
         set_("kinds", {kind.name: kind for kind in self.deadlines})
         set_(
             "windows",
@@ -513,13 +515,20 @@ class Process(Generic[P]):
         Args:
             name: Its name; another one, so that orders do not mix.
 
-            states: Your states, as a text enum; the present ones stay.
+            states: Your states, as a text enum; the present ones stay.  A deadline
+            that neither runs nor stops in a new state is over once the order gets
+            there: name it again in *deadlines* with the states it keeps.
+
+        endings: Those of your states that are endings.
+
+        gaps: Weaknesses you know of: `Gap("no_timed_exit", state, reason)` for a
+            state of yours that nothing ends by itself.
 
             rows: More rows.
 
             deadlines: More kinds of wait, or present ones with other states.
 
-            events: Your events.
+            events: Your events: every one that your decisions yield.
 
             decisions: Your decisions; one for a command that has one takes its
                 place, and carries `version`.
@@ -584,6 +593,7 @@ def _findings(process: Process[Any]) -> Iterable[str]:
         # The other checks walk the table by its names.
         return
     yield from _shadowed(process)
+    yield from _shapeless(process)
     yield from _undecided(process)
     yield from _unreachable(process)
     yield from _endless(process)
@@ -642,6 +652,16 @@ def _shadowed(process: Process[Any]) -> Iterable[str]:
             seen |= row.by
             if dict(row.to) != dict(rows[0].to):
                 yield f"{command.name} in {state}: rows with different outcomes"
+
+
+def _shapeless(process: Process[Any]) -> Iterable[str]:
+    """
+    What is no attrs class has no fields that anybody could keep or compare.
+    """
+    kinds: list[type] = [row.command for row in process.rows]
+    for kind in dict.fromkeys((*kinds, *process.events)):
+        if "__attrs_attrs__" not in vars(kind):
+            yield f"{kind.__name__}: decorate it with @attrs.frozen(kw_only=True)"
 
 
 def _undecided(process: Process[Any]) -> Iterable[str]:
@@ -768,7 +788,7 @@ def _held(process: Process[Any]) -> Iterable[str]:
         if state not in ends and state not in declared:
             yield (
                 f"{state} holds money and nothing ends it by itself: add a "
-                "deadline, or declare the gap with its reason"
+                f"deadline, or declare Gap('no_timed_exit', {str(state)!r}, reason)"
             )
     for gap in process.gaps:
         if not gap.reason:
@@ -842,6 +862,7 @@ def _fingerprint(process: Process[Any]) -> str:
             for decision in process.decisions
             if decision.version
         ),
+        "events": sorted(event.name for event in process.events),
         "policies": process.policies.canonical,
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -1,5 +1,5 @@
 """
-The conversation: R41, R50, R75, R95 and the column "chat" of RULES section 1.
+The conversation: R41, R50, R75, R95 and the column "chat" of the states.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNTIL_LEFT = {"conversation": {"chat_after_completed": "until_left"}}
 @pytest.mark.parametrize("actor", [ANA, LUC], ids=str)
 def test_open_or_blocked(state: str, actor: ef.Actor) -> None:
     """
-    RULES 1, R50, R75: open, or blocked for both, as the state says.
+    R50, R75: open, or blocked for both, as the state says.
     """
     story = IN[state]()
 

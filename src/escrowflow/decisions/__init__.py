@@ -191,7 +191,7 @@ def settle(
     Apply every deadline that has passed by *now*, each at its own instant.
 
     In the order of due instants; what is due at one instant in the order of
-    urgency (RULES section 3).
+    urgency (docs/reference/rules.md).
     """
     recorded: list[Recorded] = []
     effects: list[Effect] = []

@@ -19,7 +19,7 @@ from pendulum import DateTime
 
 from ..clock import end_of
 from ..commands import Blocker, CloseConversation, Command, Way
-from ..errors import LedgerError
+from ..errors import LedgerError, ProcessError
 from ..events import Deadline, Event, Recorded, Standing, Talk
 from ..history import evolve
 from ..order import Order
@@ -143,14 +143,11 @@ class Case:
 
     def time_left(self, name: str) -> timedelta:
         """
-        Return what is or was left of a deadline; zero if it is over.
+        Return what was left of a deadline when it was stopped; zero if it was over.
         """
         wait = self.order.deadline(name)
-        if wait is None or wait.passed:
-            return timedelta()
-        if wait.left is not None:
-            return wait.left
-        return max(_minus(wait.due_at, self.now), timedelta())
+        left = None if wait is None else wait.left
+        return timedelta() if left is None else left
 
     def take(self, command: type[Command], step: Step) -> None:
         """
@@ -169,6 +166,15 @@ class Case:
             standing = self._standing(before, state, row_command, step)
         last = len(step.events) - 1
         for number, event in enumerate(step.events):
+            if type(event) not in self.process.yields:
+                # Nobody could read it again.
+                raise ProcessError(
+                    self.process.name,
+                    [
+                        f"{command.name} yields {type(event).__name__}, which is not "
+                        "in events=: add it to extend(events=...)"
+                    ],
+                )
             self.record(event, standing if number == last else None)
         if self.process.ended(state) and self.order.ledger.escrow:
             raise LedgerError(

@@ -1,7 +1,7 @@
 """
 ComeUp: the order of a services marketplace, as its help pages tell it.
 
-The table is the grid of RULES section 4.0, a row a line, in its order; what only
+The table is the grid of the rules, a row a line, in its order; what only
 another policy opens has a row of its own, with the point it belongs to.  Read a row
 aloud: *accept_order may be sent by the seller in pending, and leads to
 in_progress*.
@@ -210,7 +210,7 @@ GAPS: Final = (
 
 def comeup() -> Process[Policies]:
     """
-    Return the process of ComeUp, with every default of RULES section 3.
+    Return the process of ComeUp, with every default of the rules.
     """
     return Process(
         name="comeup",

@@ -516,6 +516,8 @@ def open_storage(url: str) -> Storage:
     for entry in entry_points(group=_GROUP, name=scheme):
         factory: Callable[[str], Storage] = entry.load()
         return factory(url)
+    if not scheme:
+        raise InvalidInputError("url", f"no URL: write 'sqlite:///{url}'")
     known = sorted({"memory", "sqlite", *entry_points(group=_GROUP).names})
     raise InvalidInputError(
         "url", f"no storage for {scheme!r}: one of {', '.join(known)}"

@@ -1,0 +1,54 @@
+"""
+The reference of codes is what the library says: `python tests/test_codes_page.py`
+writes it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from escrowflow.words import BLOCKERS, blocker_text, parts
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codes.md"
+
+HEAD = """# Codes of refusals
+
+What `Blocker.code` can be: stable, for a program to switch on.  The sentence is what
+`Blocker.message(locale)` says where none of its parts is known; the parts come in
+`Blocker.params`.
+
+| code | parts | English | French |
+| --- | --- | --- | --- |
+"""
+
+
+def rows() -> Iterator[str]:
+    """
+    Yield a row a code, in the order of the alphabet.
+    """
+    for code, sentences in sorted(BLOCKERS.items()):
+        names = sorted({name for sentence in sentences for name in parts(sentence)})
+        shown = ", ".join(f"`{name}`" for name in names)
+        english, french = (blocker_text(code, {}, locale) for locale in ("en", "fr"))
+        yield f"| `{code}` | {shown} | {english} | {french} |\n"
+
+
+def page() -> str:
+    """
+    Return the page as it should be.
+    """
+    return HEAD + "".join(rows())
+
+
+def test_it_is_fresh() -> None:
+    """
+    The page has every code, with the words it has now.
+    """
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "the page is stale: run `python tests/test_codes_page.py`"
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
