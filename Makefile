@@ -105,7 +105,7 @@ $(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(VENV)/made.stamp
 
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universal \
 	--python-version 3.11 --extra cli --group build --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-annotate \
+	--no-annotate \
 	--custom-compile-command "make lock"
 
 .PHONY: lock
