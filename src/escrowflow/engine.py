@@ -464,16 +464,15 @@ class Engine:
             if isinstance(placed, Refusal):
                 return placed
             decided = self._settled_after(self.process, placed, now)
-            change = self._change(
-                self.process,
-                decided.order,
-                Loaded(),
-                decided,
-                receipt=receipt.receipt(decided),
-                texts=texts,
-            )
-            (result,) = yield "commit", ((change,),)
-            if result is CommitResult.DONE:
+            if (
+                yield from self._written(
+                    self.process,
+                    Loaded(),
+                    decided,
+                    receipt=receipt.receipt(decided),
+                    texts=texts,
+                )
+            ):
                 return _outcome(decided, now)
             # Taken meanwhile: by this very call, repeated, or by another.
             if key is None:

@@ -51,7 +51,7 @@ AMOUNT_MAX: Final = 10**12
 BPS_MAX: Final = 10_000
 
 # Every code that money can be in, with the number of its decimals.  Gold, test
-# codes and the like (XAU, XTS, XXX) have no minor unit and are not in it.
+# codes and the like (XAU, XTS) have no minor unit and are not in it.
 CURRENCIES: Final[Mapping[str, int]] = MappingProxyType(EXPONENTS)
 
 # More than MINOR_MAX needs, and short enough to be read at once.
