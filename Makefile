@@ -67,6 +67,10 @@ bench: $(VENV)/dev.stamp  ## Measure, beside other libraries
 	@test -d benchmarks || { echo "There is no benchmarks/ yet." >&2; exit 1; }
 	@$(BIN)/python -m benchmarks
 
+.PHONY: soak
+soak: $(VENV)/test.stamp  ## The long run: killed processes, crashed servers, crowds (SOAK_ARGS="--share 0.1")
+	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
 .PHONY: clean
 clean:  ## Remove everything that make made
 	@rm -rf $(VENV) dist htmlcov .coverage .coverage.* .hypothesis \

@@ -1,15 +1,20 @@
 """
-`python -m benchmarks [decision] [durable]`: all of them unless named.
+`python -m benchmarks [decision] [durable] [server] [sweep]`: all unless named.
 """
 
 from __future__ import annotations
 
 import sys
 
-from . import decision, durable
+from . import decision, durable, server, sweep
 from .rounds import where
 
-MEASURES = {"decision": decision.measure, "durable": durable.measure}
+MEASURES = {
+    "decision": decision.measure,
+    "durable": durable.measure,
+    "server": server.measure,
+    "sweep": sweep.measure,
+}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from escrowflow.processes import comeup
 from escrowflow.storage import open_storage
 
 from .life import BUYER, STEPS, TABLE, placing
+from .orm import Marketplace
 from .rounds import run, timed
 
 __all__ = ["measure"]
@@ -118,6 +119,33 @@ class _Ours:
         return timed(ORDERS * len(STEPS), work)
 
 
+class _Orm:
+    def __init__(self, folder: Path, synchronous: str) -> None:
+        def connected() -> sqlite3.Connection:
+            link = sqlite3.connect(folder / f"orm-{synchronous}.db")
+            link.execute("PRAGMA journal_mode=WAL")
+            link.execute(f"PRAGMA synchronous={synchronous}")
+            return link
+
+        self._market = Marketplace("sqlite://", creator=connected)
+        self._last = 0
+
+    def close(self) -> None:
+        self._market.close()
+
+    def live(self) -> float:
+        numbers = range(self._last + 1, self._last + ORDERS + 1)
+        self._last += ORDERS
+        self._market.place(numbers)
+
+        def work() -> None:
+            for event, _source, _to in TABLE:
+                for number in numbers:
+                    self._market.step(number, event)
+
+        return timed(ORDERS * len(TABLE), work)
+
+
 def _fdatasync(folder: Path) -> float:
     """
     The disk itself: append 4 KiB and wait for it.
@@ -143,14 +171,17 @@ def measure() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             hand, ours = _ByHand(folder, synchronous), _Ours(folder, durability)
+            orm = _Orm(folder, synchronous)
             print(f"## One command on SQLite, synchronous={synchronous}\n")
             run(
                 {
                     "by hand": hand.live,
                     "escrowflow, execute": ours.live,
+                    "SQLAlchemy ORM and transitions": orm.live,
                     "4 KiB and fdatasync": lambda: _fdatasync(folder),  # noqa: B023
                 },
                 limit="by hand",
             )
             hand.close()
             ours.close()
+            orm.close()

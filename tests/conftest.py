@@ -9,8 +9,18 @@ busy the machine is must not decide whether a test passes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.hosts import Databases
+    from tests.pg import Server, Spare
 
 settings.register_profile(
     "fast",
@@ -33,3 +43,65 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+
+@pytest.fixture(scope="session")
+def databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """
+    One database of each kind, shared, with the tables of a shop and of the orders.
+    """
+    from tests.hosts import Databases
+
+    # Whoever needs only a file starts no server.
+    server = partial(request.getfixturevalue, "postgres")
+    with closing(Databases(tmp_path_factory.mktemp("shop"), server)) as found:
+        yield found
+
+
+@pytest.fixture
+def order_id() -> str:
+    """
+    An id that nobody has yet.
+    """
+    return uuid4().hex
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """
+    A PostgreSQL server of the newest version.
+    """
+    from tests.pg import Server
+
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def spare(postgres: Server) -> Iterator[Spare]:
+    """
+    Empty databases in it, as many as a test wants.
+    """
+    from tests.pg import Spare
+
+    with closing(Spare(postgres)) as spare:
+        yield spare
+
+
+@pytest.fixture
+def dsn(spare: Spare) -> Iterator[str]:
+    """
+    An empty database.
+    """
+    yield spare.take()
+    spare.give_back()
+
+
+@pytest.fixture
+def fresh(postgres: Server) -> str:
+    """
+    A database that nobody else will have: for what cannot be undone.
+    """
+    return postgres.dsn_of(postgres.database())

@@ -10,6 +10,7 @@ checks that no money was lost and that nothing happened before something earlier
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias, final
@@ -150,6 +151,11 @@ A_EXP: Final = cells(*_PAY, "B request_coupon")
 
 # --- stories ----------------------------------------------------------------------
 
+# What makes the engine of a story: `test_async` tells each one to two engines.
+ENGINE: Final[ContextVar[Callable[..., ef.Engine]]] = ContextVar(
+    "ENGINE", default=ef.Engine
+)
+
 _PAID: Final = object()
 
 
@@ -197,7 +203,7 @@ class Story:
             self.process = self.process.with_policies(**policies)
         self.clock = ef.FakeClock(start)
         self.storage = MemoryStorage()
-        self.engine = ef.Engine(self.process, self.storage, clock=self.clock)
+        self.engine = ENGINE.get()(self.process, self.storage, clock=self.clock)
         if payment is _PAID:
             payment = ef.Payment(method, "pay-1")
         placed = self.engine.place(

@@ -174,6 +174,13 @@ def recorded(event: Event, standing: Standing | None = STANDING) -> Recorded:
     )
 
 
+def encoded(before: Recorded) -> NewEvent:
+    """
+    Return an event as it is appended to the history of `o1`.
+    """
+    return encode_event(before, "o1", b"")
+
+
 def stored(new: NewEvent, **changes: Any) -> StoredEvent:
     """
     Return an event as a storage gives it back.
@@ -215,7 +222,7 @@ class TestEvents:
         """
         before = recorded(an_event(kind), standing)
 
-        after = decode_event(stored(encode_event(before)), TEXTS)
+        after = decode_event(stored(encoded(before)), TEXTS)
 
         assert after == before
         assert type(after.event) is kind
@@ -227,7 +234,7 @@ class TestEvents:
         """
         What somebody wrote is not in the history: a canary is not found.
         """
-        new = encode_event(recorded(an_event(kind)))
+        new = encoded(recorded(an_event(kind)))
 
         for spelled in (CANARY, json.dumps(CANARY).strip('"'), "nary"):
             assert spelled.encode() not in new.body
@@ -239,12 +246,12 @@ class TestEvents:
         """
         before = recorded(an_event(kind))
 
-        after = decode_event(stored(encode_event(before)), {})
+        after = decode_event(stored(encoded(before)), {})
 
         marks = [(str(text), text.commitment, text.erased) for text in texts_of(after)]
         assert marks == [("", "c0ffee", True)] * len(texts_of(before))
         # And written again, it is the same history.
-        assert encode_event(after) == encode_event(before)
+        assert encoded(after) == encoded(before)
 
     @pytest.mark.parametrize(
         "ruling", RULINGS, ids=lambda ruling: type(ruling).__name__
@@ -255,7 +262,7 @@ class TestEvents:
         """
         before = recorded(an_event(e.DisputeRuled, ruling=ruling))
 
-        after: Any = decode_event(stored(encode_event(before)), TEXTS)
+        after: Any = decode_event(stored(encoded(before)), TEXTS)
 
         assert after == before
         assert type(after.event.ruling) is type(ruling)
@@ -267,13 +274,13 @@ class TestEvents:
         """
         before = attrs.evolve(recorded(e.OrderAccepted()), by=by)
 
-        assert decode_event(stored(encode_event(before)), {}).by == by
+        assert decode_event(stored(encoded(before)), {}).by == by
 
     def test_a_state_is_a_member_again(self) -> None:
         """
         The text of a state becomes the member of the enum.
         """
-        after = decode_event(stored(encode_event(recorded(e.OrderAccepted()))), {})
+        after = decode_event(stored(encoded(recorded(e.OrderAccepted()))), {})
 
         assert after.standing is not None
         assert after.standing.state is State.CANCELLATION_REQUESTED
@@ -283,7 +290,7 @@ class TestEvents:
         A text that would be written for ever is refused.
         """
         with pytest.raises(LedgerError, match="not sealed"):
-            encode_event(recorded(an_event(e.ClaimFiled, reason=Text(CANARY))))
+            encoded(recorded(an_event(e.ClaimFiled, reason=Text(CANARY))))
 
     def test_an_empty_text(self) -> None:
         """
@@ -291,7 +298,7 @@ class TestEvents:
         """
         before = recorded(an_event(e.ClaimFiled, reason=Text()))
 
-        assert decode_event(stored(encode_event(before)), {}) == before
+        assert decode_event(stored(encoded(before)), {}) == before
 
     @pytest.mark.parametrize(
         "name", ["order_teleported", "", "os.system", "OrderPlaced"]
@@ -300,7 +307,7 @@ class TestEvents:
         """
         An event nobody knows is kept and named, never guessed (F84, F85).
         """
-        new = encode_event(recorded(e.OrderAccepted()))
+        new = encoded(recorded(e.OrderAccepted()))
 
         with pytest.raises(CorruptJournalError, match="event 7: nobody knows"):
             decode_event(stored(new, name=name), {})
@@ -332,7 +339,7 @@ class TestEvents:
         """
         Whatever the damage, it is one error that says which event.
         """
-        new = encode_event(recorded(an_event(e.OfferExpired)))
+        new = encoded(recorded(an_event(e.OfferExpired)))
 
         with pytest.raises(CorruptJournalError, match="event 7 cannot be read"):
             decode_event(stored(new, body=body), {})
@@ -353,7 +360,7 @@ class TestEvents:
         """
         An amount that was tampered with is no money.
         """
-        new = encode_event(recorded(an_event(e.PartialRefundProposed)))
+        new = encoded(recorded(an_event(e.PartialRefundProposed)))
         body = json.loads(new.body)
         body["data"].update(changes)
 
@@ -366,7 +373,7 @@ class TestEvents:
         """
         An instant beyond the year 9999 was never written.
         """
-        new = encode_event(recorded(e.OrderAccepted()))
+        new = encoded(recorded(e.OrderAccepted()))
 
         with pytest.raises(CorruptJournalError):
             decode_event(stored(new, **{field: micros}), {})
@@ -556,7 +563,7 @@ class TestCanonical:
         """
         One form: sorted keys, no spaces, UTF-8.
         """
-        new = encode_event(recorded(an_event(e.OrderPlaced)))
+        new = encoded(recorded(an_event(e.OrderPlaced)))
 
         again = json.dumps(
             json.loads(new.body),
@@ -740,7 +747,7 @@ class TestContent:
             {"payment": Payment("wallet", "pi_1")},
             {"terms": Terms(delivery_window="P6D")},
             {"terms": Terms(delivery_window="P5D", revisions=0)},
-            {"terms": Terms(delivery_window="P5D", text="x")},
+            {"terms": Terms(delivery_window="P5D", title="x")},
             {"tip": eur("0.01")},
             {"add_ons": [AddOn(title="x", price=eur(1))]},
             {"listing_id": "x"},

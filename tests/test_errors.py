@@ -24,6 +24,7 @@ from escrowflow.errors import (
     OrderChangedError,
     OrderExistsError,
     OrderNotFoundError,
+    OrdersRunningError,
     OutcomeUnknownError,
     ProcessError,
     StorageError,
@@ -44,6 +45,7 @@ TREE: dict[type[Exception], type[Exception]] = {
     OutcomeUnknownError: StorageError,
     NoTransactionError: StorageError,
     CorruptJournalError: StorageError,
+    OrdersRunningError: EscrowflowError,
     LedgerError: EscrowflowError,
 }
 
@@ -107,6 +109,16 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
     (OutcomeUnknownError("gone"), "gone", {}),
     (NoTransactionError("autocommit"), "autocommit", {}),
     (CorruptJournalError("event 3 cannot be read"), "event 3 cannot be read", {}),
+    (
+        OrdersRunningError("ana", ["o1"]),
+        "orders of 'ana' still run: o1; erase when they have ended",
+        {"subject_id": "ana", "order_ids": ("o1",)},
+    ),
+    (
+        OrdersRunningError("ana", ["o1", "o2", "o3", "o4"]),
+        "orders of 'ana' still run: o1, o2, o3, ...; erase when they have ended",
+        {"subject_id": "ana", "order_ids": ("o1", "o2", "o3", "o4")},
+    ),
     (LedgerError("an entry must sum to zero"), "an entry must sum to zero", {}),
 ]
 

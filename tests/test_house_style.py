@@ -35,6 +35,7 @@ FLOORS = (
     {"decisions"},
     {"processes", "timeline", "diagram", "statistics"},
     {"engine", "payments", "checker"},
+    {"worker"},
     {"__init__"},  # The shop window; tests and the command line stand before it.
     {"testing"},
     {"demo"},
@@ -56,6 +57,7 @@ ONLY_IN = {
     "time.time_ns": "clock",
     "import transitions": "states",
     "import sqlite3": "storage",
+    "import psycopg": "storage",
 }
 
 # A longer file says something twice, or is two files.

@@ -69,8 +69,31 @@ from .commands import (
     WithdrawPartialRefund,
 )
 from .decisions import Option, Refusal
-from .effects import Effect, Notify, PayOut, Refund
-from .engine import EffectStatus, Engine, Outcome, SweepReport
+from .effects import (
+    Done,
+    Effect,
+    NotDone,
+    Notify,
+    PayOut,
+    Publish,
+    Refund,
+    Result,
+    RetryAt,
+    Unknown,
+)
+from .engine import (
+    AsyncEngine,
+    EffectReport,
+    EffectStatus,
+    Engine,
+    Fault,
+    OrderPage,
+    Outcome,
+    Retries,
+    Stuck,
+    SweepReport,
+    Verified,
+)
 from .errors import (
     CommandRefusedError,
     CorruptJournalError,
@@ -82,6 +105,7 @@ from .errors import (
     OrderChangedError,
     OrderExistsError,
     OrderNotFoundError,
+    OrdersRunningError,
     OutcomeUnknownError,
     ProcessError,
     StorageError,
@@ -127,6 +151,7 @@ from .rules import (
 )
 from .states import DeadlineKind, Gap, Process, Row, State
 from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
+from .worker import AsyncWorker, Worker, WorkReport
 
 __version__ = "0.1.0.dev0"
 
@@ -150,6 +175,8 @@ __all__ = [
     "ApproveDelivery",
     "AskParties",
     "AssignMediator",
+    "AsyncEngine",
+    "AsyncWorker",
     "AutoCompletion",
     "Blocker",
     "BuyAddOn",
@@ -171,8 +198,10 @@ __all__ = [
     "DeliverOrder",
     "DeliveryDeadline",
     "DisputeRules",
+    "Done",
     "EditClaim",
     "Effect",
+    "EffectReport",
     "EffectStatus",
     "Engine",
     "EscrowflowError",
@@ -185,6 +214,7 @@ __all__ = [
     "ExtendDeadlines",
     "Extras",
     "FakeClock",
+    "Fault",
     "Fee",
     "Fees",
     "FileClaim",
@@ -202,6 +232,7 @@ __all__ = [
     "Money",
     "No",
     "NoTransactionError",
+    "NotDone",
     "Notify",
     "OpenDispute",
     "Operator",
@@ -210,6 +241,8 @@ __all__ = [
     "OrderChangedError",
     "OrderExistsError",
     "OrderNotFoundError",
+    "OrderPage",
+    "OrdersRunningError",
     "Outcome",
     "OutcomeUnknownError",
     "PartialRefunds",
@@ -223,6 +256,7 @@ __all__ = [
     "ProcessError",
     "ProposePartialRefund",
     "Provider",
+    "Publish",
     "Recorded",
     "Refund",
     "RefundTiming",
@@ -241,6 +275,9 @@ __all__ = [
     "RequestCancellation",
     "RequestCoupon",
     "RequestRevision",
+    "Result",
+    "Retries",
+    "RetryAt",
     "Reviews",
     "RevisionLimit",
     "Role",
@@ -254,17 +291,22 @@ __all__ = [
     "State",
     "Statistics",
     "StorageError",
+    "Stuck",
     "SubmitBrief",
     "SweepReport",
     "SystemClock",
     "Terms",
     "TimeRules",
     "UnfreezeOrder",
+    "Unknown",
     "UnknownProcessError",
     "UnlockDispute",
+    "Verified",
     "Way",
     "WithdrawCancellation",
     "WithdrawClaim",
     "WithdrawOffer",
     "WithdrawPartialRefund",
+    "WorkReport",
+    "Worker",
 ]

@@ -1,17 +1,32 @@
 """
 The command line: `escrowflow demo`, also `python -m escrowflow demo`.
+
+What a host hands over on it is named `module:attribute`.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final, TextIO
 
 from .demo import Line, play, rendered, totals
+from .engine import Engine
+from .engine.core import OrderProcess
 from .errors import EscrowflowError
+from .processes import comeup, vendor_consolidation
+from .states import Process
+from .storage import open_storage
 from .words import LOCALES
+from .worker import Worker
 
 __all__ = ["main"]
 
@@ -52,6 +67,159 @@ def demo(lang: str, db: str | None) -> None:
                 _print(line)
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
+
+
+# --- a host's own storage ---------------------------------------------------------
+
+_DB: Final = click.option(
+    "--db", required=True, metavar="URL", help="Such as sqlite:///orders.db."
+)
+_PROCESSES: Final = click.option(
+    "--process",
+    "processes",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="A process of yours, or what makes it; the built-in ones are known.",
+)
+
+
+@main.command()
+@_DB
+@_PROCESSES
+@click.option(
+    "--handlers",
+    metavar="MODULE:NAME",
+    help="What carries effects out: {Refund: send_refund, ...}.  Without, only "
+    "deadlines are settled.",
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(min=0.001),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait when there is nothing to do.",
+)
+@click.option("--once", is_flag=True, help="Do what there is to do now, and end.")
+def worker(
+    db: str, processes: tuple[str, ...], handlers: str | None, poll: float, once: bool
+) -> None:
+    """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with _engine(db, processes) as engine:
+        try:
+            # What cannot be read now is more likely a mistake than a bad moment.
+            engine.next_due_at()
+            work = Worker(
+                engine,
+                None if handlers is None else _named(handlers),
+                poll=timedelta(seconds=poll),
+            )
+            if once:
+                while not work.run_once().idle:
+                    pass
+                return
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: work.stop())
+            work.run()
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@_DB
+@_PROCESSES
+def verify(db: str, processes: tuple[str, ...]) -> None:
+    """Prove every history, order and ledger; name what is wrong."""
+    with _engine(db, processes, there=True) as engine:
+        try:
+            verified = engine.verify()
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+    for fault in verified.faults:
+        click.echo(str(fault), err=True)
+    click.echo(
+        f"{verified.orders} orders, {verified.events} events, "
+        f"{len(verified.faults)} faults"
+    )
+    if verified.faults:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@_DB
+@_PROCESSES
+def export(db: str, processes: tuple[str, ...]) -> None:
+    """Write every order to the standard output, one a line, as JSON."""
+    with _engine(db, processes, there=True) as engine:
+        try:
+            for line in engine.export():
+                click.echo(line)
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@main.command("import")
+@_DB
+@_PROCESSES
+@click.argument("file", type=click.File(encoding="utf-8"), default="-")
+def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
+    """Read orders that were exported, with the same hashes; again is harmless."""
+    with _engine(db, processes) as engine:
+        try:
+            written = engine.restore(file)
+        except (EscrowflowError, UnicodeDecodeError) as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{written} orders written")
+
+
+@contextmanager
+def _engine(
+    db: str, processes: tuple[str, ...], *, there: bool = False
+) -> Iterator[Engine]:
+    """
+    Open an engine.
+
+    Args:
+        there: Whether a file has to be there already: of an empty one, made only by
+            asking, nothing would be wrong.
+    """
+    try:
+        mine = [_process(name) for name in processes]
+        known = (*mine, comeup(), vendor_consolidation())
+        storage = open_storage(db)
+        path = getattr(storage, "path", None)
+        if there and path is not None and not Path(path).exists():
+            raise click.ClickException(f"there is no file {path}")
+        engine = Engine(known[0], storage, also=known[1:])
+    except EscrowflowError as error:
+        raise click.ClickException(str(error)) from error
+    with engine:
+        yield engine
+
+
+def _process(name: str) -> OrderProcess:
+    found = _named(name)
+    process: OrderProcess = found() if callable(found) else found
+    if not isinstance(process, Process):
+        raise click.ClickException(f"{name!r} is no process, nor does it make one")
+    return process
+
+
+def _named(name: str) -> Any:
+    """
+    Return what `module:attribute` names.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or module.startswith(".") or not attribute:
+        raise click.ClickException(f"{name!r} is not written module:attribute")
+    # As with `python -m`: what lies where one stands can be imported.
+    sys.path.insert(0, "")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise click.ClickException(f"{name!r} cannot be found: {error}") from error
+    finally:
+        sys.path.remove("")
 
 
 def _width() -> int:

@@ -11,16 +11,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, TypeAlias, final
 
 import attrs
 from pendulum import DateTime
 
+from .clock import as_utc
 from .commands import snake_case
+from .errors import InvalidInputError
 from .inputs import FrozenDict
 from .money import Money, Payment
 
-__all__ = ["Effect", "Notify", "PayOut", "Refund", "effect_key"]
+__all__ = [
+    "Done",
+    "Effect",
+    "NotDone",
+    "Notify",
+    "PayOut",
+    "Publish",
+    "Refund",
+    "Result",
+    "RetryAt",
+    "Unknown",
+    "effect_key",
+]
 
 
 def effect_key(order_id: str, seq: int, kind: str, part: str, epoch: int = 0) -> str:
@@ -39,7 +53,7 @@ def effect_key(order_id: str, seq: int, kind: str, part: str, epoch: int = 0) ->
         epoch: Raised only after a proof that nothing happened under the
             earlier key.
     """
-    text = "\x1f".join((order_id, str(seq), kind, part, str(epoch)))
+    text = f"{order_id}\x1f{seq}\x1f{kind}\x1f{part}\x1f{epoch}"
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
@@ -133,3 +147,95 @@ class Notify(Effect):
     recipient_id: str
     params: Mapping[str, Any] = attrs.field(factory=FrozenDict)
     useless_after: DateTime | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Publish(Effect):
+    """
+    Pass on what was recorded: to a search index, a mailing, a webhook.
+
+    Asked for only if the engine was told to (`Engine(publish=True)`); then once a
+    commit, and carried out at least once.
+
+    Attributes:
+        first: The number of the first event.
+
+        last: The number of the last one.
+    """
+
+    first: int
+    last: int
+
+
+# --- what became of it ------------------------------------------------------------
+
+# What somebody else's program says: kept as far as it can be kept.
+_SAID_MAX: Final = 2000
+
+
+def _as_said(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidInputError("result", f"its words are a text, not {value!r}")
+    kept = value[:_SAID_MAX].encode("utf-8", "replace").decode()
+    return "".join(sign if sign.isprintable() else " " for sign in kept)
+
+
+def _as_instant(value: object) -> DateTime:
+    return as_utc(value, "instant")
+
+
+@final
+@attrs.frozen
+class Done:
+    """
+    It was carried out.
+
+    Attributes:
+        reference: What whoever did it calls it: a refund's id at the provider.
+    """
+
+    reference: str = attrs.field(default="", converter=_as_said)
+
+
+@final
+@attrs.frozen
+class NotDone:
+    """
+    It was refused, for good: nothing happened, and trying again would not help.
+
+    Attributes:
+        reason: Why, for the human who now has to look at it.
+    """
+
+    reason: str = attrs.field(converter=_as_said)
+
+
+@final
+@attrs.frozen
+class Unknown:
+    """
+    It may have happened.  It is tried again under the same key.
+
+    Attributes:
+        reason: What is known, for a human.
+    """
+
+    reason: str = attrs.field(default="", converter=_as_said)
+
+
+@final
+@attrs.frozen
+class RetryAt:
+    """
+    It has not happened yet; try again then, or a while later if that is over.  No
+    attempt is counted.
+
+    Attributes:
+        instant: When.
+    """
+
+    instant: DateTime = attrs.field(converter=_as_instant)
+
+
+Result: TypeAlias = Done | NotDone | Unknown | RetryAt

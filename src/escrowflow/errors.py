@@ -25,7 +25,7 @@ leave this one: they are translated where they can occur, `from` the original.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +41,16 @@ __all__ = [
     "OrderChangedError",
     "OrderExistsError",
     "OrderNotFoundError",
+    "OrdersRunningError",
     "OutcomeUnknownError",
     "ProcessError",
     "StorageError",
     "UnknownProcessError",
 ]
+
+
+# How many orders a message names.
+_NAMED_MAX: Final = 3
 
 
 class EscrowflowError(Exception):
@@ -242,6 +247,29 @@ class CorruptJournalError(StorageError):
     """
     What was read from the storage is not what was written to it.
     """
+
+
+class OrdersRunningError(EscrowflowError):
+    """
+    A person's texts cannot be erased while an order of that person runs.
+
+    Attributes:
+        subject_id: The person.
+
+        order_ids: The orders that still run.
+    """
+
+    subject_id: str
+    order_ids: tuple[str, ...]
+
+    def __init__(self, subject_id: str, order_ids: Sequence[str]) -> None:
+        self.subject_id = subject_id
+        self.order_ids = tuple(order_ids)
+        super().__init__(
+            f"orders of {subject_id!r} still run: {', '.join(self.order_ids[:_NAMED_MAX])}"
+            f"{', ...' if len(self.order_ids) > _NAMED_MAX else ''}; "
+            "erase when they have ended"
+        )
 
 
 class LedgerError(EscrowflowError):

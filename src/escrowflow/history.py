@@ -56,21 +56,20 @@ def evolve(order: Order | None, recorded: Recorded) -> Order:
     event = recorded.event
     if order is None:
         return _placed(recorded)
-    changes: _Changes = {
-        "version": recorded.seq,
-        "effective_at": recorded.effective_at,
-        "recorded_at": recorded.recorded_at,
-    }
+    folded = _FOLDS.get(type(event))
+    changes: _Changes
+    if folded is None:
+        changes = {"extra": FrozenDict(event.fold_extra(order.extra))}
+    else:
+        changes = folded(order, event, recorded)
+    changes["version"] = recorded.seq
+    changes["effective_at"] = recorded.effective_at
+    changes["recorded_at"] = recorded.recorded_at
     standing = recorded.standing
     if standing is not None:
         changes["standing"] = standing
         if standing.late:
             changes["ever_late"] = True
-    folded = _FOLDS.get(type(event))
-    if folded is None:
-        changes["extra"] = FrozenDict(event.fold_extra(order.extra))
-    else:
-        changes.update(folded(order, event, recorded))
     return changed(order, changes)
 
 

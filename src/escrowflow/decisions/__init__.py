@@ -46,7 +46,6 @@ from . import (
 )
 from .blockers import absent
 from .case import Case, Decides, Step, deadline, decides, way
-from .outbox import effects_of
 
 __all__ = [
     "CHAPTERS",
@@ -167,21 +166,23 @@ def next_due(process: _Process, order: Order) -> tuple[DateTime, Deadline] | Non
     """
     Return the deadline that comes first, and the instant it is acted on.
     """
-    time = process.policies.time
-    first: tuple[DateTime, int, str, str, Deadline] | None = None
+    armed_at = process.policies.time.armed_at
+    first: tuple[DateTime, Deadline] | None = None
     for wait in order.standing.deadlines:
         if wait.stopped_in or wait.passed:
             continue
-        rank = (
-            time.armed_at(wait.due_at),
-            int(process.kinds[wait.name].urgency),
-            wait.name,
-            wait.subject,
-            wait,
-        )
-        if first is None or rank[:4] < first[:4]:
-            first = rank
-    return None if first is None else (first[0], first[4])
+        at = armed_at(wait.due_at)
+        if (
+            first is None
+            or at < first[0]
+            or (at == first[0] and _rank(process, wait) < _rank(process, first[1]))
+        ):
+            first = at, wait
+    return first
+
+
+def _rank(process: _Process, wait: Deadline) -> tuple[int, str, str]:
+    return process.kinds[wait.name].urgency, wait.name, wait.subject
 
 
 def settle(
@@ -227,10 +228,13 @@ def judge(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
     """
     Return everything in the way of a command, whatever its payload.
     """
-    process = case.process
-    if process.row(case.order.standing.state, command, case.by.role) is None:
+    if case.process.row(case.order.standing.state, command, case.by.role) is None:
         return absent(case, command)
-    blockers = tuple(process.decider[command].blockers(case))
+    return _blockers(case, command)
+
+
+def _blockers(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
+    blockers = tuple(case.process.decider[command].blockers(case))
     if (
         case.by.role is Role.MEDIATOR
         and case.by.id != case.order.mediator_id
@@ -276,10 +280,14 @@ def decide(
     )
     _one_currency(command, order.currency)
     kind = type(command)
-    blockers = judge(case, kind)
-    # A payload is only looked at where it could count.
-    if process.row(order.standing.state, kind, by.role) is not None:
-        blockers += tuple(process.decider[kind].limits(case, command))
+    if process.row(order.standing.state, kind, by.role) is None:
+        blockers = absent(case, kind)
+    else:
+        # A payload is only looked at where it could count.
+        blockers = (
+            *_blockers(case, kind),
+            *process.decider[kind].limits(case, command),
+        )
     if blockers:
         # Whoever sends it, in whatever state: the host vouches that it arrived.
         placing.return_payments(case, command, blockers[0].code)
@@ -287,7 +295,7 @@ def decide(
             blockers=blockers,
             order=case.order,
             recorded=tuple(case.recorded),
-            effects=_effects(case),
+            effects=tuple(case.effects),
         )
     return _act(case, command)
 
@@ -343,15 +351,7 @@ def _act(case: Case, command: Command) -> Decided:
     for step in case.process.decider[kind].act(case, command):
         case.take(kind, step)
     return Decided(
-        order=case.order, recorded=tuple(case.recorded), effects=_effects(case)
-    )
-
-
-def _effects(case: Case) -> tuple[Effect, ...]:
-    return tuple(
-        effect
-        for recorded in case.recorded
-        for effect in effects_of(case.order, recorded)
+        order=case.order, recorded=tuple(case.recorded), effects=tuple(case.effects)
     )
 
 

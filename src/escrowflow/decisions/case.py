@@ -19,6 +19,7 @@ from pendulum import DateTime
 
 from ..clock import end_of
 from ..commands import Blocker, CloseConversation, Command, Way
+from ..effects import Effect
 from ..errors import LedgerError, ProcessError
 from ..events import Deadline, Event, Recorded, Standing, Talk
 from ..history import evolve
@@ -26,6 +27,7 @@ from ..order import Order
 from ..parties import Actor, Role
 from ..rules import RESUMED_AT_LEAST, Policies
 from ..states import BACK, Process
+from .outbox import effects_of
 
 __all__ = ["Case", "Decides", "Step", "decides"]
 
@@ -114,6 +116,7 @@ class Case:
     recorded_at: DateTime
     due: Deadline | None = None
     recorded: list[Recorded] = attrs.field(factory=list)
+    effects: list[Effect] = attrs.field(factory=list)
 
     @property
     def policies(self) -> Policies:
@@ -195,6 +198,8 @@ class Case:
             standing=standing,
         )
         self.order = evolve(self.order, recorded)
+        # Of the order after this event, not after the command: I5.
+        self.effects += effects_of(self.order, recorded)
         self.recorded.append(recorded)
 
     def _standing(
@@ -214,16 +219,11 @@ class Case:
         due_at = None
         window = self.process.windows.get(state)
         talk = before.conversation
-        closes_at = talk.closes_at
         for wait in waits:
             if wait.name == window:
                 due_at = wait.due_at
-            if self.process.kinds[wait.name].command is CloseConversation:
-                closes_at = wait.due_at
-        if moved:
-            talk = Talk(open=state in self.process.talking, closes_at=closes_at)
-        if step.silences:
-            talk = Talk(open=False, closes_at=closes_at)
+        if moved or step.silences:
+            talk = self._talk(before, state, waits, step)
         moved_by, moved_from = before.moved_by, before.moved_from
         moved_at = before.moved_at
         if moved:
@@ -242,6 +242,16 @@ class Case:
             moved_from=moved_from,
             moved_at=moved_at,
         )
+
+    def _talk(
+        self, before: Standing, state: str, waits: tuple[Deadline, ...], step: Step
+    ) -> Talk:
+        closes_at = before.conversation.closes_at
+        for wait in waits:
+            if self.process.kinds[wait.name].command is CloseConversation:
+                closes_at = wait.due_at
+        open_ = state in self.process.talking and not step.silences
+        return Talk(open=open_, closes_at=closes_at)
 
     def _waits(
         self, before: Standing, state: str, moved: bool, step: Step

@@ -5,6 +5,9 @@ Where orders are kept: the protocol, and how a URL finds a storage.
 - No storage reads a clock: every instant is passed in.
 - A change is all or nothing, by the version the order is expected to have.
 - The journal of events is the truth; the snapshot equals what it adds up to.
+- Each event carries the hash of everything before it: what was changed behind the
+  storage's back shows.
+- Personal texts lie apart, and only there: they can be erased for good.
 
 A storage is right when it passes `escrowflow.testing.StorageContract`.
 """
@@ -13,9 +16,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import TracebackType
-from typing import Final, Protocol, Self, final
+from typing import Any, Final, Generic, Protocol, Self, TypeVar, final
 from urllib.parse import urlsplit
 
 import attrs
@@ -23,24 +27,29 @@ import attrs
 from ..errors import InvalidInputError
 
 __all__ = [
+    "AsyncStorage",
+    "Books",
     "Capability",
     "Change",
-    "Claim",
     "CommitResult",
-    "Due",
     "EffectResult",
-    "Found",
-    "Loaded",
     "NewEffect",
     "NewEvent",
-    "NewText",
     "Page",
+    "Parked",
+    "Query",
     "Receipt",
     "Storage",
     "StoredEffect",
     "StoredEvent",
+    "StoredOrder",
+    "StoredText",
+    "open_async_storage",
     "open_storage",
+    "threaded",
 ]
+
+_T = TypeVar("_T")
 
 # One trip, one page, one batch: a limit on everything.
 CHANGES_MAX: Final = 50
@@ -56,6 +65,8 @@ class Capability(enum.StrEnum):
     DURABLE = "durable"
     # May be used by several processes at once.
     SHARED = "shared"
+    # Has `within(handle)`: writes inside a transaction of the host's own.
+    WITHIN = "within"
 
 
 # --- what goes in -----------------------------------------------------------------
@@ -76,14 +87,20 @@ class NewEvent:
 
         recorded_at: When it is written.
 
+        settles: Whether it divides everything that is held: one an order.
+
         body: The rest, opaque.
+
+        hash: 32 bytes: of the event, and of the hash before it.
     """
 
     seq: int
     name: str
     effective_at: int
     recorded_at: int
+    settles: bool = False
     body: bytes
+    hash: bytes
 
 
 @final
@@ -102,6 +119,12 @@ class NewEffect:
         moves_money: Whether money moves.
 
         ready_at: When it may first be carried out.
+
+        status: `"waiting"`; another one only for what comes from another storage.
+
+        attempts: How often it was tried there.
+
+        result: What became of it there, opaque.
     """
 
     key: str
@@ -110,6 +133,9 @@ class NewEffect:
     moves_money: bool
     ready_at: int
     body: bytes
+    status: str = "waiting"
+    attempts: int = 0
+    result: bytes = b""
 
 
 @final
@@ -123,12 +149,17 @@ class EffectResult:
 
         status: `"done"`, `"waiting"`, `"parked"`.
 
+        attempts: How often it was tried so far.
+
         ready_at: When to try again.
+
+        body: The rest, opaque.
     """
 
     key: str
     token: int
     status: str
+    attempts: int
     ready_at: int
     body: bytes = b""
 
@@ -142,7 +173,7 @@ class Receipt:
     Attributes:
         key: Actor and key, as one text.
 
-        fingerprint: The hash of the command's content.
+        fingerprint: What the command said, opaque.
 
         first: The number of the first event it caused.
 
@@ -157,7 +188,7 @@ class Receipt:
 
 @final
 @attrs.frozen(kw_only=True)
-class NewText:
+class StoredText:
     """
     A personal text, kept apart from the history.
 
@@ -165,12 +196,52 @@ class NewText:
         ref: The commitment that stands for it in the history.
 
         subject_id: Whose text it is.
+
+        salt: What was hashed with the text to make the commitment.
     """
 
     ref: str
     subject_id: str
     salt: bytes
     text: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Books:
+    """
+    The money of an order in minor units: paid in = held + refunded + released + kept.
+    """
+
+    currency: str
+    price: int
+    paid_in: int
+    held: int
+    refunded: int
+    released: int
+    kept: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Parked:
+    """
+    Why an order is left alone by sweeps for a while.
+
+    Attributes:
+        since: When it first could not be settled.
+
+        until: When it is tried again.
+
+        attempts: How often it was tried.
+
+        reason: What was in the way, for a human.
+    """
+
+    since: int
+    until: int
+    attempts: int
+    reason: str
 
 
 @final
@@ -182,32 +253,44 @@ class Change:
     Attributes:
         expected_version: The version the order must have; 0 for a new one.
 
-        snapshot: The order after it, opaque.
-
         version: The version after it; the same if nothing was appended.
 
-        parties: Who takes part: `(role, id)`; the roles as text.
+        process: The name of the process it runs under.
+
+        fingerprint: The fingerprint of that process.
+
+        late: Whether it is late, as of its last event.
+
+        books: The money of the order, as a summary.
+
+        snapshot: The order after it, opaque.
+
+        parties: Who takes part: `(role, id)`; the roles as text.  `None`: who took
+            part before.
+
+        unassigned: Whether it looks for a mediator.
 
         due_at: When the order's next deadline is acted on.
 
-        parked_until: Not to be swept before; `None` for an order in order.
     """
 
     order_id: str
     expected_version: int
     version: int
     process: str
+    fingerprint: str
     state: str
+    late: bool = False
+    books: Books
     snapshot: bytes
-    parties: tuple[tuple[str, str], ...]
-    due_at: int | None = None
-    parked_until: int | None = None
+    parties: tuple[tuple[str, str], ...] | None = None
     unassigned: bool = False
+    due_at: int | None = None
     events: tuple[NewEvent, ...] = ()
     effects: tuple[NewEffect, ...] = ()
     results: tuple[EffectResult, ...] = ()
     receipt: Receipt | None = None
-    texts: tuple[NewText, ...] = ()
+    texts: tuple[StoredText, ...] = ()
 
 
 # --- what comes out ---------------------------------------------------------------
@@ -226,18 +309,30 @@ class CommitResult(enum.Enum):
 
 @final
 @attrs.frozen(kw_only=True)
-class Loaded:
+class StoredOrder:
     """
     An order as it is stored.
 
     Attributes:
         version: 0 if there is no such order.
 
+        head: The hash of its last event.
+
+        due_at: When its next deadline is acted on.
+
+        parked: Why it is not swept, if it is not.
+
+        receipt: What the key that was asked for stands for.
+
         texts: The texts of the order that still exist, by ref.
     """
 
+    order_id: str
     version: int = 0
     snapshot: bytes = b""
+    head: bytes = b""
+    due_at: int | None = None
+    parked: Parked | None = None
     receipt: Receipt | None = None
     texts: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -253,7 +348,9 @@ class StoredEvent:
     name: str
     effective_at: int
     recorded_at: int
+    settles: bool
     body: bytes
+    hash: bytes
 
 
 @final
@@ -266,6 +363,12 @@ class StoredEffect:
         status: `"waiting"`, `"claimed"`, `"done"`, `"parked"`.
 
         attempts: How often it was claimed.
+
+        token: The fence: 0 before the first claim; a later claim has a higher one.
+
+        ready_at: When it may be claimed, again if it is claimed now.
+
+        result: What became of it last, opaque.
     """
 
     order_id: str
@@ -275,69 +378,71 @@ class StoredEffect:
     moves_money: bool
     status: str
     attempts: int
+    token: int
     ready_at: int
     body: bytes
+    result: bytes = b""
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Due:
-    """
-    An order whose next deadline has passed.
-    """
-
-    order_id: str
-    version: int
-    due_at: int
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Claim:
-    """
-    An effect handed to one worker for a while.
-
-    Attributes:
-        token: The fence: a later claim has a higher one.
-    """
-
-    effect: StoredEffect
-    token: int
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Found:
-    """
-    An order found by a query: its snapshot, to be read as any other.
-    """
-
-    order_id: str
-    version: int
-    snapshot: bytes
-    texts: Mapping[str, str] = attrs.field(factory=dict)
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Page:
+@attrs.frozen
+class Page(Generic[_T]):
     """
     Some of what was found.
 
     Attributes:
-        items: At most *limit*, in the order asked for.
+        items: At most as many as were asked for, in the order asked for.
 
         after: Pass it on to get the next page; `None` on the last one.
     """
 
-    items: tuple[Found, ...]
+    items: tuple[_T, ...]
     after: str | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Query:
+    """
+    Which orders are looked for; without anything, all of them.
+
+    Attributes:
+        party: Those that this id takes part in.
+
+        role: Those that somebody takes part in as this; with *party*, that he does.
+
+        states: Those in one of these states.
+
+        unassigned: Those that look for a mediator.
+
+        parked: Those that could not be settled.
+
+        by_due: Soonest due first, and those that wait for nothing last; otherwise
+            by id.
+    """
+
+    party: str | None = None
+    role: str | None = None
+    states: Collection[str] | None = None
+    unassigned: bool = False
+    parked: bool = False
+    by_due: bool = False
 
 
 class Storage(Protocol):
     """
     A journal of events for each order, an outbox of effects, an index of
     deadlines.
+
+    - Constructors do no I/O; the schema of an empty database is made at first use.
+    - Any number of threads may use one storage, and so may a process that was forked
+      after it was made or used.
+    - A batch is judged whole before anything else: `escrowflow.storage.checks` has
+      what every storage checks.  What conflicts is only that, whatever else is wrong
+      with it.
+    - Ids have at most 255 characters, the keys of receipts 600.
+    - Whatever cannot be a text of this storage (NUL, half a character) is not found
+      by a question, and refused with `StorageError` when it is to be written.
     """
 
     @property
@@ -347,7 +452,7 @@ class Storage(Protocol):
         """
         ...
 
-    def load(self, order_id: str, key: str | None = None) -> Loaded:
+    def load(self, order_id: str, key: str | None = None) -> StoredOrder:
         """
         Return an order, and the receipt of a key, in one trip.
 
@@ -359,8 +464,9 @@ class Storage(Protocol):
         """
         Write changes, each all or nothing; the batch is not.
 
-        A change conflicts if the order is not at its expected version.  What
-        conflicts writes nothing.
+        A change conflicts if the order is not at its expected version, its receipt
+        exists, or a result has a stale token.  What conflicts writes nothing.  What
+        appends events ends the order's lease, and its parking.
 
         Args:
             changes: At most 50, each of another order.
@@ -388,12 +494,34 @@ class Storage(Protocol):
         """
         ...
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[Due]:
+    def receipts(self, order_id: str) -> Sequence[Receipt]:
+        """
+        Return what the keys of an order stand for, by key.
+        """
+        ...
+
+    def texts(self, order_id: str) -> Sequence[StoredText]:
+        """
+        Return the texts of an order that still exist, by ref.
+        """
+        ...
+
+    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
         """
         Return orders due by *now*, most overdue first, at most *limit*.
 
-        They are not returned again before *until*, unless a commit moves them:
+        They are not returned again before *until*, unless a commit moves them on:
         a lease that only spreads the load.  The version check is the safety.
+        """
+        ...
+
+    def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
+        """
+        Keep an order from being swept for a while, or no longer; either way its
+        lease ends.
+
+        Returns:
+            Whether the order is at this version; otherwise nothing was written.
         """
         ...
 
@@ -411,44 +539,55 @@ class Storage(Protocol):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
-    ) -> Sequence[Claim]:
+    ) -> Sequence[StoredEffect]:
         """
-        Return effects that are ready by *now*, each with a fencing token.
+        Return effects that are ready by *now*, each with a new token.
 
-        They are not returned again before *until*.
+        Those that have been ready longest, at most *limit*, in the order of order,
+        event and key.  They are not returned again before *until*.
+        """
+        ...
+
+    def settle_effect(self, order_id: str, result: EffectResult) -> bool:
+        """
+        Write what became of a claimed effect, when no event comes of it.
+
+        Returns:
+            Whether the token was current; otherwise nothing was written.
+
+        Raises:
+            OutcomeUnknownError: If it may or may not have been written.
+        """
+        ...
+
+    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+        """
+        Return when `claim_effects` would next return one; `None` for never.
+        """
+        ...
+
+    def parked_effects(
+        self, after: str | None = None, limit: int = 50
+    ) -> Page[StoredEffect]:
+        """
+        Return the effects that are parked, of all orders, by order and key.
         """
         ...
 
     def find(
-        self,
-        *,
-        party: str | None = None,
-        role: str | None = None,
-        states: Collection[str] | None = None,
-        unassigned: bool = False,
-        parked: bool = False,
-        by_due: bool = False,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page:
+        self, query: Query, after: str | None = None, limit: int = 50
+    ) -> Page[StoredOrder]:
         """
-        Return orders by id, or soonest due first and those that wait for nothing
-        last.
+        Return the orders that fit a query.
 
         Args:
             after: `Page.after` of the page before, found in the same order.
         """
         ...
 
-    def texts(self, refs: Sequence[str]) -> Mapping[str, str]:
+    def erase_texts(self, subject_id: str) -> int:
         """
-        Return the texts that still exist, by ref.
-        """
-        ...
-
-    def erase_texts(self, refs: Sequence[str]) -> int:
-        """
-        Erase texts for good; return how many there were.
+        Erase all texts of a person for good; return how many there were.
         """
         ...
 
@@ -482,9 +621,171 @@ class Storage(Protocol):
         ...
 
 
+class AsyncStorage(Protocol):
+    """
+    A `Storage` whose verbs are awaited; each does what its namesake does.
+
+    A verb that is cancelled has happened whole, or not at all.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """
+        What it can do beyond the verbs.
+        """
+        ...
+
+    async def load(self, order_id: str, key: str | None = None) -> StoredOrder:
+        """
+        See `Storage.load`.
+        """
+        ...
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """
+        See `Storage.commit`.
+        """
+        ...
+
+    async def events(
+        self, order_id: str, after: int = 0, limit: int = 500
+    ) -> Sequence[StoredEvent]:
+        """
+        See `Storage.events`.
+        """
+        ...
+
+    async def effects(self, order_id: str) -> Sequence[StoredEffect]:
+        """
+        See `Storage.effects`.
+        """
+        ...
+
+    async def receipts(self, order_id: str) -> Sequence[Receipt]:
+        """
+        See `Storage.receipts`.
+        """
+        ...
+
+    async def texts(self, order_id: str) -> Sequence[StoredText]:
+        """
+        See `Storage.texts`.
+        """
+        ...
+
+    async def claim_due(
+        self, now: int, until: int, limit: int
+    ) -> Sequence[StoredOrder]:
+        """
+        See `Storage.claim_due`.
+        """
+        ...
+
+    async def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
+        """
+        See `Storage.park`.
+        """
+        ...
+
+    async def next_due(self) -> int | None:
+        """
+        See `Storage.next_due`.
+        """
+        ...
+
+    async def claim_effects(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        kinds: Collection[str] | None = None,
+    ) -> Sequence[StoredEffect]:
+        """
+        See `Storage.claim_effects`.
+        """
+        ...
+
+    async def settle_effect(self, order_id: str, result: EffectResult) -> bool:
+        """
+        See `Storage.settle_effect`.
+        """
+        ...
+
+    async def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+        """
+        See `Storage.next_effect`.
+        """
+        ...
+
+    async def parked_effects(
+        self, after: str | None = None, limit: int = 50
+    ) -> Page[StoredEffect]:
+        """
+        See `Storage.parked_effects`.
+        """
+        ...
+
+    async def find(
+        self, query: Query, after: str | None = None, limit: int = 50
+    ) -> Page[StoredOrder]:
+        """
+        See `Storage.find`.
+        """
+        ...
+
+    async def erase_texts(self, subject_id: str) -> int:
+        """
+        See `Storage.erase_texts`.
+        """
+        ...
+
+    async def migrate(self) -> None:
+        """
+        See `Storage.migrate`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """
+        See `Storage.close`.
+        """
+        ...
+
+    async def __aenter__(self) -> Self:
+        """
+        Begin an `async with` block.
+        """
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """
+        Close it at the end of an `async with` block.
+        """
+        ...
+
+
 # --- by URL -----------------------------------------------------------------------
 
 _GROUP: Final = "escrowflow.storage"
+_ASYNC_GROUP: Final = "escrowflow.async_storage"
+
+# Which extra brings what a scheme needs.
+_EXTRAS: Final = {"postgresql": "postgres"}
+
+# Drivers are slow to import: only the one that is asked for.
+_OURS: Final[Mapping[str, tuple[str, str]]] = {
+    "memory": (".memory", "MemoryStorage"),
+    "sqlite": (".sqlite", "SqliteStorage"),
+    "postgresql": (".postgres", "PostgresStorage"),
+}
+_ASYNC: Final[Mapping[str, tuple[str, str]]] = {
+    "postgresql": (".postgres", "AsyncPostgresStorage"),
+}
 
 
 def open_storage(url: str) -> Storage:
@@ -493,32 +794,87 @@ def open_storage(url: str) -> Storage:
 
     Args:
         url: `"memory://"`, `"sqlite:///orders.db"` (three slashes: relative, four:
-            absolute), or the scheme of an installed plug-in.
+            absolute), `"postgresql://user@host/database"`, or the scheme of an
+            installed plug-in.
 
     Raises:
         InvalidInputError: If no storage has this scheme.
     """
+    opened = _opened(url, _OURS, _GROUP)
+    if opened is None:
+        raise _no_storage(url)
+    storage: Storage = opened
+    return storage
+
+
+def open_async_storage(url: str) -> AsyncStorage:
+    """
+    Return the storage a URL names, its verbs awaited.
+
+    A storage that has no such form of its own runs in threads.
+
+    Args:
+        url: As for `open_storage`.
+
+    Raises:
+        InvalidInputError: If no storage has this scheme.
+    """
+    opened = _opened(url, _ASYNC, _ASYNC_GROUP)
+    if opened is None:
+        return threaded(open_storage(url))
+    storage: AsyncStorage = opened
+    return storage
+
+
+def threaded(storage: Storage) -> AsyncStorage:
+    """
+    Return a storage whose verbs are awaited, from one whose verbs block.
+
+    They run in threads of their own, so that the event loop goes on.
+    """
+    from .threads import ThreadedStorage
+
+    return ThreadedStorage(storage)
+
+
+def _opened(url: str, ours: Mapping[str, tuple[str, str]], group: str) -> Any:
+    """
+    Return what a URL names; `None` if nobody knows its scheme.
+    """
+    scheme = _scheme(url)
+    if scheme in ours:
+        module, name = ours[scheme]
+        try:
+            found = getattr(import_module(module, __name__), name)
+        except ModuleNotFoundError as error:
+            raise InvalidInputError(
+                "url",
+                f"a {scheme!r} storage needs {error.name}: "
+                f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
+            ) from error
+        return found.from_url(url)
+    for entry in entry_points(group=group, name=scheme):
+        factory: Callable[[str], Any] = entry.load()
+        return factory(url)
+    return None
+
+
+def _scheme(url: str) -> str:
     if not isinstance(url, str):
         raise InvalidInputError("url", "a text such as 'sqlite:///orders.db'")
     try:
+        # `postgres://` is what many hosting providers hand out.
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise InvalidInputError("url", str(error)) from error
-    # Drivers are slow to import: only the one that is asked for.
-    if scheme == "memory":
-        from .memory import MemoryStorage
+    return "postgresql" if scheme == "postgres" else scheme
 
-        return MemoryStorage()
-    if scheme == "sqlite":
-        from .sqlite import SqliteStorage
 
-        return SqliteStorage.from_url(url)
-    for entry in entry_points(group=_GROUP, name=scheme):
-        factory: Callable[[str], Storage] = entry.load()
-        return factory(url)
+def _no_storage(url: str) -> InvalidInputError:
+    scheme = _scheme(url)
     if not scheme:
-        raise InvalidInputError("url", f"no URL: write 'sqlite:///{url}'")
-    known = sorted({"memory", "sqlite", *entry_points(group=_GROUP).names})
-    raise InvalidInputError(
+        return InvalidInputError("url", f"no URL: write 'sqlite:///{url}'")
+    known = sorted({*_OURS, *entry_points(group=_GROUP).names})
+    return InvalidInputError(
         "url", f"no storage for {scheme!r}: one of {', '.join(known)}"
     )

@@ -32,15 +32,19 @@ from ..order import Order
 from ..parties import Actor, Role, actor_from
 from ..states import State
 from ..terms import FullRefund, PaySeller, Relaunch, Ruling, Split
-from . import NewEffect, NewEvent, NewText, StoredEvent
+from . import NewEffect, NewEvent, StoredEvent, StoredText
+from .chain import link
 
 __all__ = [
     "content_hash",
+    "decode_effect",
     "decode_event",
     "decode_order",
+    "dump_result",
     "encode_effect",
     "encode_event",
     "encode_order",
+    "load_result",
     "seal",
     "to_json",
 ]
@@ -213,9 +217,12 @@ def decode_order(body: bytes, texts: Mapping[str, str]) -> Order:
     return _read(body, texts, Order)
 
 
-def encode_event(recorded: Recorded) -> NewEvent:
+def encode_event(recorded: Recorded, order_id: str, head: bytes) -> NewEvent:
     """
     Return an event as it is appended.
+
+    Args:
+        head: The hash of the event before it.
     """
     event = recorded.event
     body = {
@@ -224,12 +231,26 @@ def encode_event(recorded: Recorded) -> NewEvent:
     }
     if recorded.standing is not None:
         body["standing"] = _CONVERTER.unstructure(recorded.standing, Standing)
+    effective_at = to_micros(recorded.effective_at)
+    recorded_at = to_micros(recorded.recorded_at)
+    encoded = _dump(body)
     return NewEvent(
         seq=recorded.seq,
         name=recorded.name,
-        effective_at=to_micros(recorded.effective_at),
-        recorded_at=to_micros(recorded.recorded_at),
-        body=_dump(body),
+        effective_at=effective_at,
+        recorded_at=recorded_at,
+        settles=event.settles,
+        body=encoded,
+        hash=link(
+            head,
+            order_id,
+            seq=recorded.seq,
+            name=recorded.name,
+            effective_at=effective_at,
+            recorded_at=recorded_at,
+            settles=event.settles,
+            body=encoded,
+        ),
     )
 
 
@@ -300,12 +321,37 @@ def decode_effect(body: bytes, kind: type[_T]) -> _T:
     return _read(body, {}, kind)
 
 
+def dump_result(**said: Any) -> bytes:
+    """
+    Return what is kept of how an effect went.
+    """
+    return _dump(said)
+
+
+def load_result(body: bytes) -> Mapping[str, Any]:
+    """
+    Return what was kept of how an effect went; empty if nothing was.
+
+    Raises:
+        CorruptJournalError: If this was never written by `dump_result`.
+    """
+    if not body:
+        return {}
+    try:
+        said = json.loads(body)
+    except ValueError as error:
+        raise CorruptJournalError("this is no result of an effect") from error
+    if not isinstance(said, dict):
+        raise CorruptJournalError("this is no result of an effect")
+    return said
+
+
 # --- texts ------------------------------------------------------------------------
 
 
 def seal(
     command: _T, subject_id: str, salt: Callable[[], bytes]
-) -> tuple[_T, tuple[NewText, ...]]:
+) -> tuple[_T, tuple[StoredText, ...]]:
     """
     Return a command whose texts carry their commitments, and those texts.
 
@@ -318,7 +364,7 @@ def seal(
     Raises:
         InvalidInputError: If a text was taken from where it has been erased.
     """
-    texts: list[NewText] = []
+    texts: list[StoredText] = []
 
     def sealed(value: Any, field: str) -> Any:
         if isinstance(value, Text):
@@ -331,7 +377,7 @@ def seal(
             grain = salt()
             ref = hashlib.sha256(grain + value.encode()).hexdigest()[:40]
             texts.append(
-                NewText(ref=ref, subject_id=subject_id, salt=grain, text=str(value))
+                StoredText(ref=ref, subject_id=subject_id, salt=grain, text=str(value))
             )
             return Text(value, commitment=ref)
         if isinstance(value, tuple):
@@ -358,21 +404,27 @@ def seal(
 
 def content_hash(command: Command) -> str:
     """
-    Return the hash of everything a command says: what makes two of them the same.
+    Return the hash of what a command says, but for its texts: a short text could be
+    guessed from its hash.
     """
-    body = _dump([command.name, to_json(command)])
+    body = _dump([command.name, to_json(command, texts=False)])
     return hashlib.sha256(body).hexdigest()[:40]
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, *, texts: bool = True) -> Any:
     """
     Return any value of the library as plain JSON data, for people and programs.
 
     Money is `{"amount": "100.00", "currency": "EUR"}`, an instant ISO 8601 in UTC,
     a window ISO 8601, a text itself.
+
+    Args:
+        texts: Whether personal texts are told, or only whether there is one.
     """
     if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, Text) and not texts:
+        return bool(value)
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Money):
@@ -386,11 +438,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, (Actor, Share)):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(name): to_json(item) for name, item in value.items()}
+        return {str(name): to_json(item, texts=texts) for name, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):
-        return [to_json(item) for item in value]
+        return [to_json(item, texts=texts) for item in value]
     fields = {
-        field.name: to_json(getattr(value, field.name))
+        field.name: to_json(getattr(value, field.name), texts=texts)
         for field in attrs.fields(type(value))
     }
     if type(value) in _RULING_NAMES:

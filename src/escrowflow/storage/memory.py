@@ -7,9 +7,10 @@ Nothing survives the process, and nothing that is handed out can change it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from operator import attrgetter
 from threading import Lock
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 
 import attrs
 
@@ -17,19 +18,31 @@ from ..errors import StorageError
 from . import (
     Capability,
     Change,
-    Claim,
     CommitResult,
-    Due,
     EffectResult,
-    Found,
-    Loaded,
-    NewText,
+    NewEffect,
+    NewEvent,
     Page,
+    Parked,
+    Query,
     Receipt,
     StoredEffect,
     StoredEvent,
+    StoredOrder,
+    StoredText,
 )
-from .checks import NEVER, RESULTS, after_text, check_changes, check_limit, place_after
+from .checks import (
+    NEVER,
+    after_text,
+    check_changes,
+    check_history,
+    check_limit,
+    check_result,
+    check_values,
+    effect_after,
+    effect_place,
+    place_after,
+)
 
 __all__ = [
     "MemoryStorage",
@@ -48,15 +61,17 @@ class _Order:
     version: int = 0
     state: str = ""
     snapshot: bytes = b""
+    head: bytes = b""
     parties: frozenset[tuple[str, str]] = frozenset()
     due_at: int | None = None
-    parked_until: int | None = None
+    parked: Parked | None = None
     lease_until: int | None = None
     unassigned: bool = False
     events: list[StoredEvent] = attrs.field(factory=list)
-    effects: list[_Effect] = attrs.field(factory=list)
+    # By key, in the order they were asked for.
+    effects: dict[str, StoredEffect] = attrs.field(factory=dict)
     receipts: dict[str, Receipt] = attrs.field(factory=dict)
-    texts: dict[str, NewText] = attrs.field(factory=dict)
+    texts: dict[str, StoredText] = attrs.field(factory=dict)
 
     def wakes_at(self) -> int:
         """
@@ -64,19 +79,46 @@ class _Order:
         """
         if self.due_at is None:
             return NEVER
-        return max(self.due_at, self.parked_until or 0, self.lease_until or 0)
+        parked_until = 0 if self.parked is None else self.parked.until
+        return max(self.due_at, parked_until, self.lease_until or 0)
 
-    def words(self) -> dict[str, str]:
+    def is_current(self, result: EffectResult) -> bool:
         """
-        Return the texts of the order, by ref.
+        Whether the claim that came to this is the last one.
         """
-        return {text.ref: text.text for text in self.texts.values()}
+        effect = self.effects.get(result.key)
+        return (
+            effect is not None
+            and effect.status != "done"
+            and effect.token == result.token
+        )
 
+    def settle(self, result: EffectResult) -> None:
+        """
+        Note what became of an effect.
+        """
+        self.effects[result.key] = attrs.evolve(
+            self.effects[result.key],
+            status=result.status,
+            attempts=result.attempts,
+            ready_at=result.ready_at,
+            result=result.body,
+        )
 
-@attrs.define
-class _Effect:
-    stored: StoredEffect
-    token: int = 0
+    def stored(self, order_id: str, key: str | None = None) -> StoredOrder:
+        """
+        Return the order as it is handed out.
+        """
+        return StoredOrder(
+            order_id=order_id,
+            version=self.version,
+            snapshot=self.snapshot,
+            head=self.head,
+            due_at=self.due_at,
+            parked=self.parked,
+            receipt=None if key is None else self.receipts.get(key),
+            texts={text.ref: text.text for text in self.texts.values()},
+        )
 
 
 @final
@@ -94,10 +136,14 @@ class MemoryStorage:
     def __init__(self) -> None:
         self._lock = Lock()
         self._orders: dict[str, _Order] = {}
-        self._effects: dict[str, _Effect] = {}
-        # Whose text a ref is: refs are unique across orders.
-        self._refs: dict[str, _Order] = {}
         self._closed = False
+
+    @classmethod
+    def from_url(cls, _: str) -> Self:
+        """
+        Return a new one, whatever follows `memory://`.
+        """
+        return cls()
 
     def __repr__(self) -> str:
         return "MemoryStorage()"
@@ -110,20 +156,15 @@ class MemoryStorage:
 
     # --- one order ----------------------------------------------------------------
 
-    def load(self, order_id: str, key: str | None = None) -> Loaded:
+    def load(self, order_id: str, key: str | None = None) -> StoredOrder:
         """
         Return an order, and the receipt of a key, in one trip.
         """
         with self._open():
             order = self._orders.get(order_id)
             if order is None:
-                return Loaded()
-            return Loaded(
-                version=order.version,
-                snapshot=order.snapshot,
-                receipt=None if key is None else order.receipts.get(key),
-                texts=order.words(),
-            )
+                return StoredOrder(order_id=order_id)
+            return order.stored(order_id, key)
 
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """
@@ -139,10 +180,9 @@ class MemoryStorage:
         with self._open():
             # First look at all, then write: what is refused leaves no trace.
             results = tuple(self._result_of(change) for change in changes)
-            keys = set(self._effects)
             for change, result in zip(changes, results, strict=True):
                 if result is CommitResult.DONE:
-                    self._check(change, keys)
+                    self._check(change)
             for change, result in zip(changes, results, strict=True):
                 if result is CommitResult.DONE:
                     self._write(change)
@@ -153,87 +193,60 @@ class MemoryStorage:
         fits = (
             (0 if order is None else order.version) == change.expected_version
             and not (order and change.receipt and change.receipt.key in order.receipts)
-            and all(self._is_current(change, result) for result in change.results)
+            and all(
+                order is not None and order.is_current(result)
+                for result in change.results
+            )
         )
         return CommitResult.DONE if fits else CommitResult.CONFLICT
 
-    def _is_current(self, change: Change, result: EffectResult) -> bool:
-        effect = self._effects.get(result.key)
-        return (
-            effect is not None
-            and effect.stored.order_id == change.order_id
-            and effect.stored.status != "done"
-            and effect.token == result.token
-        )
-
-    def _check(self, change: Change, keys: set[str]) -> None:
+    def _check(self, change: Change) -> None:
         """
         Raise if the change must not become part of the history.
-
-        Args:
-            keys: The keys that are taken; those of the change are added.
         """
-        _check_types(change)
-        order = self._orders.get(change.order_id)
-        before = order.events[-1].effective_at if order else 0
-        for event in change.events:
-            if event.effective_at < before:
-                raise _refused(change, f"event {event.seq} is before the one before it")
-            before = event.effective_at
-        for effect in change.effects:
-            if effect.key in keys:
-                raise _refused(change, f"the key of effect {effect.key!r} is taken")
-            if not 1 <= effect.seq <= change.version:
-                raise _refused(change, f"effect {effect.key!r} has no event")
-            keys.add(effect.key)
+        check_values(
+            change.order_id,
+            change,
+            change.books,
+            *change.events,
+            *change.effects,
+            *change.results,
+            *([change.receipt] if change.receipt else ()),
+            *change.texts,
+        )
+        order = self._orders.get(change.order_id, _Order())
+        check_history(
+            change,
+            last_at=order.events[-1].effective_at if order.events else 0,
+            settled=any(event.settles for event in order.events),
+            keys=order.effects,
+        )
 
     def _write(self, change: Change) -> None:
         order = self._orders.setdefault(change.order_id, _Order())
         order.version = change.version
         order.state = change.state
         order.snapshot = change.snapshot
-        order.parties = frozenset(change.parties)
+        if change.parties is not None:
+            order.parties = frozenset(change.parties)
         order.due_at = change.due_at
-        order.parked_until = change.parked_until
-        order.lease_until = None
+        if change.events:
+            order.parked = None
+            order.lease_until = None
         order.unassigned = change.unassigned
         for event in change.events:
-            order.events.append(
-                StoredEvent(
-                    seq=event.seq,
-                    name=event.name,
-                    effective_at=event.effective_at,
-                    recorded_at=event.recorded_at,
-                    body=event.body,
-                )
+            order.head = event.hash
+            order.events.append(StoredEvent(**_fields(event)))
+        for effect in change.effects:
+            order.effects[effect.key] = StoredEffect(
+                order_id=change.order_id, token=0, **_fields(effect)
             )
-        for new in change.effects:
-            effect = _Effect(
-                StoredEffect(
-                    order_id=change.order_id,
-                    key=new.key,
-                    kind=new.kind,
-                    seq=new.seq,
-                    moves_money=new.moves_money,
-                    status="waiting",
-                    attempts=0,
-                    ready_at=new.ready_at,
-                    body=new.body,
-                )
-            )
-            order.effects.append(effect)
-            self._effects[new.key] = effect
         for result in change.results:
-            effect = self._effects[result.key]
-            effect.stored = attrs.evolve(
-                effect.stored, status=result.status, ready_at=result.ready_at
-            )
+            order.settle(result)
         if change.receipt is not None:
             order.receipts[change.receipt.key] = change.receipt
         for text in change.texts:
-            if text.ref not in self._refs:
-                self._refs[text.ref] = order
-                order.texts[text.ref] = text
+            order.texts.setdefault(text.ref, text)
 
     def events(
         self, order_id: str, after: int = 0, limit: int = 500
@@ -253,12 +266,27 @@ class MemoryStorage:
         """
         with self._open():
             order = self._orders.get(order_id, _Order())
-            stored = [effect.stored for effect in order.effects]
-            return tuple(sorted(stored, key=lambda effect: effect.seq))
+            return tuple(sorted(order.effects.values(), key=attrgetter("seq")))
+
+    def receipts(self, order_id: str) -> Sequence[Receipt]:
+        """
+        Return what the keys of an order stand for, by key.
+        """
+        with self._open():
+            order = self._orders.get(order_id, _Order())
+            return tuple(sorted(order.receipts.values(), key=attrgetter("key")))
+
+    def texts(self, order_id: str) -> Sequence[StoredText]:
+        """
+        Return the texts of an order that still exist, by ref.
+        """
+        with self._open():
+            order = self._orders.get(order_id, _Order())
+            return tuple(sorted(order.texts.values(), key=attrgetter("ref")))
 
     # --- what is next -------------------------------------------------------------
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[Due]:
+    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
         """
         Return orders due by *now*, most overdue first, at most *limit*.
 
@@ -268,24 +296,31 @@ class MemoryStorage:
         check_limit(limit)
         with self._open():
             due = sorted(
-                (order.due_at, order_id)
-                for order_id, order in self._orders.items()
-                if order.due_at is not None and order.wakes_at() <= now
+                (order.due_at or 0, name)
+                for name, order in self._orders.items()
+                if order.wakes_at() <= now
             )
-            claimed = []
-            for due_at, order_id in due[:limit]:
-                order = self._orders[order_id]
-                order.lease_until = until
-                claimed.append(
-                    Due(order_id=order_id, version=order.version, due_at=due_at)
-                )
-            return tuple(claimed)
+            for _, name in due[:limit]:
+                self._orders[name].lease_until = until
+            return tuple(self._orders[name].stored(name) for _, name in due[:limit])
+
+    def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
+        """
+        Keep an order from being swept for a while, or no longer.
+        """
+        with self._open():
+            order = self._orders.get(order_id)
+            if order is None or order.version != version:
+                return False
+            if parked is not None:
+                check_values(order_id, parked)
+            order.parked = parked
+            order.lease_until = None
+            return True
 
     def next_due(self) -> int | None:
         """
-        Return the earliest instant at which an order is due; `None` for none.
-
-        An order that is parked, or was handed out, is due when that is over.
+        Return when `claim_due` would next return an order; `None` for never.
         """
         with self._open():
             earliest = min(
@@ -299,103 +334,128 @@ class MemoryStorage:
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
-    ) -> Sequence[Claim]:
+    ) -> Sequence[StoredEffect]:
         """
-        Return effects that are ready by *now*, each with a fencing token.
+        Return effects that are ready by *now*, each with a new token.
 
-        Longest ready first.  Until *until* they count as not ready.
+        Those that have been ready longest; until *until* they count as not ready.
         """
         check_limit(limit)
         with self._open():
-            ready = [
-                effect
-                for order in self._orders.values()
-                for effect in sorted(order.effects, key=lambda e: e.stored.seq)
-                if effect.stored.status in _CLAIMABLE
-                and effect.stored.ready_at <= now
-                and (kinds is None or effect.stored.kind in kinds)
-            ]
-            ready.sort(
-                key=lambda e: (e.stored.ready_at, e.stored.order_id, e.stored.seq)
+            ready = sorted(
+                (effect for effect in self._claimable(kinds) if effect.ready_at <= now),
+                key=attrgetter("ready_at", "order_id", "seq"),
             )
-            claims = []
-            for effect in ready[:limit]:
-                effect.token += 1
-                effect.stored = attrs.evolve(
-                    effect.stored,
+            claimed = [
+                attrs.evolve(
+                    effect,
                     status="claimed",
-                    attempts=effect.stored.attempts + 1,
+                    attempts=effect.attempts + 1,
+                    token=effect.token + 1,
                     ready_at=until,
                 )
-                claims.append(Claim(effect=effect.stored, token=effect.token))
-            return tuple(claims)
+                for effect in ready[:limit]
+            ]
+            for effect in claimed:
+                self._orders[effect.order_id].effects[effect.key] = effect
+            return tuple(sorted(claimed, key=attrgetter("order_id", "seq", "key")))
+
+    def settle_effect(self, order_id: str, result: EffectResult) -> bool:
+        """
+        Write what became of a claimed effect, when no event comes of it.
+        """
+        check_result(order_id, result)
+        with self._open():
+            order = self._orders.get(order_id)
+            if order is None or not order.is_current(result):
+                return False
+            check_values(order_id, result)
+            order.settle(result)
+            return True
+
+    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+        """
+        Return when `claim_effects` would next return one; `None` for never.
+        """
+        with self._open():
+            return min(
+                (effect.ready_at for effect in self._claimable(kinds)), default=None
+            )
+
+    def _claimable(self, kinds: Collection[str] | None) -> Iterator[StoredEffect]:
+        for order in self._orders.values():
+            for effect in order.effects.values():
+                if effect.status in _CLAIMABLE and (
+                    kinds is None or effect.kind in kinds
+                ):
+                    yield effect
 
     # --- many orders --------------------------------------------------------------
 
-    def find(
-        self,
-        *,
-        party: str | None = None,
-        role: str | None = None,
-        states: Collection[str] | None = None,
-        unassigned: bool = False,
-        parked: bool = False,
-        by_due: bool = False,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page:
+    def parked_effects(
+        self, after: str | None = None, limit: int = 50
+    ) -> Page[StoredEffect]:
         """
-        Return orders, newest id last or soonest due first.
-
-        Soonest due first ends with the orders that wait for nothing.
+        Return the effects that are parked, of all orders, by order and key.
         """
         check_limit(limit)
-        place = place_after(after, by_due=by_due)
+        place = ("", "") if after is None else effect_place(after)
         with self._open():
             hits = sorted(
-                (order.due_at if by_due and order.due_at is not None else NEVER, name)
+                (
+                    effect
+                    for order in self._orders.values()
+                    for effect in order.effects.values()
+                    if effect.status == "parked"
+                    and (effect.order_id, effect.key) > place
+                ),
+                key=attrgetter("order_id", "key"),
+            )
+        items = tuple(hits[:limit])
+        return Page(items, effect_after(items[-1]) if len(hits) > limit else None)
+
+    def find(
+        self, query: Query, after: str | None = None, limit: int = 50
+    ) -> Page[StoredOrder]:
+        """
+        Return the orders that fit a query.
+        """
+        check_limit(limit)
+        place = place_after(after, by_due=query.by_due)
+        with self._open():
+            hits = sorted(
+                (
+                    order.due_at
+                    if query.by_due and order.due_at is not None
+                    else NEVER,
+                    name,
+                )
                 for name, order in self._orders.items()
-                if _takes_part(order, party, role)
-                and (states is None or order.state in states)
-                and (not unassigned or order.unassigned)
-                and (not parked or order.parked_until is not None)
+                if _fits(order, query)
             )
             hits = [hit for hit in hits if place is None or hit > place]
-            items = tuple(
-                Found(
-                    order_id=name,
-                    version=self._orders[name].version,
-                    snapshot=self._orders[name].snapshot,
-                    texts=self._orders[name].words(),
-                )
-                for _, name in hits[:limit]
-            )
+            items = tuple(self._orders[name].stored(name) for _, name in hits[:limit])
         if len(hits) <= limit:
-            return Page(items=items)
-        return Page(items=items, after=after_text(*hits[limit - 1], by_due=by_due))
+            return Page(items)
+        return Page(items, after_text(*hits[limit - 1], by_due=query.by_due))
 
     # --- personal texts -----------------------------------------------------------
 
-    def texts(self, refs: Sequence[str]) -> Mapping[str, str]:
+    def erase_texts(self, subject_id: str) -> int:
         """
-        Return the texts that still exist, by ref.
-        """
-        with self._open():
-            return {
-                ref: self._refs[ref].texts[ref].text
-                for ref in refs
-                if ref in self._refs
-            }
-
-    def erase_texts(self, refs: Sequence[str]) -> int:
-        """
-        Erase texts for good; return how many there were.
+        Erase all texts of a person for good; return how many there were.
         """
         with self._open():
-            known = {ref for ref in refs if ref in self._refs}
-            for ref in known:
-                del self._refs.pop(ref).texts[ref]
-            return len(known)
+            erased = 0
+            for order in self._orders.values():
+                kept = {
+                    ref: text
+                    for ref, text in order.texts.items()
+                    if text.subject_id != subject_id
+                }
+                erased += len(order.texts) - len(kept)
+                order.texts = kept
+            return erased
 
     # --- the storage itself -------------------------------------------------------
 
@@ -412,8 +472,6 @@ class MemoryStorage:
         with self._lock:
             self._closed = True
             self._orders = {}
-            self._effects = {}
-            self._refs = {}
 
     def _open(self) -> Lock:
         if self._closed:
@@ -421,54 +479,21 @@ class MemoryStorage:
         return self._lock
 
 
-def _takes_part(order: _Order, party: str | None, role: str | None) -> bool:
-    return (party is None and role is None) or any(
-        party in (None, name) and role in (None, part) for part, name in order.parties
+def _fits(order: _Order, query: Query) -> bool:
+    party, role = query.party, query.role
+    return (
+        (query.states is None or order.state in query.states)
+        and (not query.unassigned or order.unassigned)
+        and (not query.parked or order.parked is not None)
+        and (
+            (party is None and role is None)
+            or any(
+                party in (None, name) and role in (None, part)
+                for part, name in order.parties
+            )
+        )
     )
 
 
-# --- what a schema would check ----------------------------------------------------
-
-_KINDS: Final[Mapping[object, tuple[type, ...]]] = {
-    "str": (str,),
-    "bytes": (bytes,),
-    "bool": (bool,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-}
-
-
-def _check_types(change: Change) -> None:
-    for part in (
-        change,
-        *change.events,
-        *change.effects,
-        *change.results,
-        *([change.receipt] if change.receipt else ()),
-        *change.texts,
-    ):
-        for field in attrs.fields(type(part)):
-            value = getattr(part, field.name)
-            if not isinstance(value, _KINDS.get(field.type, object)):
-                raise _refused(change, f"{field.name} is not {field.type}")
-            _check_value(change, field.name, value)
-    for role, party in change.parties:
-        _check_value(change, "parties", role)
-        _check_value(change, "parties", party)
-    for result in change.results:
-        if result.status not in RESULTS:
-            raise _refused(change, f"{result.status!r} is no result of an effect")
-
-
-def _check_value(change: Change, name: str, value: object) -> None:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise _refused(change, f"{name} is not Unicode") from error
-    if isinstance(value, int) and not -NEVER <= value <= NEVER:
-        raise _refused(change, f"{name} has more than 64 bits")
-
-
-def _refused(change: Change, problem: str) -> StorageError:
-    return StorageError(f"order {change.order_id!r}: {problem}")
+def _fields(value: NewEvent | NewEffect) -> dict[str, Any]:
+    return attrs.asdict(value, recurse=False)

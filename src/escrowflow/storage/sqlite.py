@@ -14,40 +14,47 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from operator import attrgetter
+from functools import cache
 from pathlib import Path
 from threading import Lock, local
 from types import SimpleNamespace
-from typing import Any, Final, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Self, TypeVar, final
 from urllib.parse import parse_qsl, unquote, urlsplit
 from weakref import WeakSet
 
 import attrs
 
 from ..errors import InvalidInputError, OutcomeUnknownError, StorageError
-from . import (
-    Capability,
-    Change,
-    Claim,
-    CommitResult,
-    Due,
-    Found,
-    Loaded,
-    Page,
-    Receipt,
-    StoredEffect,
-    StoredEvent,
+from . import Capability, Change, CommitResult, Storage
+from .checks import check_changes
+from .driven import SqlStorage
+from .sql import (
+    EFFECT_COLUMNS,
+    EVENT_COLUMNS,
+    MOVES_ON,
+    ORDER_COLUMNS,
+    RECEIPT_COLUMNS,
+    RESULT_COLUMNS,
+    TEXT_COLUMNS,
+    Asking,
+    Dialect,
+    Migration,
+    SqlVerbs,
+    effect_values,
+    event_values,
+    order_values,
+    receipt_values,
+    result_values,
+    tables,
+    text_values,
 )
-from .checks import NEVER, RESULTS, after_text, check_changes, check_limit, place_after
 
-__all__ = ["SqliteStorage"]
+__all__ = ["SqliteStorage", "SqliteVerbs"]
 
 _T = TypeVar("_T")
-_Cursor: TypeAlias = sqlite3.Cursor
-_Rows: TypeAlias = list[tuple[Any, ...]]
 
 _IN_MEMORY: Final = ":memory:"
 
@@ -70,222 +77,255 @@ _FOREIGN: Final = (sqlite3.Error, OverflowError, UnicodeEncodeError)
 
 # --- the schema -------------------------------------------------------------------
 
-_SCHEMA_VERSION: Final = 1
+# STRICT tables turn away what is not a whole number; a plain INTEGER column would
+# take 'abc' and 1.5 as they are.
+_WORDS: Final = {
+    "text": "TEXT",
+    "int": "INTEGER",
+    "blob": "BLOB",
+    "strict": " STRICT",
+    # The row lies in its key: one page to write, not two.
+    "clustered": " STRICT, WITHOUT ROWID",
+    # The key of the row is a part of it anyway.
+    "ready": "ready_at",
+}
 
-# Each statement is written as SQLite keeps it, so that what is there can be compared
-# to it, to the letter.
-#
-# - STRICT tables turn away what is not a whole number; a plain INTEGER column would
-#   take 'abc' and 1.5 as they are.
-# - A trigger costs only those statements that set its columns.
-# - `parties` is only compared, to see whether the table of parties is up to date.
-# - Events lie beside those of their order; effects are appended.
-_DDL: Final = """\
-CREATE TABLE escrowflow_meta (
-    name TEXT PRIMARY KEY, value INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE escrowflow_order (
-    order_id TEXT NOT NULL PRIMARY KEY,
-    version INTEGER NOT NULL CHECK (version >= 1),
-    process TEXT NOT NULL, state TEXT NOT NULL,
-    due_at INTEGER, parked_until INTEGER, lease_until INTEGER,
-    unassigned INTEGER NOT NULL CHECK (unassigned IN (0, 1)),
-    parties TEXT NOT NULL, snapshot BLOB NOT NULL
-) STRICT;
-CREATE TABLE escrowflow_event (
-    order_id TEXT NOT NULL REFERENCES escrowflow_order,
-    seq INTEGER NOT NULL CHECK (seq >= 1),
-    name TEXT NOT NULL,
-    effective_at INTEGER NOT NULL CHECK (effective_at >= 0),
-    recorded_at INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (order_id, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE escrowflow_effect (
-    place INTEGER PRIMARY KEY,
-    order_id TEXT NOT NULL, seq INTEGER NOT NULL,
-    key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
-    moves_money INTEGER NOT NULL CHECK (moves_money IN (0, 1)),
-    status TEXT NOT NULL DEFAULT 'waiting'
-        CHECK (status IN ('waiting', 'claimed', 'done', 'parked')),
-    attempts INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0,
-    ready_at INTEGER NOT NULL,
-    body BLOB NOT NULL, result BLOB NOT NULL DEFAULT x'',
-    FOREIGN KEY (order_id, seq) REFERENCES escrowflow_event
-) STRICT;
-CREATE TABLE escrowflow_receipt (
-    order_id TEXT NOT NULL REFERENCES escrowflow_order, key TEXT NOT NULL,
-    fingerprint TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    PRIMARY KEY (order_id, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE escrowflow_party (
-    order_id TEXT NOT NULL REFERENCES escrowflow_order,
-    role TEXT NOT NULL, id TEXT NOT NULL,
-    PRIMARY KEY (order_id, role, id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE escrowflow_text (
-    order_id TEXT NOT NULL REFERENCES escrowflow_order,
-    ref TEXT NOT NULL PRIMARY KEY,
-    subject_id TEXT NOT NULL, salt BLOB NOT NULL, text TEXT NOT NULL
-) STRICT;
-CREATE INDEX escrowflow_order_due ON escrowflow_order (due_at, order_id)
-    WHERE due_at IS NOT NULL;
-CREATE INDEX escrowflow_order_held ON escrowflow_order (order_id)
-    WHERE parked_until IS NOT NULL OR lease_until IS NOT NULL;
-CREATE INDEX escrowflow_order_unassigned ON escrowflow_order (order_id)
-    WHERE unassigned = 1;
-CREATE INDEX escrowflow_effect_order ON escrowflow_effect (order_id, seq);
-CREATE INDEX escrowflow_effect_ready ON escrowflow_effect (ready_at)
-    WHERE status IN ('waiting', 'claimed');
-CREATE UNIQUE INDEX escrowflow_party_order ON escrowflow_party (id, order_id, role);
-CREATE INDEX escrowflow_text_order ON escrowflow_text (order_id);
+# A trigger costs only those statements that set its columns.
+_TRIGGERS: Final = (
+    """\
 CREATE TRIGGER escrowflow_order_grows
 BEFORE UPDATE OF order_id, version ON escrowflow_order
 WHEN NEW.version < OLD.version OR NEW.order_id <> OLD.order_id
-BEGIN SELECT RAISE(ABORT, 'the version of an order only grows'); END;
+BEGIN SELECT RAISE(ABORT, 'the version of an order only grows'); END""",
+    """\
 CREATE TRIGGER escrowflow_order_stays BEFORE DELETE ON escrowflow_order
-BEGIN SELECT RAISE(ABORT, 'an order is never deleted'); END;
+BEGIN SELECT RAISE(ABORT, 'an order is never deleted'); END""",
+    """\
 CREATE TRIGGER escrowflow_event_follows BEFORE INSERT ON escrowflow_event
 WHEN NOT ifnull((
     SELECT NEW.seq = seq + 1 AND NEW.effective_at >= effective_at
     FROM escrowflow_event WHERE order_id = NEW.order_id ORDER BY seq DESC LIMIT 1
 ), NEW.seq = 1)
-BEGIN SELECT RAISE(ABORT, 'an event follows the last one, in number and time'); END;
+BEGIN SELECT RAISE(ABORT, 'an event follows the last one, in number and time'); END""",
+    """\
 CREATE TRIGGER escrowflow_event_fixed BEFORE UPDATE ON escrowflow_event
-BEGIN SELECT RAISE(ABORT, 'an event is never changed'); END;
+BEGIN SELECT RAISE(ABORT, 'an event is never changed'); END""",
+    """\
 CREATE TRIGGER escrowflow_event_stays BEFORE DELETE ON escrowflow_event
-BEGIN SELECT RAISE(ABORT, 'an event is never deleted'); END;
+BEGIN SELECT RAISE(ABORT, 'an event is never deleted'); END""",
+    """\
 CREATE TRIGGER escrowflow_effect_fixed
-BEFORE UPDATE OF place, order_id, seq, key, kind, moves_money, body ON escrowflow_effect
-BEGIN SELECT RAISE(ABORT, 'what an effect asks for is never changed'); END;
+BEFORE UPDATE OF order_id, key, seq, place, kind, moves_money, body
+ON escrowflow_effect
+BEGIN SELECT RAISE(ABORT, 'what an effect asks for is never changed'); END""",
+    """\
 CREATE TRIGGER escrowflow_effect_fenced
 BEFORE UPDATE OF status, token ON escrowflow_effect
 WHEN OLD.status = 'done' OR NEW.token < OLD.token
-BEGIN SELECT RAISE(ABORT, 'an effect is done once, and its token only grows'); END;
+BEGIN SELECT RAISE(ABORT, 'an effect is done once, and its token only grows'); END""",
+    """\
 CREATE TRIGGER escrowflow_effect_stays BEFORE DELETE ON escrowflow_effect
 WHEN OLD.status <> 'done'
-BEGIN SELECT RAISE(ABORT, 'an effect is never deleted before it is done'); END;
-"""
-_SCHEMA: Final = _DDL.split(";\n")[:-1]
+BEGIN SELECT RAISE(ABORT, 'an effect is never deleted before it is done'); END""",
+    """\
+CREATE TRIGGER escrowflow_receipt_fixed BEFORE UPDATE ON escrowflow_receipt
+BEGIN SELECT RAISE(ABORT, 'a receipt is never changed'); END""",
+    """\
+CREATE TRIGGER escrowflow_receipt_stays BEFORE DELETE ON escrowflow_receipt
+BEGIN SELECT RAISE(ABORT, 'a receipt is never deleted'); END""",
+)
 
-# --- the statements ---------------------------------------------------------------
+_MIGRATIONS: Final = (
+    Migration(version=1, oldest=1, statements=(*tables(**_WORDS), *_TRIGGERS)),
+)
 
-# One statement, so that all of it is of one moment.
-_LOAD: Final = """
-SELECT o.version, o.snapshot, r.fingerprint, r.first, r.last
-FROM escrowflow_order o
-LEFT JOIN escrowflow_receipt r ON r.order_id = o.order_id AND r.key = ?2
-WHERE o.order_id = ?1
-UNION ALL
-SELECT NULL, ref, text, NULL, NULL FROM escrowflow_text WHERE order_id = ?1
-"""
+# --- the verbs --------------------------------------------------------------------
 
-_INSERT_ORDER: Final = """
-INSERT INTO escrowflow_order (
-    version, process, state, due_at, parked_until, unassigned, snapshot,
-    order_id, parties
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id) DO NOTHING
+_DIALECT: Final = Dialect(
+    pairs="json_group_object({})",
+    greatest="max",
+    each="SELECT value FROM json_each(?)",
+    # The writer is alone.
+    lock="",
+    # It keeps SQLite from turning round.
+    join="CROSS JOIN",
+)
+
+
+def _insert(table: str, *columns: str, rest: str = "") -> str:
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}){rest}"
+
+
+_INSERT_ORDER: Final = _insert(
+    "escrowflow_order",
+    *ORDER_COLUMNS,
+    "head",
+    "order_id",
+    rest=" ON CONFLICT (order_id) DO NOTHING RETURNING 1",
+)
+_UPDATE_ORDER: Final = f"""
+UPDATE escrowflow_order SET {", ".join(f"{name} = ?" for name in ORDER_COLUMNS)},
+    head = ifnull(?, head){{moves_on}}
+WHERE order_id = ? AND version = ?{{gates}} RETURNING 1
 """
-_UPDATE_ORDER: Final = """
-UPDATE escrowflow_order SET
-    version = ?, process = ?, state = ?, due_at = ?, parked_until = ?,
-    lease_until = NULL, unassigned = ?, snapshot = ?
-WHERE order_id = ? AND parties = ? AND version = ?
-"""
-_SET_PARTIES: Final = """
-UPDATE escrowflow_order SET parties = ? WHERE order_id = ? AND version = ?
-"""
+# Whatever can conflict does so before anything is written.
+_NO_RECEIPT: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM escrowflow_receipt r"
+    " WHERE r.order_id = escrowflow_order.order_id AND r.key = ?)"
+)
+_CURRENT: Final = (
+    " AND EXISTS (SELECT 1 FROM escrowflow_effect e"
+    " WHERE e.order_id = escrowflow_order.order_id AND e.key = ? AND e.token = ?"
+    " AND e.status <> 'done')"
+)
 _DELETE_PARTIES: Final = "DELETE FROM escrowflow_party WHERE order_id = ?"
-_INSERT_PARTY: Final = "INSERT INTO escrowflow_party VALUES (?, ?, ?)"
-_INSERT_EVENT: Final = "INSERT INTO escrowflow_event VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_EFFECT: Final = """
-INSERT INTO escrowflow_effect (order_id, seq, key, kind, moves_money, ready_at, body)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-_SETTLE_EFFECT: Final = """
-UPDATE escrowflow_effect SET status = ?, ready_at = ?, result = ?
-WHERE key = ? AND token = ? AND order_id = ? AND status <> 'done'
-"""
-_INSERT_RECEIPT: Final = """
-INSERT INTO escrowflow_receipt VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (order_id, key) DO NOTHING
-"""
-_INSERT_TEXT: Final = """
-INSERT INTO escrowflow_text VALUES (?, ?, ?, ?, ?) ON CONFLICT (ref) DO NOTHING
-"""
-
-# The values of these statements; of all but the first, behind the order's id.
-_of_order: Final = attrgetter(
-    *("version", "process", "state", "due_at", "parked_until", "unassigned"),
-    *("snapshot", "order_id"),
+_INSERT_PARTY: Final = _insert("escrowflow_party", "order_id", "role", "id")
+_INSERT_EVENT: Final = _insert("escrowflow_event", "order_id", *EVENT_COLUMNS)
+_INSERT_EFFECT: Final = _insert(
+    "escrowflow_effect", "order_id", "place", "token", *EFFECT_COLUMNS
 )
-_of_event: Final = attrgetter("seq", "name", "effective_at", "recorded_at", "body")
-_of_effect: Final = attrgetter("seq", "key", "kind", "moves_money", "ready_at", "body")
-_of_result: Final = attrgetter("status", "ready_at", "body", "key", "token")
-_of_receipt: Final = attrgetter("key", "fingerprint", "first", "last")
-_of_text: Final = attrgetter("ref", "subject_id", "salt", "text")
-
-_EVENT: Final = tuple(field.name for field in attrs.fields(StoredEvent))
-_EVENTS: Final = f"""
-SELECT {", ".join(_EVENT)} FROM escrowflow_event
-WHERE order_id = ? AND seq > ? ORDER BY seq LIMIT ?
+_SETTLE_EFFECT: Final = f"""
+UPDATE escrowflow_effect SET {", ".join(f"{name} = ?" for name in RESULT_COLUMNS)}
+WHERE order_id = ? AND key = ?
 """
-_EFFECT: Final = tuple(field.name for field in attrs.fields(StoredEffect))
-_EFFECTS: Final = f"""
-SELECT {", ".join(_EFFECT)} FROM escrowflow_effect
-WHERE order_id = ? ORDER BY seq, place
-"""
-_READY_EFFECTS: Final = f"""
-SELECT {", ".join(_EFFECT)}, token FROM escrowflow_effect
-WHERE status IN ('waiting', 'claimed') AND ready_at <= :now{{wanted}}
-ORDER BY ready_at, order_id, seq, place LIMIT :limit
-"""
-_CLAIM_EFFECT: Final = """
-UPDATE escrowflow_effect
-SET status = 'claimed', attempts = attempts + 1, token = token + 1, ready_at = ?
-WHERE key = ?
-"""
-_CLAIM_DUE: Final = """
-UPDATE escrowflow_order SET lease_until = ?2 WHERE order_id IN (
-    SELECT order_id FROM escrowflow_order
-    WHERE due_at <= ?1
-        AND (lease_until IS NULL OR lease_until <= ?1)
-        AND (parked_until IS NULL OR parked_until <= ?1)
-    ORDER BY due_at, order_id LIMIT ?3
-) RETURNING due_at, order_id, version
-"""
-# Few orders are held back; of the others the index knows the first.
-_NEXT_DUE: Final = """
-SELECT min(instant) FROM (
-    SELECT * FROM (
-        SELECT due_at AS instant FROM escrowflow_order
-        WHERE due_at IS NOT NULL AND parked_until IS NULL AND lease_until IS NULL
-        ORDER BY due_at LIMIT 1
-    )
-    UNION ALL
-    SELECT max(due_at, ifnull(parked_until, 0), ifnull(lease_until, 0))
-    FROM escrowflow_order
-    WHERE due_at IS NOT NULL AND (parked_until IS NOT NULL OR lease_until IS NOT NULL)
+_INSERT_RECEIPT: Final = _insert("escrowflow_receipt", "order_id", *RECEIPT_COLUMNS)
+_INSERT_TEXT: Final = _insert(
+    "escrowflow_text",
+    "order_id",
+    *TEXT_COLUMNS,
+    rest=" ON CONFLICT (order_id, ref) DO NOTHING",
 )
-"""
-_TEXT: Final = "SELECT ref, text FROM escrowflow_text WHERE ref = ?"
-_TEXTS: Final = "SELECT ref, text FROM escrowflow_text WHERE order_id = ?"
-_ERASE_TEXT: Final = "DELETE FROM escrowflow_text WHERE ref = ?"
 
-# The parts of what is found, each in the order of an index: which orders, in which
-# order, and which of them lie behind the last page.
-_BY_ID: Final = (("TRUE", "order_id", "o.order_id > :order_id"),)
-_BY_DUE: Final = (
-    ("due_at NOTNULL", "due_at, order_id", "(due_at, o.order_id) > (:due, :order_id)"),
-    ("due_at ISNULL", "order_id", f"({NEVER}, o.order_id) > (:due, :order_id)"),
-)
+
+class SqliteVerbs(SqlVerbs):
+    """
+    The verbs, as SQLite says them.  Those that write need a transaction that no
+    other writer can be in.
+    """
+
+    database = "sqlite"
+    words = _WORDS
+
+    def __init__(self) -> None:
+        super().__init__(_DIALECT, _MIGRATIONS)
+
+    def commit(self, changes: Sequence[Change]) -> Asking[Sequence[CommitResult]]:
+        """
+        See `Storage.commit`.
+        """
+        check_changes(changes)
+        results = []
+        for change in changes:
+            results.append((yield from _put(change)))
+        return tuple(results)
+
+    def parts(self) -> Asking[Mapping[str, str]]:
+        """
+        Return what is there of ours: its name, and the SQL that made it.
+        """
+        rows = yield (
+            "SELECT name, sql FROM sqlite_schema WHERE name GLOB 'escrowflow_*'",
+            (),
+        )
+        return {name: sql for name, sql in rows}
+
+    def lacking(self, there: Mapping[str, str], *, exact: bool) -> Sequence[str]:
+        """
+        Return the parts that are not as they were made.
+        """
+        return [
+            sql
+            for name, sql in _made(self).items()
+            if (there.get(name) != sql if exact else name not in there)
+        ]
+
+
+@cache
+def _update(moves_on: bool, gates: str) -> str:
+    return _UPDATE_ORDER.format(moves_on=MOVES_ON if moves_on else "", gates=gates)
+
+
+def _put(change: Change) -> Asking[CommitResult]:
+    """
+    Write a change, or find that it conflicts before anything is written.
+    """
+    order_id = change.order_id
+    head = change.events[-1].hash if change.events else None
+    values = (*order_values(change), head, order_id)
+    receipt = change.receipt
+    results = change.results
+    if change.expected_version:
+        gates = "" if receipt is None else _NO_RECEIPT
+        values = (*values, change.expected_version)
+        if receipt is not None:
+            values = (*values, receipt.key)
+        for result in results:
+            gates += _CURRENT
+            values = (*values, result.key, result.token)
+        rows = yield _update(bool(change.events), gates), values
+    else:
+        # An order that does not exist has no effect to speak of.
+        rows = () if results else (yield _INSERT_ORDER, values)
+    if not rows:
+        return CommitResult.CONFLICT
+    if change.parties is not None:
+        if change.expected_version:
+            yield _DELETE_PARTIES, (order_id,)
+        for party in dict.fromkeys(change.parties):
+            yield _INSERT_PARTY, (order_id, *party)
+    if receipt is not None:
+        yield _INSERT_RECEIPT, (order_id, *receipt_values(receipt))
+    for event in change.events:
+        yield _INSERT_EVENT, (order_id, *event_values(event))
+    for place, effect in enumerate(change.effects):
+        yield _INSERT_EFFECT, (order_id, place, 0, *effect_values(effect))
+    for result in results:
+        yield _SETTLE_EFFECT, (*result_values(result), order_id, result.key)
+    for text in change.texts:
+        yield _INSERT_TEXT, (order_id, *text_values(text))
+    return CommitResult.DONE
+
+
+_VERBS: Final = SqliteVerbs()
+
+
+@cache
+def _made(verbs: SqlVerbs) -> Mapping[str, str]:
+    """
+    Return the parts of a schema that was made just now, in a database of its own.
+    """
+    connection = sqlite3.connect(":memory:")
+    try:
+        for statement in verbs.ddl():
+            connection.execute(statement)
+        return drive(connection.cursor(), verbs.parts())
+    finally:
+        connection.close()
+
+
+def drive(db: sqlite3.Cursor, asking: Asking[_T]) -> _T:
+    """
+    Return what a verb returns, on a cursor.
+    """
+    execute = db.execute
+    rows: list[Any] | None = None
+    try:
+        while True:
+            sql, values = next(asking) if rows is None else asking.send(rows)
+            try:
+                rows = execute(sql, values).fetchall()
+            except UnicodeEncodeError:
+                # What no text can be, no text in here is.
+                if not sql.startswith("SELECT"):
+                    raise
+                rows = []
+    except StopIteration as stop:
+        done: _T = stop.value
+        return done
+
 
 # --- connections ------------------------------------------------------------------
-
-
-class _TooLate(Exception):  # noqa: N818
-    """
-    The change at hand conflicts.  What it wrote must be rolled back.
-    """
 
 
 @final
@@ -361,8 +401,8 @@ def _as_seconds(window: timedelta | float) -> float:
 
 
 @final
-@attrs.define(eq=False)
-class SqliteStorage:
+@attrs.define(eq=False, slots=False)
+class SqliteStorage(SqlStorage):
     """
     Keeps orders in one SQLite file, for any number of threads and processes on one
     machine.
@@ -393,6 +433,7 @@ class SqliteStorage:
         default="full", converter=_as_durability, kw_only=True
     )
     busy_timeout: float = attrs.field(default=5.0, converter=_as_seconds, kw_only=True)
+    _verbs: SqliteVerbs = attrs.field(default=_VERBS, init=False, repr=False)
     _connection: type[sqlite3.Connection] = attrs.field(
         default=sqlite3.Connection, init=False, repr=False
     )
@@ -432,12 +473,6 @@ class SqliteStorage:
         path = unquote(parts.path)
         return cls(path[1:] if path else _IN_MEMORY, durability=durability)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def capabilities(self) -> frozenset[Capability]:
         """
@@ -445,218 +480,18 @@ class SqliteStorage:
         """
         if self.path == _IN_MEMORY:
             return frozenset()
-        return frozenset({Capability.DURABLE, Capability.SHARED})
+        return frozenset(Capability)
 
-    # --- one order ----------------------------------------------------------------
-
-    def load(self, order_id: str, key: str | None = None) -> Loaded:
+    def erase_texts(self, subject_id: str) -> int:
         """
-        Return an order, and the receipt of a key, in one trip.
-
-        Raises:
-            StorageError: If it could not be read.
-        """
-        rows = self._read(_LOAD, (order_id, key))
-        if not rows:
-            return Loaded()
-        # The order comes first; what follows are its texts.
-        version, snapshot, fingerprint, first, last = rows[0]
-        return Loaded(
-            version=version,
-            snapshot=snapshot,
-            receipt=None
-            if key is None or fingerprint is None
-            else Receipt(key=key, fingerprint=fingerprint, first=first, last=last),
-            texts={ref: text for _, ref, text, *_ in rows[1:]},
-        )
-
-    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        """
-        Write changes, each all or nothing; the batch is not.
-
-        Raises:
-            InvalidInputError: If there are more than 50, or two of one order.
-
-            StorageError: If it failed, or the schema refuses a change.  Nothing of
-                the batch was written.
-
-            OutcomeUnknownError: If it cannot be said whether it was written.
-        """
-        check_changes(changes)
-        if len(changes) == 1:
-            change = changes[0]
-            try:
-                # The transaction is savepoint enough.
-                self._write(lambda db: _put(db, change), changes)
-            except _TooLate:
-                return (CommitResult.CONFLICT,)
-            return (CommitResult.DONE,)
-        return self._commit_many(changes) if changes else ()
-
-    def _commit_many(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        done: list[Change] = []
-
-        def write(db: _Cursor) -> None:
-            for change in changes:
-                db.execute("SAVEPOINT change")
-                try:
-                    _put(db, change)
-                    done.append(change)
-                except _TooLate:
-                    db.execute("ROLLBACK TO change")
-                db.execute("RELEASE change")
-
-        self._write(write, done)
-        written = {change.order_id for change in done}
-        return tuple(
-            CommitResult.DONE if change.order_id in written else CommitResult.CONFLICT
-            for change in changes
-        )
-
-    def events(
-        self, order_id: str, after: int = 0, limit: int = 500
-    ) -> Sequence[StoredEvent]:
-        """
-        Return the journal after number *after*, oldest first; empty if unknown.
-        """
-        check_limit(limit)
-        rows = self._read(_EVENTS, (order_id, after, limit))
-        return tuple(StoredEvent(**dict(zip(_EVENT, row, strict=True))) for row in rows)
-
-    def effects(self, order_id: str) -> Sequence[StoredEffect]:
-        """
-        Return all effects of an order, in the order they were asked for.
-        """
-        return tuple(_effect(row) for row in self._read(_EFFECTS, (order_id,)))
-
-    # --- what is next -------------------------------------------------------------
-
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[Due]:
-        """
-        Return orders due by *now*, most overdue first, at most *limit*.
-
-        An order that is parked, or was handed out, is not returned before that
-        is over.
-        """
-        check_limit(limit)
-        rows = self._write(
-            lambda db: db.execute(_CLAIM_DUE, (now, until, limit)).fetchall()
-        )
-        return tuple(
-            Due(order_id=order_id, version=version, due_at=due_at)
-            for due_at, order_id, version in sorted(rows)
-        )
-
-    def next_due(self) -> int | None:
-        """
-        Return the earliest instant at which an order is due; `None` for none.
-
-        An order that is parked, or was handed out, is due when that is over.
-        """
-        instant: int | None = self._read(_NEXT_DUE)[0][0]
-        return instant
-
-    def claim_effects(
-        self,
-        now: int,
-        until: int,
-        limit: int,
-        kinds: Collection[str] | None = None,
-    ) -> Sequence[Claim]:
-        """
-        Return effects that are ready by *now*, each with a fencing token.
-
-        Longest ready first.  Until *until* they count as not ready.
-        """
-        check_limit(limit)
-        wanted, values = _among("kind", kinds)
-        sql = _READY_EFFECTS.format(wanted=wanted)
-        values |= {"now": now, "limit": limit}
-
-        def claim(db: _Cursor) -> _Rows:
-            rows = db.execute(sql, values).fetchall()
-            db.executemany(_CLAIM_EFFECT, [(until, row[1]) for row in rows])
-            return rows
-
-        return tuple(
-            Claim(
-                effect=_effect((*row[:5], "claimed", row[6] + 1, until, row[8])),
-                token=row[9] + 1,
-            )
-            for row in self._write(claim)
-        )
-
-    # --- many orders --------------------------------------------------------------
-
-    def find(
-        self,
-        *,
-        party: str | None = None,
-        role: str | None = None,
-        states: Collection[str] | None = None,
-        unassigned: bool = False,
-        parked: bool = False,
-        by_due: bool = False,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page:
-        """
-        Return orders, newest id last or soonest due first.
-
-        Soonest due first ends with the orders that wait for nothing.
-        """
-        check_limit(limit)
-        place = place_after(after, by_due=by_due)
-        wanted, values = _among("state", states)
-        sql = _search(party, role) + wanted
-        sql += " AND unassigned = 1" if unassigned else ""
-        sql += " AND parked_until IS NOT NULL" if parked else ""
-        values |= {"party": party, "role": role, "limit": limit + 1}
-        if place is not None:
-            values["due"], values["order_id"] = place
-        parts = [
-            f"SELECT * FROM ({sql} AND {where} AND {behind if place else 'TRUE'}"
-            f" ORDER BY {order} LIMIT :limit)"
-            for where, order, behind in (_BY_DUE if by_due else _BY_ID)
-        ]
-        rows = self._read(" UNION ALL ".join(parts), values)
-        rows.sort(key=lambda row: (row[3] if by_due else NEVER, row[0]))
-        items = tuple(
-            Found(
-                order_id=order_id,
-                version=version,
-                snapshot=snapshot,
-                texts=dict(self._read(_TEXTS, (order_id,))),
-            )
-            for order_id, version, snapshot, _ in rows[:limit]
-        )
-        if len(rows) <= limit:
-            return Page(items=items)
-        last = rows[limit - 1]
-        return Page(items=items, after=after_text(last[3], last[0], by_due=by_due))
-
-    # --- personal texts -----------------------------------------------------------
-
-    def texts(self, refs: Sequence[str]) -> Mapping[str, str]:
-        """
-        Return the texts that still exist, by ref.
-        """
-        return dict(row for ref in refs for row in self._read(_TEXT, (ref,)))
-
-    def erase_texts(self, refs: Sequence[str]) -> int:
-        """
-        Erase texts for good; return how many there were.
+        Erase all texts of a person for good; return how many there were.
 
         Their bytes are overwritten in the file.  They leave its log, too, unless
         somebody else was reading all the time; then when the last one closes it.
         """
-        erased = self._write(
-            lambda db: db.executemany(_ERASE_TEXT, [(ref,) for ref in refs]).rowcount
-        )
-        self._read("PRAGMA wal_checkpoint(TRUNCATE)")
-        return max(erased, 0)
-
-    # --- the storage itself -------------------------------------------------------
+        erased = super().erase_texts(subject_id)
+        self._read(_truncated())
+        return erased
 
     def migrate(self) -> None:
         """
@@ -665,7 +500,25 @@ class SqliteStorage:
         Raises:
             StorageError: If the schema is newer than this release, or damaged.
         """
-        self._link()
+        self._link(migrate=True)
+
+    def ddl(self) -> tuple[str, ...]:
+        """
+        Return every statement that makes the schema in an empty database.
+        """
+        return self._verbs.ddl()
+
+    def within(self, handle: Any) -> Storage:
+        """
+        Return the storage inside a transaction of the host's own.
+
+        Args:
+            handle: A SQLAlchemy `Session` or `Connection`, the alias of a Django
+                database, or a `sqlite3.Connection`.
+        """
+        from .hosts import joined
+
+        return joined(self, handle)
 
     def close(self) -> None:
         """
@@ -682,28 +535,15 @@ class SqliteStorage:
 
     # --- below the verbs ----------------------------------------------------------
 
-    def _read(
-        self, sql: str, values: Sequence[object] | Mapping[str, object] = ()
-    ) -> _Rows:
+    def _read(self, asking: Asking[_T]) -> _T:
         link = self._link()
         with link.lock:
             try:
-                return link.cursor.execute(sql, values).fetchall()
-            except UnicodeEncodeError:
-                # What no text can be, no text in here is.
-                return []
+                return drive(link.cursor, asking)
             except _FOREIGN as error:
                 raise self._failed(error) from error
 
-    def _write(
-        self, work: Callable[[_Cursor], _T], changes: Sequence[Change] = ()
-    ) -> _T:
-        """
-        Do some work in one transaction: all of it, or nothing if it raises.
-
-        Args:
-            changes: What shows that it happened, if COMMIT itself fails.
-        """
+    def _write(self, asking: Asking[_T]) -> _T:
         link = self._link()
         with link.lock:
             if not link.writer.acquire(timeout=self.busy_timeout):
@@ -711,11 +551,19 @@ class SqliteStorage:
             db = link.cursor
             try:
                 db.execute("BEGIN IMMEDIATE")
-                done = work(db)
+                done = drive(db, asking)
                 try:
                     db.execute("COMMIT")
                 except sqlite3.Error as error:
-                    self._doubt(link, changes, error)
+                    # A transaction that is still open was not committed.  Of a closed
+                    # connection nobody knows.
+                    with suppress(sqlite3.ProgrammingError):
+                        if link.connection.in_transaction:
+                            raise
+                    raise OutcomeUnknownError(
+                        f"{self.path}: {error}; whether it was written is not known: "
+                        "repeat with the same key"
+                    ) from error
                 return done
             except BaseException as error:
                 with suppress(sqlite3.Error):
@@ -726,30 +574,10 @@ class SqliteStorage:
             finally:
                 link.writer.release()
 
-    def _doubt(
-        self, link: _Link, changes: Sequence[Change], error: sqlite3.Error
-    ) -> None:
-        """
-        Return if a COMMIT that failed has happened all the same.
-        """
-        try:
-            # A transaction that is still open was not committed.
-            still_open = link.connection.in_transaction
-            happened = False if still_open else _happened(link.cursor, changes)
-        except sqlite3.Error:
-            happened = None
-        if happened is None:
-            raise OutcomeUnknownError(
-                f"{self.path}: {error}; whether it was written is not known: "
-                "repeat with the same key"
-            ) from error
-        if not happened:
-            raise error
-
     def _failed(self, error: Exception) -> StorageError:
         return StorageError(f"{self.path}: {error}")
 
-    def _link(self) -> _Link:
+    def _link(self, *, migrate: bool = False) -> _Link:
         """
         Return the connection of this thread in this process.
         """
@@ -764,10 +592,10 @@ class SqliteStorage:
             link: _Link = home.own.link
         except AttributeError:
             with home.lock:
-                link = self._opened(home)
+                link = self._opened(home, migrate=migrate)
         return link
 
-    def _opened(self, home: _Home) -> _Link:
+    def _opened(self, home: _Home, *, migrate: bool) -> _Link:
         # Another thread may have been faster, where they share one.
         link: _Link | None = getattr(home.own, "link", None)
         if link is not None:
@@ -782,7 +610,7 @@ class SqliteStorage:
             )
             link = _Link(connection, home.writer)
             try:
-                self._prepare(link.cursor)
+                self._prepare(link.cursor, migrate=migrate)
             except BaseException:
                 connection.close()
                 raise
@@ -792,7 +620,7 @@ class SqliteStorage:
         home.own.link = link
         return link
 
-    def _prepare(self, db: _Cursor) -> None:
+    def _prepare(self, db: sqlite3.Cursor, *, migrate: bool) -> None:
         """
         Make a new connection keep its promises, and the schema be there.
         """
@@ -803,153 +631,28 @@ class SqliteStorage:
         db.execute("PRAGMA foreign_keys = ON")
         # What is deleted is overwritten with zeros: personal texts.
         db.execute("PRAGMA secure_delete = ON").fetchall()
-        if not _schema_of(db):
-            db.execute("BEGIN IMMEDIATE")
-            # Somebody else may have been faster.
-            if not _schema_of(db):
-                for statement in _SCHEMA:
-                    db.execute(statement)
-                db.execute(
-                    "INSERT INTO escrowflow_meta VALUES ('schema', ?)",
-                    (_SCHEMA_VERSION,),
-                )
-            db.execute("COMMIT")
-        self._inspect(db)
-
-    def _inspect(self, db: _Cursor) -> None:
-        """
-        Raise unless the schema is the one this release knows, to the letter.
-        """
-        there = _schema_of(db)
-        if "escrowflow_meta" in there:
-            versions = db.execute(
-                "SELECT value FROM escrowflow_meta WHERE name = 'schema'"
-            ).fetchall()
-            if versions != [(_SCHEMA_VERSION,)]:
-                version = versions[0][0] if versions else "unknown"
-                raise StorageError(
-                    f"{self.path}: schema version {version}, but this release knows "
-                    f"version {_SCHEMA_VERSION}: use the release that wrote it"
-                )
-        lacking = [sql for sql in _SCHEMA if sql not in there.values()]
-        if lacking:
-            raise StorageError(
-                f"{self.path}: its schema was changed: {len(lacking)} parts are not as "
-                f"they were made, such as {lacking[0]}"
-            )
-
-
-# --- inside a transaction ---------------------------------------------------------
-
-
-def _put(db: _Cursor, change: Change) -> None:
-    """
-    Write a change.
-
-    Raises:
-        _TooLate: If it conflicts.
-    """
-    order_id = change.order_id
-    expected = change.expected_version
-    parties = repr(change.parties)
-    values = (*_of_order(change), parties)
-    if not expected:
-        if not db.execute(_INSERT_ORDER, values).rowcount:
-            raise _TooLate
-        _put_parties(db, change)
-    elif not db.execute(_UPDATE_ORDER, (*values, expected)).rowcount:
-        # Too late; or, once or twice in the life of an order, other parties.
-        if not db.execute(_SET_PARTIES, (parties, order_id, expected)).rowcount:
-            raise _TooLate
-        db.execute(_UPDATE_ORDER, (*values, expected))
-        db.execute(_DELETE_PARTIES, (order_id,))
-        _put_parties(db, change)
-    # What can conflict comes before what the schema could refuse.
-    for result in change.results:
-        if result.status not in RESULTS:
-            raise StorageError(
-                f"order {order_id!r}: {result.status!r} is no result of an effect"
-            )
-        if not db.execute(_SETTLE_EFFECT, (*_of_result(result), order_id)).rowcount:
-            raise _TooLate
-    receipt = change.receipt
-    if receipt is not None:
-        row = (order_id, *_of_receipt(receipt))
-        if not db.execute(_INSERT_RECEIPT, row).rowcount:
-            raise _TooLate
-    for event in change.events:
-        db.execute(_INSERT_EVENT, (order_id, *_of_event(event)))
-    for effect in change.effects:
-        db.execute(_INSERT_EFFECT, (order_id, *_of_effect(effect)))
-    for text in change.texts:
-        db.execute(_INSERT_TEXT, (order_id, *_of_text(text)))
-
-
-def _put_parties(db: _Cursor, change: Change) -> None:
-    rows = {(change.order_id, role, name) for role, name in change.parties}
-    db.executemany(_INSERT_PARTY, rows)
-
-
-def _happened(db: _Cursor, changes: Sequence[Change]) -> bool | None:
-    """
-    Say whether a transaction with these changes was committed; `None`: who knows.
-
-    One change that moves its order tells, because a version never comes back.
-    """
-    for change in changes:
-        if change.version > change.expected_version:
-            rows = db.execute(_LOAD, (change.order_id, None)).fetchall()
-            version, snapshot = rows[0][:2] if rows else (0, b"")
-            if version == change.expected_version:
-                return False
-            if (version, snapshot) == (change.version, change.snapshot):
-                return True
-    return None
+        try:
+            if migrate or not drive(db, self._verbs.inspect()):
+                db.execute("BEGIN IMMEDIATE")
+                # Somebody else may have been faster.
+                drive(db, self._verbs.migrate())
+                db.execute("COMMIT")
+                drive(db, self._verbs.inspect())
+        except StorageError as error:
+            raise StorageError(f"{self.path}: {error}") from error
 
 
 # --- small parts ------------------------------------------------------------------
 
 
-def _search(party: str | None, role: str | None) -> str:
-    if party is not None:
-        # From the party to its orders: CROSS JOIN keeps SQLite from turning round.
-        # Each of them once, whatever the number of roles.
-        source = "escrowflow_party p CROSS JOIN escrowflow_order o USING (order_id)"
-        where = "p.id = :party AND " + (
-            "p.role = :role"
-            if role is not None
-            else "NOT EXISTS (SELECT 1 FROM escrowflow_party q WHERE q.id = p.id"
-            " AND q.order_id = p.order_id AND q.role < p.role)"
-        )
-    else:
-        source = "escrowflow_order o"
-        where = "TRUE"
-        if role is not None:
-            where = (
-                "EXISTS (SELECT 1 FROM escrowflow_party q WHERE q.order_id = o.order_id"
-                " AND q.role = :role)"
-            )
-    return (
-        f"SELECT o.order_id, version, snapshot, ifnull(due_at, {NEVER})"
-        f" FROM {source} WHERE {where}"
-    )
+def _truncated() -> Asking[None]:
+    """
+    Write the log back, and empty it.
+    """
+    yield "PRAGMA wal_checkpoint(TRUNCATE)", ()
 
 
-def _among(
-    column: str, values: Collection[str] | None
-) -> tuple[str, dict[str, object]]:
-    if values is None:
-        return "", {}
-    named: dict[str, object] = {f"{column}{n}": value for n, value in enumerate(values)}
-    return f" AND {column} IN ({', '.join(f':{name}' for name in named)})", named
-
-
-def _effect(row: Sequence[Any]) -> StoredEffect:
-    fields = dict(zip(_EFFECT, row, strict=True))
-    return StoredEffect(**{**fields, "moves_money": bool(fields["moves_money"])})
-
-
-def _set_wal(db: _Cursor) -> None:
+def _set_wal(db: sqlite3.Cursor) -> None:
     """
     Switch the file to a write-ahead log, for good.
 
@@ -967,14 +670,3 @@ def _set_wal(db: _Cursor) -> None:
             raise sqlite3.OperationalError("there can be no write-ahead log here")
         return
     raise sqlite3.OperationalError("somebody is always in the way of a write-ahead log")
-
-
-def _schema_of(db: _Cursor) -> dict[str, str]:
-    """
-    Return what of ours is in the schema: its name, and the SQL that made it.
-    """
-    return dict(
-        db.execute(
-            "SELECT name, sql FROM sqlite_schema WHERE name GLOB 'escrowflow_*'"
-        ).fetchall()
-    )

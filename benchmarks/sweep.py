@@ -1,0 +1,348 @@
+"""
+Ten thousand orders that are due, among ever more that are not: claimed in batches
+and settled, beside the shortest hand-written code that does the same.
+
+Ours are real orders: each settling reads the order, decides, writes history, effects
+and snapshot.  The open ones around them are copies of one order, made in SQL.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import escrowflow as ef
+from escrowflow.clock import FakeClock
+from escrowflow.processes import comeup
+from escrowflow.storage import Storage, open_storage
+from tests.pg import Server
+
+from .life import BUYER, placing
+
+__all__ = ["measure"]
+
+DUE: Final = 10_000
+OPEN: Final = (10_000, 100_000, 1_000_000)
+REPEATS: Final = 3
+BATCH: Final = 500
+NOW: Final = 1_700_000_000
+DATA: Final = '{"buyer": "u-1001", "seller": "u-2002", "amount": 125000}'
+T0: Final = "2026-05-05T10:00:00+02:00"
+SAMPLE: Final = "o0000000"
+
+
+def _total(count: int) -> int:
+    # What was settled in one repeat is not settled again in the next.
+    return count + DUE * REPEATS
+
+
+def _chosen(count: int, repeat: int) -> list[int]:
+    """
+    Return the numbers of the orders that fall due in a repeat: others each time.
+    """
+    every = random.Random(1).sample(range(1, _total(count) + 1), DUE * (REPEATS + 1))
+    return every[DUE * repeat : DUE * (repeat + 1)]
+
+
+# --- on SQLite ----------------------------------------------------------------------
+
+
+def _by_hand_sqlite(path: Path, count: int) -> float:
+    link = sqlite3.connect(path, isolation_level=None)
+    link.execute("PRAGMA journal_mode = WAL")
+    link.execute("PRAGMA synchronous = FULL")
+    link.executescript(
+        """
+        CREATE TABLE orders(id INTEGER PRIMARY KEY, state TEXT NOT NULL,
+            version INTEGER NOT NULL, due INTEGER, data TEXT NOT NULL);
+        CREATE TABLE history(order_id INTEGER NOT NULL, seq INTEGER NOT NULL,
+            event TEXT NOT NULL, data TEXT,
+            PRIMARY KEY(order_id, seq)) WITHOUT ROWID;
+        CREATE TABLE outbox(id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL,
+            kind TEXT NOT NULL, payload TEXT NOT NULL);
+        CREATE INDEX orders_due ON orders(due) WHERE due IS NOT NULL;
+        """
+    )
+    link.execute("BEGIN")
+    link.executemany(
+        "INSERT INTO orders VALUES(?, 'delivered', 3, ?, ?)",
+        ((number, NOW + number, DATA) for number in range(1, _total(count) + 1)),
+    )
+    link.execute("COMMIT")
+    took = []
+    for repeat in range(REPEATS + 1):
+        link.execute("BEGIN")
+        link.executemany(
+            "UPDATE orders SET due = ? WHERE id = ?",
+            [(NOW - number % 1000 - 1, number) for number in _chosen(count, repeat)],
+        )
+        link.execute("COMMIT")
+        link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        begun = time.perf_counter()
+        done = 0
+        while done < DUE:
+            link.execute("BEGIN IMMEDIATE")
+            rows = link.execute(
+                "SELECT id, version, data FROM orders WHERE due <= ?"
+                " ORDER BY due LIMIT ?",
+                (NOW, BATCH),
+            ).fetchall()
+            link.executemany(
+                "UPDATE orders SET state = 'completed', version = version + 1,"
+                " due = NULL WHERE id = ? AND version = ?",
+                [row[:2] for row in rows],
+            )
+            link.executemany(
+                "INSERT INTO history VALUES(?, ?, 'silence', ?)",
+                [(number, version + 1, data) for number, version, data in rows],
+            )
+            link.executemany(
+                "INSERT INTO outbox(order_id, kind, payload) VALUES(?, 'pay_out', ?)",
+                [(number, data) for number, _, data in rows],
+            )
+            link.execute("COMMIT")
+            done += len(rows)
+        if repeat:
+            took.append(time.perf_counter() - begun)
+    link.close()
+    return statistics.median(took)
+
+
+# Copies of the sample order, each with its id in its snapshot; of those that fall
+# due the history too, so that theirs goes on.
+_COPY_SQLITE: Final = """
+WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
+INSERT INTO escrowflow_order ({columns})
+SELECT {values} FROM escrowflow_order, n WHERE order_id = '{sample}'
+"""
+
+
+def _ours_sqlite(path: Path, count: int) -> float:
+    with open_storage(f"sqlite:///{path}") as storage:
+        engine = _sampled(storage)
+        link = sqlite3.connect(path, isolation_level=None)
+        columns = [
+            row[1] for row in link.execute("PRAGMA table_info(escrowflow_order)")
+        ]
+        changed = {
+            "order_id": "printf('o%07d', n)",
+            "snapshot": f"CAST(replace(CAST(snapshot AS TEXT), '{SAMPLE}',"
+            " printf('o%07d', n)) AS BLOB)",
+            "due_at": "due_at + 4000000000000000 + n",
+        }
+        link.execute(
+            _COPY_SQLITE.format(
+                count=_total(count),
+                columns=", ".join(columns),
+                values=", ".join(changed.get(name, name) for name in columns),
+                sample=SAMPLE,
+            )
+        )
+        due = [*range(REPEATS + 1)]
+        for repeat in due:
+            link.execute("BEGIN")
+            for number in _chosen(count, repeat):
+                link.execute(
+                    "INSERT INTO escrowflow_event SELECT"
+                    " printf('o%07d', ?), seq, name, effective_at, recorded_at,"
+                    " settles, body, hash FROM escrowflow_event"
+                    " WHERE order_id = ? ORDER BY seq",
+                    (number, SAMPLE),
+                )
+            link.execute("COMMIT")
+        # The sample itself is due, too.
+        engine.run_due()
+        took = []
+        for repeat in due:
+            link.execute("BEGIN")
+            link.executemany(
+                "UPDATE escrowflow_order SET due_at = ?"
+                " WHERE order_id = printf('o%07d', ?)",
+                [(1_000 + number % 1000, number) for number in _chosen(count, repeat)],
+            )
+            link.execute("COMMIT")
+            link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            seconds = _swept(engine)
+            if repeat:
+                took.append(seconds)
+        link.close()
+    return statistics.median(took)
+
+
+def _sampled(storage: Storage) -> ef.Engine:
+    """
+    Return an engine whose clock is past the first deadline of the sample order.
+    """
+    clock = FakeClock(T0)
+    engine = ef.Engine(comeup(), storage, clock=clock)
+    engine.place(placing(), by=BUYER, order_id=SAMPLE)
+    clock.advance(days=3)
+    return engine
+
+
+def _swept(engine: ef.Engine) -> float:
+    begun = time.perf_counter()
+    done = 0
+    while done < DUE:
+        report = engine.run_due(BATCH)
+        assert report.orders, report
+        done += report.orders
+    return time.perf_counter() - begun
+
+
+# --- on PostgreSQL --------------------------------------------------------------------
+
+
+def _by_hand_postgres(dsn: str, count: int) -> float:
+    import psycopg
+
+    link = psycopg.connect(dsn, autocommit=True)
+    link.execute("DROP TABLE IF EXISTS orders, history, outbox")
+    link.execute(
+        "CREATE TABLE orders(id bigint PRIMARY KEY, state text NOT NULL,"
+        " version int NOT NULL, due bigint, data text NOT NULL)"
+    )
+    link.execute(
+        "CREATE TABLE history(order_id bigint NOT NULL, seq int NOT NULL,"
+        " event text NOT NULL, data text, PRIMARY KEY(order_id, seq))"
+    )
+    link.execute(
+        "CREATE TABLE outbox(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+        " order_id bigint NOT NULL, kind text NOT NULL, payload text NOT NULL)"
+    )
+    link.execute("CREATE INDEX orders_due ON orders(due) WHERE due IS NOT NULL")
+    link.execute(
+        "INSERT INTO orders SELECT n, 'delivered', 3, %s + n, %s"
+        " FROM generate_series(1, %s) n",
+        (NOW, DATA, _total(count)),
+    )
+    took = []
+    for repeat in range(REPEATS + 1):
+        link.execute(
+            "UPDATE orders SET due = %s - id %% 1000 - 1 WHERE id = ANY(%s)",
+            (NOW, _chosen(count, repeat)),
+        )
+        link.execute("VACUUM ANALYZE orders")
+        begun = time.perf_counter()
+        done = 0
+        while done < DUE:
+            with link.transaction():
+                rows = link.execute(
+                    "SELECT id, version, data FROM orders WHERE due <= %s"
+                    " ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED",
+                    (NOW, BATCH),
+                ).fetchall()
+                numbers = [row[0] for row in rows]
+                versions = [row[1] for row in rows]
+                data = [row[2] for row in rows]
+                link.execute(
+                    "UPDATE orders o SET state = 'completed', version = o.version + 1,"
+                    " due = NULL FROM unnest(%s::bigint[], %s::int[]) AS x(id, version)"
+                    " WHERE o.id = x.id AND o.version = x.version",
+                    (numbers, versions),
+                )
+                link.execute(
+                    "INSERT INTO history SELECT a, b + 1, 'silence', c"
+                    " FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS x(a, b, c)",
+                    (numbers, versions, data),
+                )
+                link.execute(
+                    "INSERT INTO outbox(order_id, kind, payload) SELECT a, 'pay_out', b"
+                    " FROM unnest(%s::bigint[], %s::text[]) AS x(a, b)",
+                    (numbers, data),
+                )
+            done += len(rows)
+        if repeat:
+            took.append(time.perf_counter() - begun)
+    link.close()
+    return statistics.median(took)
+
+
+def _ours_postgres(url: str, dsn: str, count: int) -> float:
+    import psycopg
+    from psycopg.rows import tuple_row
+
+    with open_storage(url) as storage:
+        engine = _sampled(storage)
+        link: Any = psycopg.connect(dsn, autocommit=True, row_factory=tuple_row)
+        columns = [
+            row[0]
+            for row in link.execute(
+                "SELECT column_name FROM information_schema.columns"
+                " WHERE table_name = 'escrowflow_order' ORDER BY ordinal_position"
+            )
+        ]
+        name = "'o' || lpad(n::text, 7, '0')"
+        changed = {
+            "order_id": name,
+            "snapshot": "convert_to(replace(convert_from(snapshot, 'UTF8'),"
+            f" '{SAMPLE}', {name}), 'UTF8')",
+            "due_at": "due_at + 4000000000000000 + n",
+        }
+        link.execute(
+            f"INSERT INTO escrowflow_order ({', '.join(columns)}) SELECT "
+            + ", ".join(changed.get(column, column) for column in columns)
+            + " FROM escrowflow_order, generate_series(1, %s) n WHERE order_id = %s",
+            (_total(count), SAMPLE),
+        )
+        every = sorted(
+            {n for repeat in range(REPEATS + 1) for n in _chosen(count, repeat)}
+        )
+        for seq in range(1, storage.load(SAMPLE).version + 1):
+            link.execute(
+                f"INSERT INTO escrowflow_event SELECT {name}, seq, name, effective_at,"
+                " recorded_at, settles, body, hash"
+                " FROM escrowflow_event, unnest(%s::bigint[]) n"
+                " WHERE order_id = %s AND seq = %s",
+                (every, SAMPLE, seq),
+            )
+        # The sample itself is due, too.
+        engine.run_due()
+        took = []
+        for repeat in range(REPEATS + 1):
+            names = [f"o{number:07}" for number in _chosen(count, repeat)]
+            link.execute(
+                "UPDATE escrowflow_order SET due_at = due_at %% 1000 + 1000"
+                " WHERE order_id = ANY(%s)",
+                (names,),
+            )
+            link.execute("VACUUM ANALYZE escrowflow_order")
+            seconds = _swept(engine)
+            if repeat:
+                took.append(seconds)
+        link.close()
+    return statistics.median(took)
+
+
+def measure() -> None:
+    """
+    Print a sweep on both databases.
+    """
+    print(f"## {DUE:,} due orders among many, seconds\n")
+    print("| database | open orders | by hand | escrowflow | share | 10,000 → this |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as name, Server() as server:
+        for database in ("SQLite FULL", "PostgreSQL"):
+            first = 0.0
+            for count in OPEN:
+                if database == "SQLite FULL":
+                    hand = _by_hand_sqlite(Path(name) / f"hand{count}.db", count)
+                    ours = _ours_sqlite(Path(name) / f"ours{count}.db", count)
+                else:
+                    one, other = server.database(), server.database()
+                    hand = _by_hand_postgres(server.dsn_of(one), count)
+                    ours = _ours_postgres(
+                        server.url_of(other), server.dsn_of(other), count
+                    )
+                first = first or ours
+                print(
+                    f"| {database} | {count:,} | {hand:.2f} | {ours:.2f} "
+                    f"| {hand / ours:.2f} | x{ours / first:.1f} |",
+                    flush=True,
+                )
+    print()

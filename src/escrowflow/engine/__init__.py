@@ -1,0 +1,856 @@
+"""
+The engine: what a host calls.
+
+`Engine` and `AsyncEngine` say the same; what they do is written once, in the rooms
+of this package, as generators that both drive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+)
+from copy import copy
+from inspect import isawaitable, iscoroutinefunction
+from types import TracebackType
+from typing import Any, Self, TypeVar, final
+
+from pendulum import DateTime
+
+from ..clock import Clock
+from ..commands import Command, PlaceOrder
+from ..decisions import Option, Refusal
+from ..errors import CommandRefusedError, InvalidInputError
+from ..events import Recorded
+from ..inputs import kind_of
+from ..order import Order
+from ..parties import Actor, Role
+from ..storage import AsyncStorage, Capability, Storage
+from .answers import (
+    EffectReport,
+    EffectStatus,
+    OrderPage,
+    Outcome,
+    Stuck,
+    SweepReport,
+)
+from .core import Asking, Core, OrderProcess, as_query
+from .journal import Fault, Verified, erase, exported, restore, verify
+from .outbox import Handler, Handlers, check_handlers, effects, run_effects
+from .sweep import Retries, next_due_at, redrive, run_due, stuck
+
+__all__ = [
+    "AsyncEngine",
+    "EffectReport",
+    "EffectStatus",
+    "Engine",
+    "Fault",
+    "Handler",
+    "Handlers",
+    "OrderPage",
+    "Outcome",
+    "Retries",
+    "Stuck",
+    "SweepReport",
+    "Verified",
+]
+
+_T = TypeVar("_T")
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _salt() -> bytes:
+    return secrets.token_bytes(16)
+
+
+@final
+class Engine:
+    """
+    Orders of one storage, under one process or several.
+
+    Args:
+        process: What new orders are placed under.
+
+        storage: Where orders are kept.
+
+        clock: What time it is; the wall clock unless said.
+
+        also: Older processes, for the orders that were placed under them.
+
+        retries: When to try again what did not work.
+
+        publish: Whether each commit asks for a `Publish` of what it recorded.
+
+        new_id: Names an order placed without an id and without a key.
+
+        salt: Fresh bytes for the commitment of a text.
+
+    Nothing is opened before it is used.
+    """
+
+    def __init__(
+        self,
+        process: OrderProcess,
+        storage: Storage,
+        *,
+        clock: Clock | None = None,
+        also: Iterable[OrderProcess] = (),
+        retries: Retries | None = None,
+        publish: bool = False,
+        new_id: Callable[[], str] = _new_id,
+        salt: Callable[[], bytes] = _salt,
+    ) -> None:
+        self._core = Core(
+            process, clock=clock, also=also, new_id=new_id, salt=salt, publish=publish
+        )
+        if not hasattr(storage, "load") or iscoroutinefunction(storage.load):
+            raise InvalidInputError(
+                "storage", f"a Storage whose verbs block, not {kind_of(storage)}"
+            )
+        self.storage = storage
+        self._retries = _as_retries(retries)
+
+    @property
+    def process(self) -> OrderProcess:
+        """
+        What new orders are placed under.
+        """
+        return self._core.process
+
+    @property
+    def clock(self) -> Clock:
+        """
+        What says what time it is.
+        """
+        return self._core.clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        Let go of the storage.
+        """
+        self.storage.close()
+
+    def _drive(self, asking: Asking[_T]) -> _T:
+        try:
+            verb, values = next(asking)
+            while True:
+                try:
+                    if verb == "call":
+                        handler, effect = values
+                        answer = handler(effect)
+                    else:
+                        answer = getattr(self.storage, verb)(*values)
+                except Exception as error:
+                    verb, values = asking.throw(error)
+                else:
+                    verb, values = asking.send(answer)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+
+    # --- commands -----------------------------------------------------------------
+
+    def place(
+        self,
+        command: PlaceOrder,
+        *,
+        by: Actor,
+        key: str | None = None,
+        order_id: str | None = None,
+    ) -> Outcome:
+        """
+        Place an order.
+
+        Args:
+            by: The buyer.
+
+            key: Makes the call idempotent; the order's id is then derived from
+                the process's name, the buyer and the key.  Repeat it with the same
+                process name and the same *order_id*, if there is one.
+
+            order_id: The order's id, if the host has one.
+
+        Raises:
+            InvalidInputError: If something is wrong by itself.
+
+            CommandRefusedError: If the policies refuse it; `.order` is `None`.
+
+            OrderExistsError: If the id is taken.
+
+            KeyReusedError: If the key was used with other content.
+
+        After any of these nothing was written.
+        """
+        return _or_raise(self._drive(self._core.place(command, by, key, order_id)))
+
+    def execute(
+        self,
+        order_id: str,
+        command: Command,
+        *,
+        by: Actor,
+        key: str | None = None,
+        if_version: int | None = None,
+    ) -> Outcome:
+        """
+        Send a command, or raise why it may not be.
+
+        What is due is settled first, whoever asks and whatever the answer.
+
+        Args:
+            key: Makes the command idempotent for this actor, for the order's life.
+
+            if_version: The version the caller saw.
+
+        Raises:
+            InvalidInputError: If something is wrong by itself.  Nothing was
+                written.
+
+            OrderNotFoundError: If there is no such order for this actor.
+                Nothing was written.
+
+            CommandRefusedError: If the rules do not allow it.  A payment it
+                carried was booked and is refunded whole.
+
+            KeyReusedError: If the key was used with other content.
+
+            OrderChangedError: If the order is not at *if_version*.
+
+            UnknownProcessError: If the order's process is not in this engine.
+
+            OutcomeUnknownError: If the storage failed so that it may or may not have
+                been written.
+        """
+        return _or_raise(
+            self._drive(self._core.execute(order_id, command, by, key, if_version))
+        )
+
+    def attempt(
+        self,
+        order_id: str,
+        command: Command,
+        *,
+        by: Actor,
+        key: str | None = None,
+        if_version: int | None = None,
+    ) -> Outcome | Refusal:
+        """
+        Send a command, and return why if it may not be.
+
+        As `execute`, but a refusal is returned, not raised.
+        """
+        return self._drive(self._core.execute(order_id, command, by, key, if_version))
+
+    def preview(
+        self, order_id: str | None, command: Command, *, by: Actor
+    ) -> Outcome | Refusal:
+        """
+        Return what `attempt` would answer now; nothing is written.
+
+        Args:
+            order_id: The order; `None` to preview `PlaceOrder`.
+        """
+        return self._drive(self._core.preview(order_id, command, by))
+
+    # --- reading ------------------------------------------------------------------
+
+    def order(self, order_id: str, *, by: Actor | None = None) -> Order:
+        """
+        Return the order as it is now: what is due applied, nothing written.
+
+        Args:
+            by: Who asks; without, the host itself, who may read everything.
+
+        Raises:
+            OrderNotFoundError: If there is no such order for this actor.
+        """
+        return self._drive(self._core.order(order_id, by))
+
+    def options(self, order_id: str, *, by: Actor) -> tuple[Option, ...]:
+        """
+        Return every command this actor's role could ever send: allowed now, or
+        what is in the way.
+
+        Raises:
+            OrderNotFoundError: If there is no such order for this actor.
+        """
+        return self._drive(self._core.options(order_id, by))
+
+    def history(
+        self, order_id: str, *, by: Actor | None = None
+    ) -> tuple[Recorded, ...]:
+        """
+        Return what was recorded, oldest first; never empty.
+
+        Raises:
+            OrderNotFoundError: If there is no such order for this actor.
+        """
+        return self._drive(self._core.history(order_id, by))
+
+    def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
+        """
+        Return what the order asked the host to do, in the order it was asked.
+
+        Raises:
+            OrderNotFoundError: If there is no such order.
+        """
+        return self._drive(effects(self._core, order_id))
+
+    def orders(
+        self,
+        *,
+        party: str | None = None,
+        role: Role | str | None = None,
+        states: Collection[str] | None = None,
+        unassigned: bool = False,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> OrderPage:
+        """
+        Return orders as they are now, by id.
+
+        Args:
+            party: Those that this id takes part in.
+
+            role: Those that somebody takes part in as this; with *party*, that he
+                does.
+
+            states: Those that were in one of these states when they were last
+                written: what has become due since is applied to what is returned,
+                but not searched.
+
+            unassigned: Those that look for a mediator.
+
+            after: `OrderPage.after` of the page before.
+
+            limit: How many at the most, 1 to 1000.
+        """
+        query = as_query(party, role, states, unassigned)
+        return self._drive(self._core.orders(query, after, limit))
+
+    # --- time ---------------------------------------------------------------------
+
+    def run_due(self, limit: int = 500) -> SweepReport:
+        """
+        Settle orders whose deadlines have passed, the most overdue first.
+
+        Safe on any number of hosts at once.
+
+        Args:
+            limit: How many orders at the most.
+        """
+        return self._drive(run_due(self._core, limit, self._retries))
+
+    def next_due_at(self) -> DateTime | None:
+        """
+        Return when a worker should wake; `None` if nothing is to come.
+        """
+        return self._drive(next_due_at())
+
+    # --- effects ------------------------------------------------------------------
+
+    def run_effects(
+        self,
+        handlers: Handlers,
+        kinds: Collection[str] | None = None,
+        limit: int = 100,
+    ) -> EffectReport:
+        """
+        Carry out effects from the outbox, those that have been ready longest.
+
+        Safe on any number of hosts at once.  A handler may be called again for what
+        it has done already, with the same `effect.key`: hand the key on to whoever
+        moves the money.
+
+        Args:
+            handlers: What carries out each class of effect.  It returns `Done`,
+                `NotDone`, `Unknown`, `RetryAt`, or `None` for done; what it raises
+                is logged as unknown and tried again.
+
+            kinds: Only effects of these names: `["notify"]`.
+
+            limit: How many at the most.
+
+        Raises:
+            InvalidInputError: If a kind of effect that is asked for has no handler.
+        """
+        self.check_handlers(handlers, kinds)
+        return self._drive(
+            run_effects(self._core, handlers, kinds, limit, self._retries)
+        )
+
+    def check_handlers(
+        self, handlers: Handlers, kinds: Collection[str] | None = None
+    ) -> None:
+        """
+        Raise unless every kind of effect that would be asked for has a handler.
+
+        Raises:
+            InvalidInputError: If one has none.
+        """
+        check_handlers(handlers, kinds, publish=self._core.publish, awaits=False)
+
+    def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
+        """
+        Return what a human must look at: orders that cannot be settled, effects
+        that were given up.
+        """
+        return self._drive(stuck(self._core, limit))
+
+    def redrive(self, order_id: str, key: str | None = None) -> int:
+        """
+        Put back what is stuck, after its cause was removed: it is tried at once,
+        with all of its attempts before it.
+
+        Args:
+            key: Only the effect with this key; without, all that is stuck in the
+                order.
+
+        Returns:
+            How many things were put back.
+
+        Raises:
+            OrderNotFoundError: If there is no such order.
+        """
+        return self._drive(redrive(self._core, order_id, key))
+
+    # --- the journal --------------------------------------------------------------
+
+    def verify(self, order_id: str | None = None) -> Verified:
+        """
+        Prove what is stored: every hash follows from the one before, every history
+        adds up to its order, every ledger balances, every effect was asked for.
+
+        A history whose end was cut off together with its order is only noticed by
+        whoever keeps its last hash elsewhere.
+
+        Args:
+            order_id: Only this order.
+        """
+        return self._drive(verify(self._core, order_id))
+
+    def export(self) -> Iterator[str]:
+        """
+        Yield every order as one line of JSON, with its history, effects, receipts
+        and texts.
+
+        Each order is read as it is at one moment; together they are not.
+        """
+        after: str | None = None
+        while True:
+            lines, after = self._drive(exported(self._core, after))
+            yield from lines
+            if after is None:
+                return
+
+    def restore(self, lines: Iterable[str]) -> int:
+        """
+        Write orders that were exported, with the same hashes; those that are there
+        already are left alone.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            InvalidInputError: If a line was not exported.
+
+            CorruptJournalError: If it was changed since.
+
+            OrderExistsError: If an order is there with another history.
+
+        Lines before the one that is refused may have been written.
+        """
+        return self._drive(restore(self._core, lines))
+
+    def erase(self, subject_id: str) -> int:
+        """
+        Erase every text that a person wrote; return how many there were.
+
+        The histories stay, and still prove themselves: in place of the words they
+        have a salted hash, and the salt goes with the words.
+
+        Raises:
+            OrdersRunningError: If an order of this person still runs.
+        """
+        return self._drive(erase(self._core, subject_id))
+
+    # --- the storage --------------------------------------------------------------
+
+    def within(self, handle: Any) -> Self:
+        """
+        Return this engine inside a transaction of your own: what you write and what
+        it writes are committed together, by you, or not at all.
+
+        It never begins, commits or rolls back.  What it returns counts once you
+        have committed.
+
+        Args:
+            handle: A SQLAlchemy `Session` or `Connection`, the alias of a Django
+                database, a `psycopg` or `sqlite3` connection.
+
+        Raises:
+            InvalidInputError: If the storage cannot join this handle.
+
+            NoTransactionError: Later, if there is no transaction to join.
+        """
+        joined = copy(self)
+        joined.storage = _within(self.storage, handle)
+        return joined
+
+    def migrate(self) -> None:
+        """
+        Bring the schema up to date; safe to call by several at once.
+        """
+        self.storage.migrate()
+
+
+@final
+class AsyncEngine:
+    """
+    An `Engine` whose methods are awaited; each does what its namesake does.
+
+    A call that is cancelled leaves the order as it was, or as the whole command
+    left it; never in between.
+
+    Args:
+        storage: Where orders are kept: an `AsyncStorage`, such as
+            `open_async_storage(url)` returns.
+
+    The other arguments are those of `Engine`.
+    """
+
+    def __init__(
+        self,
+        process: OrderProcess,
+        storage: AsyncStorage,
+        *,
+        clock: Clock | None = None,
+        also: Iterable[OrderProcess] = (),
+        retries: Retries | None = None,
+        publish: bool = False,
+        new_id: Callable[[], str] = _new_id,
+        salt: Callable[[], bytes] = _salt,
+    ) -> None:
+        self._core = Core(
+            process, clock=clock, also=also, new_id=new_id, salt=salt, publish=publish
+        )
+        if not iscoroutinefunction(getattr(storage, "load", None)):
+            raise InvalidInputError(
+                "storage",
+                f"a storage whose verbs are awaited, not {kind_of(storage)}: "
+                "open_async_storage(url), or threaded(storage)",
+            )
+        self.storage = storage
+        self._retries = _as_retries(retries)
+
+    @property
+    def process(self) -> OrderProcess:
+        """
+        What new orders are placed under.
+        """
+        return self._core.process
+
+    @property
+    def clock(self) -> Clock:
+        """
+        What says what time it is.
+        """
+        return self._core.clock
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """
+        See `Engine.close`.
+        """
+        await self.storage.close()
+
+    async def _drive(self, asking: Asking[_T]) -> _T:
+        try:
+            verb, values = next(asking)
+            while True:
+                try:
+                    if verb == "call":
+                        handler, effect = values
+                        answer = handler(effect)
+                        if isawaitable(answer):
+                            answer = await _heard(answer)
+                    else:
+                        answer = await getattr(self.storage, verb)(*values)
+                except Exception as error:
+                    verb, values = asking.throw(error)
+                else:
+                    verb, values = asking.send(answer)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+
+    # --- commands -----------------------------------------------------------------
+
+    async def place(
+        self,
+        command: PlaceOrder,
+        *,
+        by: Actor,
+        key: str | None = None,
+        order_id: str | None = None,
+    ) -> Outcome:
+        """
+        See `Engine.place`.
+        """
+        return _or_raise(
+            await self._drive(self._core.place(command, by, key, order_id))
+        )
+
+    async def execute(
+        self,
+        order_id: str,
+        command: Command,
+        *,
+        by: Actor,
+        key: str | None = None,
+        if_version: int | None = None,
+    ) -> Outcome:
+        """
+        See `Engine.execute`.
+        """
+        return _or_raise(
+            await self._drive(
+                self._core.execute(order_id, command, by, key, if_version)
+            )
+        )
+
+    async def attempt(
+        self,
+        order_id: str,
+        command: Command,
+        *,
+        by: Actor,
+        key: str | None = None,
+        if_version: int | None = None,
+    ) -> Outcome | Refusal:
+        """
+        See `Engine.attempt`.
+        """
+        return await self._drive(
+            self._core.execute(order_id, command, by, key, if_version)
+        )
+
+    async def preview(
+        self, order_id: str | None, command: Command, *, by: Actor
+    ) -> Outcome | Refusal:
+        """
+        See `Engine.preview`.
+        """
+        return await self._drive(self._core.preview(order_id, command, by))
+
+    # --- reading ------------------------------------------------------------------
+
+    async def order(self, order_id: str, *, by: Actor | None = None) -> Order:
+        """
+        See `Engine.order`.
+        """
+        return await self._drive(self._core.order(order_id, by))
+
+    async def options(self, order_id: str, *, by: Actor) -> tuple[Option, ...]:
+        """
+        See `Engine.options`.
+        """
+        return await self._drive(self._core.options(order_id, by))
+
+    async def history(
+        self, order_id: str, *, by: Actor | None = None
+    ) -> tuple[Recorded, ...]:
+        """
+        See `Engine.history`.
+        """
+        return await self._drive(self._core.history(order_id, by))
+
+    async def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
+        """
+        See `Engine.effects`.
+        """
+        return await self._drive(effects(self._core, order_id))
+
+    async def orders(
+        self,
+        *,
+        party: str | None = None,
+        role: Role | str | None = None,
+        states: Collection[str] | None = None,
+        unassigned: bool = False,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> OrderPage:
+        """
+        See `Engine.orders`.
+        """
+        query = as_query(party, role, states, unassigned)
+        return await self._drive(self._core.orders(query, after, limit))
+
+    # --- time ---------------------------------------------------------------------
+
+    async def run_due(self, limit: int = 500) -> SweepReport:
+        """
+        See `Engine.run_due`.
+        """
+        return await self._drive(run_due(self._core, limit, self._retries))
+
+    async def next_due_at(self) -> DateTime | None:
+        """
+        See `Engine.next_due_at`.
+        """
+        return await self._drive(next_due_at())
+
+    # --- effects ------------------------------------------------------------------
+
+    async def run_effects(
+        self,
+        handlers: Handlers,
+        kinds: Collection[str] | None = None,
+        limit: int = 100,
+    ) -> EffectReport:
+        """
+        See `Engine.run_effects`.
+        """
+        self.check_handlers(handlers, kinds)
+        return await self._drive(
+            run_effects(self._core, handlers, kinds, limit, self._retries)
+        )
+
+    def check_handlers(
+        self, handlers: Handlers, kinds: Collection[str] | None = None
+    ) -> None:
+        """
+        See `Engine.check_handlers`.
+        """
+        check_handlers(handlers, kinds, publish=self._core.publish, awaits=True)
+
+    async def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
+        """
+        See `Engine.stuck`.
+        """
+        return await self._drive(stuck(self._core, limit))
+
+    async def redrive(self, order_id: str, key: str | None = None) -> int:
+        """
+        See `Engine.redrive`.
+        """
+        return await self._drive(redrive(self._core, order_id, key))
+
+    # --- the journal --------------------------------------------------------------
+
+    async def verify(self, order_id: str | None = None) -> Verified:
+        """
+        See `Engine.verify`.
+        """
+        return await self._drive(verify(self._core, order_id))
+
+    async def export(self) -> AsyncIterator[str]:
+        """
+        See `Engine.export`.
+        """
+        after: str | None = None
+        while True:
+            lines, after = await self._drive(exported(self._core, after))
+            for line in lines:
+                yield line
+            if after is None:
+                return
+
+    async def restore(self, lines: Iterable[str]) -> int:
+        """
+        See `Engine.restore`.
+        """
+        return await self._drive(restore(self._core, lines))
+
+    async def erase(self, subject_id: str) -> int:
+        """
+        See `Engine.erase`.
+        """
+        return await self._drive(erase(self._core, subject_id))
+
+    # --- the storage --------------------------------------------------------------
+
+    def within(self, handle: Any) -> Self:
+        """
+        See `Engine.within`.
+        """
+        joined = copy(self)
+        joined.storage = _within(self.storage, handle)
+        return joined
+
+    async def migrate(self) -> None:
+        """
+        See `Engine.migrate`.
+        """
+        await self.storage.migrate()
+
+
+# --- small parts ------------------------------------------------------------------
+
+
+def _or_raise(answer: Outcome | Refusal) -> Outcome:
+    if isinstance(answer, Refusal):
+        raise CommandRefusedError(answer.blockers, answer.order)
+    return answer
+
+
+async def _heard(answer: Awaitable[_T]) -> _T:
+    """
+    Wait for a handler.  If it was cancelled and its worker was not, that is its own
+    trouble, and must not end the worker.
+    """
+    try:
+        return await answer
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("the handler was cancelled") from error
+
+
+def _as_retries(retries: object) -> Retries:
+    if retries is None:
+        return Retries()
+    if isinstance(retries, Retries):
+        return retries
+    raise InvalidInputError("retries", f"a Retries, not {kind_of(retries)}")
+
+
+def _within(storage: Any, handle: Any) -> Any:
+    if Capability.WITHIN not in storage.capabilities:
+        raise InvalidInputError(
+            "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
+        )
+    return storage.within(handle)

@@ -1,0 +1,172 @@
+"""
+What an engine answers.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+from pendulum import DateTime
+
+from ..effects import Effect
+from ..events import Recorded
+from ..order import Order
+
+__all__ = [
+    "EffectReport",
+    "EffectStatus",
+    "OrderPage",
+    "Outcome",
+    "Stuck",
+    "SweepReport",
+]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """
+    What a command did.
+
+    Attributes:
+        order: The order after it.
+
+        events: What the command made happen, oldest first; what was due before
+            it is in the history only.
+
+        effects: What the host must now do because of it.
+
+        replayed: Whether this is the answer to an earlier call with this key.
+    """
+
+    order: Order
+    events: tuple[Recorded, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    replayed: bool = False
+
+
+@final
+@attrs.frozen
+class OrderPage:
+    """
+    Some of the orders that were found.
+
+    Attributes:
+        items: The orders as they are now.
+
+        after: Pass it on to get the next page; `None` on the last one.
+    """
+
+    items: tuple[Order, ...]
+    after: str | None = None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class EffectStatus:
+    """
+    An effect, and what became of it so far.
+
+    Attributes:
+        status: `"waiting"`, `"claimed"`, `"done"`, `"lapsed"` (a message that came
+            too late to be sent) or `"parked"` (a human must look).
+
+        attempts: How often it was tried.
+
+        reference: What whoever carried it out calls it.
+
+        reason: Why it was not carried out, when it was last tried.
+    """
+
+    effect: Effect
+    status: str
+    attempts: int
+    reference: str = ""
+    reason: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class SweepReport:
+    """
+    What a sweep did.
+
+    Attributes:
+        orders: How many orders it moved.
+
+        moves: How many events it recorded.
+
+        faster: How many orders somebody else had settled meanwhile.
+
+        unknown: The orders whose process this engine lacks, with its fingerprint.
+
+        parked: The orders that could not be settled, with the reason.
+    """
+
+    orders: int = 0
+    moves: int = 0
+    faster: int = 0
+    unknown: tuple[tuple[str, str], ...] = ()
+    parked: tuple[tuple[str, str], ...] = ()
+
+
+@final
+@attrs.frozen(kw_only=True)
+class EffectReport:
+    """
+    What a round of effects came to.
+
+    Attributes:
+        done: How many were carried out.
+
+        lapsed: How many messages came too late and were not sent.
+
+        again: How many will be tried again.
+
+        parked: How many wait for a human from now on.
+
+        stale: How many were taken over by somebody else meanwhile; what became of
+            them here was not written.
+    """
+
+    done: int = 0
+    lapsed: int = 0
+    again: int = 0
+    parked: int = 0
+    stale: int = 0
+
+    @property
+    def handled(self) -> int:
+        """
+        How many there were.
+        """
+        return self.done + self.lapsed + self.again + self.parked + self.stale
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Stuck:
+    """
+    Something that a human must look at.
+
+    Attributes:
+        order_id: The order.
+
+        key: The key of the effect; empty if the order itself could not be settled.
+
+        kind: `"order"`, or the kind of effect: `"refund"`.
+
+        reason: What is in the way.
+
+        since: Since when.
+
+        attempts: How often it was tried.
+    """
+
+    order_id: str
+    key: str = ""
+    kind: str = "order"
+    reason: str
+    since: DateTime
+    attempts: int

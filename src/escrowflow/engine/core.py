@@ -1,0 +1,836 @@
+"""
+What an engine asks of a storage, written once: generators that yield verbs and are
+sent the answers.  `Engine` and `AsyncEngine` drive them.
+
+It loads an order, settles what is due, lets the core decide, and commits; every
+rule is below.  It holds no state of its own: any number of engines, threads and
+processes may share a storage, and the version of the order decides who was first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeAlias, TypeVar, final
+
+import attrs
+from pendulum import DateTime
+
+from ..clock import Clock, SystemClock, as_utc, to_micros
+from ..commands import AssignMediator, Command, PlaceOrder
+from ..decisions import (
+    Decided,
+    Option,
+    Refusal,
+    as_of,
+    check_placing,
+    decide,
+    next_due,
+    options,
+    place,
+    settle,
+)
+from ..decisions.outbox import effects_of
+from ..effects import Effect, Notify, PayOut, Publish, Refund, effect_key
+from ..errors import (
+    InvalidInputError,
+    KeyReusedError,
+    OrderChangedError,
+    OrderExistsError,
+    OrderNotFoundError,
+    OutcomeUnknownError,
+    StorageError,
+    UnknownProcessError,
+)
+from ..events import EVENTS, ClaimFiled, ClaimRejected, Recorded
+from ..history import evolve, fold
+from ..inputs import Text, as_id, as_key, kind_of
+from ..order import Order, seen
+from ..parties import Actor, Role, as_actor
+from ..rules import Policies
+from ..states import Process
+from ..storage import (
+    Books,
+    Change,
+    CommitResult,
+    EffectResult,
+    Page,
+    Query,
+    Receipt,
+    StoredEffect,
+    StoredEvent,
+    StoredOrder,
+    StoredText,
+)
+from ..storage.codec import (
+    content_hash,
+    decode_event,
+    decode_order,
+    encode_effect,
+    encode_event,
+    encode_order,
+    seal,
+)
+from .answers import OrderPage, Outcome
+
+__all__ = [
+    "Asking",
+    "Core",
+    "OrderProcess",
+    "as_query",
+    "commit",
+    "settled_effect",
+    "summary",
+]
+
+_T = TypeVar("_T")
+
+# What is asked of a storage: a verb and its arguments; the answer is sent back.
+_Call: TypeAlias = tuple[str, tuple[Any, ...]]
+Asking: TypeAlias = Generator[_Call, Any, _T]
+OrderProcess: TypeAlias = Process[Policies]
+
+# How often a command is decided anew when somebody else was faster.  Each round
+# means that another command went through: a crowd on one order, not a fault.
+_ROUNDS_MAX: Final = 64
+
+# How often it may stay unknown whether something was written.
+_DOUBTS_MAX: Final = 5
+
+# How many snapshots an engine remembers the meaning of: some two megabytes.
+_READ_MAX: Final = 256
+HISTORY_PAGE: Final = 500
+
+EFFECTS: Final[Mapping[str, type[Effect]]] = {
+    effect.name: effect for effect in (Refund, PayOut, Notify, Publish)
+}
+
+
+@final
+@attrs.define
+class _Doubts:
+    """
+    What may have been written although the storage could not say so.
+
+    The order, or the key, tells: nothing is said before it was asked.
+    """
+
+    order_id: str
+    changes: list[tuple[Change, Outcome | Refusal]] = attrs.field(factory=list)
+
+    def add(self, change: Change, answer: Outcome | Refusal) -> None:
+        """
+        Remember a change, and what it would be the answer to.
+        """
+        self.changes.append((change, answer))
+        if len(self.changes) >= _DOUBTS_MAX:
+            raise self.unknown()
+
+    def unknown(self) -> OutcomeUnknownError:
+        """
+        Return what is left to say if the storage does not answer.
+        """
+        return OutcomeUnknownError(
+            f"order {self.order_id!r}: whether it was written is not known: "
+            "repeat with the same key"
+        )
+
+    def load(self, key: str | None) -> Asking[StoredOrder]:
+        """
+        Load the order.
+        """
+        try:
+            loaded: StoredOrder = yield "load", (self.order_id, key)
+        except StorageError as error:
+            if self.changes:
+                raise self.unknown() from error
+            raise
+        return loaded
+
+    def answer(self, loaded: StoredOrder) -> Asking[Outcome | Refusal | None]:
+        """
+        Return the answer of the change that was written after all, if one was.
+        """
+        for change, answer in self.changes:
+            if change.events and loaded.version >= change.version:
+                found: tuple[StoredEvent, ...] = yield (
+                    "events",
+                    (self.order_id, change.version - 1, 1),
+                )
+                # The hash covers everything before it.
+                if found and found[0].hash == change.events[-1].hash:
+                    return answer
+        return None
+
+
+@final
+class Core:
+    """
+    What both engines are made of.
+    """
+
+    def __init__(
+        self,
+        process: OrderProcess,
+        *,
+        clock: Clock | None,
+        also: Iterable[OrderProcess],
+        new_id: Callable[[], str],
+        salt: Callable[[], bytes],
+        publish: bool,
+    ) -> None:
+        if not isinstance(process, Process):
+            raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
+        also = tuple(also) if isinstance(also, Iterable) else (also,)
+        for known in also:
+            if not isinstance(known, Process):
+                raise InvalidInputError("also", f"processes, not {kind_of(known)}")
+        self.process = process
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        if not isinstance(self.clock, Clock):
+            raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
+        self.processes = {known.fingerprint: known for known in (*also, process)}
+        self.events = {
+            **EVENTS,
+            **{
+                event.name: event
+                for known in self.processes.values()
+                for event in known.events
+            },
+        }
+        self._new_id = new_id
+        self._salt = salt
+        self.publish = publish
+        self._read: dict[tuple[bytes, frozenset[str]], Order] = {}
+
+    def now(self) -> DateTime:
+        """
+        Return what time it is, in UTC.
+        """
+        # A host's own clock may be in another zone, and is read only here.
+        return as_utc(self.clock.now(), "clock")
+
+    def forget(self) -> None:
+        """
+        Forget what snapshots meant, and the texts in them.
+        """
+        self._read.clear()
+
+    # --- commands -----------------------------------------------------------------
+
+    def place(
+        self, command: PlaceOrder, by: Actor, key: str | None, order_id: str | None
+    ) -> Asking[Outcome | Refusal]:
+        """
+        See `Engine.place`.
+        """
+        if not isinstance(command, PlaceOrder):
+            raise InvalidInputError("command", f"a PlaceOrder, not {kind_of(command)}")
+        by = as_actor(by)
+        key = as_key(key)
+        check_placing(command, by)
+        if order_id is not None:
+            order_id = as_id(order_id, "order_id")
+        elif key is not None:
+            order_id = _derived(self.process.name, by, key)
+        else:
+            order_id = self._new_id()
+        sealed, texts = seal(command, by.id, self._salt)
+        ask = _Ask(by, key, command, texts)
+        doubts = _Doubts(order_id)
+        for _ in range(_DOUBTS_MAX):
+            if key is not None or doubts.changes:
+                loaded = yield from doubts.load(ask.key)
+                if loaded.receipt is not None:
+                    return (yield from self._replayed(loaded, ask))
+                answer = yield from doubts.answer(loaded)
+                if answer is not None:
+                    return answer
+                if loaded.version:
+                    raise OrderExistsError(order_id)
+            now = self.now()
+            placed = place(self.process, sealed, by=by, order_id=order_id, now=now)
+            if isinstance(placed, Refusal):
+                return placed
+            decided = self._settled_after(self.process, placed, now)
+            change = self.change(
+                self.process,
+                StoredOrder(order_id=order_id),
+                None,
+                decided,
+                receipt=ask.receipt(decided),
+                texts=texts,
+            )
+            written = yield from commit(change)
+            if written:
+                return _outcome(decided, now)
+            if written is None:
+                doubts.add(change, _outcome(decided, now))
+            # Taken meanwhile: by this very call, repeated, or by another.
+            elif key is None and not doubts.changes:
+                break
+        raise OrderExistsError(order_id)
+
+    def execute(
+        self,
+        order_id: str,
+        command: Command,
+        by: Actor,
+        key: str | None,
+        if_version: int | None,
+    ) -> Asking[Outcome | Refusal]:
+        """
+        See `Engine.attempt`.
+        """
+        order_id = as_id(order_id, "order_id")
+        by = as_actor(by)
+        _known(command)
+        if if_version is not None and type(if_version) is not int:
+            raise InvalidInputError("if_version", "a whole number")
+        sealed, texts = seal(command, by.id, self._salt)
+        ask = _Ask(by, as_key(key), command, texts)
+        doubts = _Doubts(order_id)
+        for _ in range(_ROUNDS_MAX):
+            loaded = yield from doubts.load(ask.key)
+            # Whoever has a receipt took part when he got it: a mediator who is done
+            # no longer does, and may repeat his last command all the same.
+            if loaded.receipt is not None:
+                return (yield from self._replayed(loaded, ask))
+            doubted = yield from doubts.answer(loaded)
+            if doubted is not None:
+                return doubted
+            now = self.now()
+            process, before, due = self._opened(loaded, by, command, now)
+            if if_version is not None and if_version != due.order.version:
+                # What is due is written all the same; the command is not judged.
+                if (yield from self._written(process, loaded, before, due)):
+                    raise OrderChangedError(
+                        order_id, expected=if_version, actual=due.order.version
+                    )
+                continue
+            judged = decide(process, due.order, sealed, by=by, now=now)
+            answer: Outcome | Refusal
+            if isinstance(judged, Refusal):
+                assert judged.order is not None
+                done = _joined(due, judged)
+                answer = attrs.evolve(judged, order=seen(judged.order, now))
+                change = self.change(process, loaded, before, done)
+            else:
+                judged = self._settled_after(process, judged, now)
+                done = _joined(due, judged)
+                answer = _outcome(judged, now)
+                change = self.change(
+                    process,
+                    loaded,
+                    before,
+                    done,
+                    receipt=ask.receipt(judged),
+                    texts=texts,
+                )
+            if not change.events and change.receipt is None:
+                return answer
+            written = yield from commit(change)
+            if written:
+                return answer
+            if written is None:
+                doubts.add(change, answer)
+        raise OrderChangedError(order_id, expected=loaded.version, actual=None)
+
+    def preview(
+        self, order_id: str | None, command: Command, by: Actor
+    ) -> Asking[Outcome | Refusal]:
+        """
+        See `Engine.preview`.
+        """
+        by = as_actor(by)
+        now = self.now()
+        if isinstance(command, PlaceOrder) and order_id is None:
+            placed = place(self.process, command, by=by, order_id="preview", now=now)
+            if isinstance(placed, Refusal):
+                return placed
+            return _outcome(self._settled_after(self.process, placed, now), now)
+        order_id = as_id(order_id, "order_id")
+        _known(command)
+        loaded: StoredOrder = yield "load", (order_id,)
+        process, _, due = self._opened(loaded, by, command, now)
+        answer = decide(process, due.order, command, by=by, now=now)
+        if isinstance(answer, Refusal):
+            assert answer.order is not None
+            return attrs.evolve(answer, order=seen(answer.order, now))
+        return _outcome(self._settled_after(process, answer, now), now)
+
+    # --- reading ------------------------------------------------------------------
+
+    def order(self, order_id: str, by: Actor | None) -> Asking[Order]:
+        """
+        See `Engine.order`.
+        """
+        order_id = as_id(order_id, "order_id")
+        by = None if by is None else as_actor(by)
+        loaded: StoredOrder = yield "load", (order_id,)
+        return self._reading(loaded, by)
+
+    def orders(self, query: Query, after: str | None, limit: int) -> Asking[OrderPage]:
+        """
+        See `Engine.orders`.
+        """
+        page: Page[StoredOrder] = yield "find", (query, after, limit)
+        return OrderPage(
+            tuple(self._reading(loaded, None) for loaded in page.items), page.after
+        )
+
+    def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
+        order = self.decoded(loaded)
+        now = self.now()
+        process = self.processes.get(order.fingerprint)
+        # An order whose process is missing is readable all the same.
+        current = seen(order, now) if process is None else as_of(process, order, now)
+        if by is not None and not _may_read(current, by):
+            raise OrderNotFoundError(loaded.order_id)
+        return current
+
+    def options(self, order_id: str, by: Actor) -> Asking[tuple[Option, ...]]:
+        """
+        See `Engine.options`.
+        """
+        by = as_actor(by)
+        order = yield from self.order(order_id, by)
+        process = self.process_of(order)
+        return options(process, order, by=by, now=self.now())
+
+    def history(self, order_id: str, by: Actor | None) -> Asking[tuple[Recorded, ...]]:
+        """
+        See `Engine.history`.
+        """
+        order_id = as_id(order_id, "order_id")
+        by = None if by is None else as_actor(by)
+        loaded: StoredOrder = yield "load", (order_id,)
+        self._reading(loaded, by)
+        history = yield from self._recorded(loaded)
+        return history if by is None else tuple(_for_reader(history, by))
+
+    def journal(self, order_id: str, until: int) -> Asking[list[StoredEvent]]:
+        """
+        Return the events of an order up to a number, as they are stored.
+        """
+        found: list[StoredEvent] = []
+        while len(found) < until:
+            page = yield "events", (order_id, len(found), HISTORY_PAGE)
+            found += page
+            if not page:
+                break
+        return found[:until]
+
+    def _recorded(
+        self, loaded: StoredOrder, until: int | None = None
+    ) -> Asking[tuple[Recorded, ...]]:
+        last = loaded.version if until is None else until
+        found = yield from self.journal(loaded.order_id, last)
+        return tuple(
+            decode_event(stored, loaded.texts, self.events) for stored in found
+        )
+
+    # --- below the verbs ----------------------------------------------------------
+
+    def decoded(self, loaded: StoredOrder) -> Order:
+        """
+        Return the order of what was loaded.
+
+        Raises:
+            OrderNotFoundError: If there is none.
+
+            CorruptJournalError: If it cannot be read.
+        """
+        if not loaded.version:
+            raise OrderNotFoundError(loaded.order_id)
+        order = self._read.get((loaded.snapshot, frozenset(loaded.texts)))
+        if order is None:
+            order = decode_order(loaded.snapshot, loaded.texts)
+            self._remember(loaded.snapshot, loaded.texts, order)
+        return order
+
+    def _remember(self, snapshot: bytes, refs: Iterable[str], order: Order) -> None:
+        """
+        Keep what some bytes mean, for the next reader of the very same bytes.
+
+        It can never be out of date: the storage says which bytes are current, and
+        which texts still exist.
+        """
+        if len(self._read) >= _READ_MAX:
+            # Two threads may meet here, and then one more stays: cheaper than a lock.
+            with suppress(RuntimeError, StopIteration):
+                self._read.pop(next(iter(self._read)), None)
+        self._read[snapshot, frozenset(refs)] = order
+
+    def process_of(self, order: Order) -> OrderProcess:
+        """
+        Return the process an order runs under.
+
+        Raises:
+            UnknownProcessError: If this engine lacks it.
+        """
+        process = self.processes.get(order.fingerprint)
+        if process is None:
+            raise UnknownProcessError(order.fingerprint)
+        return process
+
+    def settled(self, process: OrderProcess, order: Order, now: DateTime) -> Decided:
+        """
+        Return the order with what is due by now, each deadline at its own instant.
+        """
+        at = max(now, order.effective_at)
+        return settle(process, order, now=at, recorded_at=max(at, order.recorded_at))
+
+    def _opened(
+        self, loaded: StoredOrder, by: Actor, command: Command, now: DateTime
+    ) -> tuple[OrderProcess, Order, Decided]:
+        """
+        Return the process, the order, and the order with what is due by now.
+
+        Raises:
+            OrderNotFoundError: If this actor has no part in the order.
+        """
+        order = self.decoded(loaded)
+        process = self.processes.get(order.fingerprint)
+        if process is None:
+            if not _takes_part(order, by):
+                raise OrderNotFoundError(order.id)
+            raise UnknownProcessError(order.fingerprint)
+        due = self.settled(process, order, now)
+        mediates = isinstance(command, AssignMediator) and _may_read(due.order, by)
+        if not mediates and not _takes_part(due.order, by):
+            raise OrderNotFoundError(order.id)
+        return process, order, due
+
+    def _settled_after(
+        self, process: OrderProcess, decided: Decided, now: DateTime
+    ) -> Decided:
+        """
+        Apply what a command itself made due at once.
+        """
+        due = self.settled(process, decided.order, now)
+        return _joined(decided, due) if due.recorded else decided
+
+    def _written(
+        self,
+        process: OrderProcess,
+        loaded: StoredOrder,
+        before: Order,
+        done: Decided,
+    ) -> Asking[bool]:
+        """
+        Commit what was due, if anything; false if it must be looked at again.
+        """
+        if not done.recorded:
+            return True
+        written = yield from commit(self.change(process, loaded, before, done))
+        return written is True
+
+    def change(
+        self,
+        process: OrderProcess,
+        loaded: StoredOrder,
+        before: Order | None,
+        done: Decided,
+        *,
+        receipt: Receipt | None = None,
+        texts: tuple[StoredText, ...] = (),
+    ) -> Change:
+        """
+        Return everything that is to be written.
+
+        Args:
+            before: The order that was loaded; `None` for a new one.
+        """
+        order = done.order
+        due = next_due(process, order)
+        head = loaded.head
+        events = []
+        for recorded in done.recorded:
+            event = encode_event(recorded, order.id, head)
+            events.append(event)
+            head = event.hash
+        ready_at = to_micros(order.recorded_at)
+        effects = [encode_effect(effect, ready_at) for effect in done.effects]
+        if self.publish and done.recorded:
+            effects.append(encode_effect(_published(order, done), ready_at))
+        snapshot = loaded.snapshot
+        if events:
+            snapshot = encode_order(order)
+            refs = (*loaded.texts, *(text.ref for text in texts))
+            self._remember(snapshot, refs, order)
+        return Change(
+            **summary(order, before),
+            expected_version=loaded.version,
+            snapshot=snapshot,
+            due_at=None if due is None else to_micros(due[0]),
+            events=tuple(events),
+            effects=tuple(effects),
+            receipt=receipt,
+            texts=texts,
+        )
+
+    def _replayed(self, loaded: StoredOrder, ask: _Ask) -> Asking[Outcome]:
+        receipt = loaded.receipt
+        assert receipt is not None
+        if not ask.repeats(receipt, loaded.texts):
+            raise KeyReusedError(ask.plain_key)
+        history = yield from self._recorded(loaded, until=receipt.last)
+        before, events = history[: receipt.first - 1], history[receipt.first - 1 :]
+        order = fold(before) if before else None
+        effects: list[Effect] = []
+        for recorded in events:
+            order = evolve(order, recorded)
+            effects += effects_of(order, recorded)
+        assert order is not None
+        return Outcome(
+            order=seen(order, order.recorded_at),
+            events=events,
+            effects=tuple(effects),
+            replayed=True,
+        )
+
+
+# --- what the core is made of -----------------------------------------------------
+
+
+def commit(change: Change) -> Asking[bool | None]:
+    """
+    Write a change; false if somebody else was faster, `None` if nobody knows.
+    """
+    try:
+        (result,) = yield "commit", ((change,),)
+    except OutcomeUnknownError:
+        return None
+    return result is CommitResult.DONE
+
+
+def settled_effect(order_id: str, result: EffectResult) -> Asking[bool]:
+    """
+    Write what became of an effect; false if its token is stale.
+    """
+    for _ in range(_DOUBTS_MAX):
+        try:
+            current: bool = yield "settle_effect", (order_id, result)
+        except OutcomeUnknownError:
+            # Writing it twice is writing it once, until it is claimed again; but
+            # what is done stays done.
+            effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
+            if any(
+                (one.key, one.token, one.status)
+                == (result.key, result.token, result.status)
+                for one in effects
+            ):
+                return True
+        else:
+            return current
+    raise OutcomeUnknownError(
+        f"order {order_id!r}: what became of effect {result.key!r} may not have been "
+        "written"
+    )
+
+
+def as_query(
+    party: str | None,
+    role: Role | str | None,
+    states: Collection[str] | None,
+    unassigned: bool,
+) -> Query:
+    """
+    Return what is looked for, checked.
+    """
+    if isinstance(role, str):
+        role = Role.of(role)
+    if role is not None and not isinstance(role, Role):
+        raise InvalidInputError("role", f"a role such as 'buyer', not {kind_of(role)}")
+    if states is not None:
+        if isinstance(states, str) or not isinstance(states, Collection):
+            raise InvalidInputError("states", "several states, not a single one")
+        states = tuple(as_id(state, "states") for state in states)
+    if not isinstance(unassigned, bool):
+        raise InvalidInputError("unassigned", "true or false")
+    return Query(
+        party=None if party is None else as_id(party, "party"),
+        role=None if role is None else role.text,
+        states=states,
+        unassigned=unassigned,
+    )
+
+
+@final
+class _Ask:
+    """
+    A command on its way in: who, under which key, saying what.
+    """
+
+    __slots__ = ("_command", "_texts", "key", "plain_key")
+
+    def __init__(
+        self,
+        by: Actor,
+        key: str | None,
+        command: Command,
+        texts: tuple[StoredText, ...],
+    ) -> None:
+        self.plain_key = key or ""
+        # A key is an actor's own: two people may use the same.
+        self.key = None if key is None else f"{by}\x1f{key}"
+        self._command = command
+        self._texts = texts
+
+    def receipt(self, done: Decided) -> Receipt | None:
+        """
+        Return what the key stands for from now on; `None` without a key.
+
+        The texts of the command are in it as their commitments: erased, they leave
+        nothing behind that could be guessed.
+        """
+        if self.key is None:
+            return None
+        last = done.order.version
+        refs = (text.ref for text in self._texts)
+        return Receipt(
+            key=self.key,
+            fingerprint=" ".join((content_hash(self._command), *refs)),
+            first=last - len(done.recorded) + 1,
+            last=last,
+        )
+
+    def repeats(self, receipt: Receipt, texts: Mapping[str, str]) -> bool:
+        """
+        Whether this is the command of a receipt; a text that was erased is taken
+        for the same.
+        """
+        said, *refs = receipt.fingerprint.split(" ")
+        return (
+            said == content_hash(self._command)
+            and len(refs) == len(self._texts)
+            and all(
+                texts.get(ref, mine.text) == mine.text
+                for ref, mine in zip(refs, self._texts, strict=True)
+            )
+        )
+
+
+def _published(order: Order, done: Decided) -> Publish:
+    first, last = done.recorded[0].seq, done.recorded[-1].seq
+    return Publish(
+        order_id=order.id,
+        seq=last,
+        key=effect_key(order.id, last, Publish.name, str(first)),
+        first=first,
+        last=last,
+    )
+
+
+def summary(order: Order, before: Order | None) -> dict[str, Any]:
+    """
+    Return what a storage may know of an order without reading it.
+    """
+    ledger = order.ledger
+    parties = None
+    if before is None or before.mediator_id != order.mediator_id:
+        parties = _parties(order)
+    return {
+        "order_id": order.id,
+        "version": order.version,
+        "process": order.process,
+        "fingerprint": order.fingerprint,
+        "state": str(order.state),
+        "late": order.late,
+        "books": Books(
+            currency=order.currency,
+            price=order.price.minor,
+            paid_in=-ledger.external,
+            held=ledger.escrow,
+            refunded=ledger.refundable + ledger.buyer,
+            released=ledger.payable + ledger.seller,
+            kept=ledger.fee,
+        ),
+        "parties": parties,
+        "unassigned": _unassigned(order),
+    }
+
+
+def _outcome(decided: Decided, now: DateTime) -> Outcome:
+    return Outcome(
+        order=seen(decided.order, max(now, decided.order.effective_at)),
+        events=decided.recorded,
+        effects=decided.effects,
+    )
+
+
+def _joined(first: Decided, then: Decided | Refusal) -> Decided:
+    order = then.order
+    assert order is not None
+    return Decided(
+        order=order,
+        recorded=(*first.recorded, *then.recorded),
+        effects=(*first.effects, *then.effects),
+    )
+
+
+def _known(command: Command) -> None:
+    if not isinstance(command, Command) or isinstance(command, PlaceOrder):
+        raise InvalidInputError(
+            "command", f"a command for an order that exists, not {kind_of(command)}"
+        )
+
+
+def _derived(process: str, by: Actor, key: str) -> str:
+    text = "\x1f".join((process, by.id, key))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _takes_part(order: Order, by: Actor) -> bool:
+    if by.role is Role.OPERATOR or by.role is Role.PROVIDER:
+        return True
+    return by.role in order.role_of(by.id)
+
+
+def _may_read(order: Order, by: Actor) -> bool:
+    """
+    Parties and staff; and any mediator who is neither party, as long as an order
+    looks for one.
+    """
+    if _takes_part(order, by):
+        return True
+    return (
+        by.role is Role.MEDIATOR
+        and _unassigned(order)
+        and not order.role_of(by.id) & (Role.BUYER | Role.SELLER)
+    )
+
+
+def _for_reader(history: Iterable[Recorded], by: Actor) -> Iterable[Recorded]:
+    """
+    Yield a history as a party may read it: why a mediator did not keep a claim is
+    for its filer only (R71).
+    """
+    filer: Role | None = None
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ClaimFiled):
+            filer = recorded.by.role
+        party = by.role in Role.BUYER | Role.SELLER
+        if isinstance(event, ClaimRejected) and party and by.role is not filer:
+            recorded = attrs.evolve(recorded, event=ClaimRejected(reason=Text()))
+        yield recorded
+
+
+def _unassigned(order: Order) -> bool:
+    """
+    Whether the order looks for a mediator.
+    """
+    if order.mediator_id is not None or order.ending is not None:
+        return False
+    dispute = order.dispute
+    return order.claim is not None or (dispute is not None and dispute.ruling is None)
+
+
+def _parties(order: Order) -> tuple[tuple[str, str], ...]:
+    parties = [(Role.BUYER.text, order.buyer_id), (Role.SELLER.text, order.seller_id)]
+    if order.mediator_id is not None:
+        parties.append((Role.MEDIATOR.text, order.mediator_id))
+    return tuple(parties)

@@ -1,0 +1,325 @@
+"""
+Deadlines: settling what is due, and leaving alone for a while what cannot be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Final, final
+
+import attrs
+from pendulum import DateTime
+
+from ..clock import as_window, from_micros, to_micros
+from ..errors import (
+    EscrowflowError,
+    InvalidInputError,
+    OrderNotFoundError,
+    OutcomeUnknownError,
+    StorageError,
+)
+from ..inputs import as_id
+from ..storage import (
+    Change,
+    CommitResult,
+    EffectResult,
+    Page,
+    Parked,
+    Query,
+    StoredEffect,
+    StoredOrder,
+)
+from ..storage.codec import load_result
+from .answers import Stuck, SweepReport
+from .core import Asking, Core, settled_effect
+
+__all__ = ["Retries", "as_limit", "next_due_at", "redrive", "run_due", "stuck"]
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# How long a sweep keeps an order to itself.  It only spreads the load.
+_LEASE: Final = 60_000_000
+
+# How many orders are claimed, and written, in one trip.
+_BATCH: Final = 50
+
+_PAGE: Final = 100
+
+# Beyond this the wait has long reached its longest.
+_DOUBLINGS_MAX: Final = 30
+
+
+def _as_wait(value: object) -> timedelta:
+    return as_window(value, "wait")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Retries:
+    """
+    When to try again what did not work.
+
+    The wait doubles each time, up to the longest, and then a part of it is left
+    out, another one for each order and effect: a crowd that failed together does
+    not come back together.  The same attempt at the same thing waits as long in
+    every process.
+
+    Attributes:
+        first: The wait after the first attempt.
+
+        longest: No wait is longer.
+
+        attempts: How often an effect is tried before a human must look; with the
+            defaults, for more than a day.
+    """
+
+    first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
+    longest: timedelta = attrs.field(default=timedelta(hours=1), converter=_as_wait)
+    attempts: int = attrs.field(default=32)
+
+    @attempts.validator
+    def _check_attempts(self, _: object, value: object) -> None:
+        if type(value) is not int or value < 1:
+            raise InvalidInputError("attempts", "a whole number, 1 or more")
+
+    def wait(self, attempts: int, name: str) -> timedelta:
+        """
+        Return how long to wait after so many attempts, 1 or more.
+
+        Args:
+            name: What is tried; it decides which part of the wait is left out.
+        """
+        longest = min(self.first, self.longest)
+        for _ in range(min(attempts, _DOUBLINGS_MAX) - 1):
+            longest = min(longest * 2, self.longest)
+        digest = hashlib.sha256(f"{name}\x1f{attempts}".encode()).digest()
+        # Between a half and the whole.
+        part = 128 + digest[0] // 2
+        waited: timedelta = longest * part / 255
+        return waited
+
+
+def as_limit(limit: int) -> int:
+    """
+    Return a limit.
+
+    Raises:
+        InvalidInputError: If it is not a whole number, 1 or more.
+    """
+    if type(limit) is not int or limit < 1:
+        raise InvalidInputError("limit", "a whole number, 1 or more")
+    return limit
+
+
+# --- the sweep --------------------------------------------------------------------
+
+
+def run_due(core: Core, limit: int, retries: Retries) -> Asking[SweepReport]:
+    """
+    See `Engine.run_due`.
+    """
+    limit = as_limit(limit)
+    sweep = _Sweep(core, retries)
+    while limit > 0:
+        now = core.now()
+        micros = to_micros(now)
+        claimed: tuple[StoredOrder, ...] = yield (
+            "claim_due",
+            (micros, micros + _LEASE, min(limit, _BATCH)),
+        )
+        if not claimed:
+            break
+        limit -= len(claimed)
+        changes = []
+        for loaded in claimed:
+            change = sweep.settled(loaded, now)
+            if isinstance(change, Parked):
+                yield "park", (loaded.order_id, loaded.version, change)
+            elif change is not None:
+                changes.append((loaded, change))
+        if changes:
+            yield from sweep.write(changes, now)
+    return sweep.report
+
+
+@final
+class _Sweep:
+    """
+    One sweep, and what it has come to so far.
+    """
+
+    def __init__(self, core: Core, retries: Retries) -> None:
+        self._core = core
+        self._retries = retries
+        self.report = SweepReport()
+
+    def settled(self, loaded: StoredOrder, now: DateTime) -> Change | Parked | None:
+        """
+        Return what is to be written of an order; what cannot be settled is parked.
+        """
+        core = self._core
+        try:
+            order = core.decoded(loaded)
+            process = core.processes.get(order.fingerprint)
+            if process is None:
+                unknown = (*self.report.unknown, (order.id, order.fingerprint))
+                self.report = attrs.evolve(self.report, unknown=unknown)
+                return self._parked(
+                    loaded, now, f"no process with fingerprint {order.fingerprint}"
+                )
+            due = core.settled(process, order, now)
+            if due.recorded:
+                return core.change(process, loaded, order, due)
+        except Exception as error:
+            # Whatever went wrong, a host's own rules included: the others go on.
+            return self._failed(loaded, now, error)
+        self.report = attrs.evolve(self.report, faster=self.report.faster + 1)
+        return None
+
+    def write(
+        self, changes: list[tuple[StoredOrder, Change]], now: DateTime
+    ) -> Asking[None]:
+        """
+        Write what was settled; what cannot be written is parked.
+        """
+        try:
+            results = yield "commit", (tuple(change for _, change in changes),)
+        except OutcomeUnknownError:
+            # What was written is settled; the rest is claimed again later, and
+            # comes out the same.
+            results = (CommitResult.CONFLICT,) * len(changes)
+        except StorageError as error:
+            if len(changes) == 1:
+                ((loaded, _),) = changes
+                # If nothing at all can be written, this cannot either, and says so.
+                parked = self._failed(loaded, now, error)
+                yield "park", (loaded.order_id, loaded.version, parked)
+                return
+            # One of them keeps the others from being written.
+            for one in changes:
+                yield from self.write([one], now)
+            return
+        for (_, change), result in zip(changes, results, strict=True):
+            self._count(change, done=result is CommitResult.DONE)
+
+    def _count(self, change: Change, *, done: bool) -> None:
+        """
+        Count an order that was written, or that somebody else was faster with.
+        """
+        report = self.report
+        self.report = (
+            attrs.evolve(
+                report,
+                orders=report.orders + 1,
+                moves=report.moves + len(change.events),
+            )
+            if done
+            else attrs.evolve(report, faster=report.faster + 1)
+        )
+
+    def _failed(self, loaded: StoredOrder, now: DateTime, error: Exception) -> Parked:
+        why = str(error) if isinstance(error, EscrowflowError) else repr(error)
+        parked = (*self.report.parked, (loaded.order_id, why))
+        self.report = attrs.evolve(self.report, parked=parked)
+        return self._parked(loaded, now, why)
+
+    def _parked(self, loaded: StoredOrder, now: DateTime, reason: str) -> Parked:
+        before = loaded.parked
+        micros = to_micros(now)
+        attempts = 1 if before is None else before.attempts + 1
+        wait = self._retries.wait(attempts, loaded.order_id)
+        return Parked(
+            since=micros if before is None else before.since,
+            until=micros + wait // _MICROSECOND,
+            attempts=attempts,
+            reason=_storable(reason),
+        )
+
+
+def _storable(reason: str) -> str:
+    # Whatever somebody else's exception says: a text that every storage can keep.
+    text = reason[:500].encode("utf-8", "replace").decode()
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def next_due_at() -> Asking[DateTime | None]:
+    """
+    See `Engine.next_due_at`.
+    """
+    due: int | None = yield "next_due", ()
+    return None if due is None else from_micros(due)
+
+
+# --- what needs a human -----------------------------------------------------------
+
+
+def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
+    """
+    See `Engine.stuck`.
+    """
+    limit = as_limit(limit)
+    found: list[Stuck] = []
+    after: str | None = None
+    while len(found) < limit:
+        page: Page[StoredOrder] = yield "find", (Query(parked=True), after, _PAGE)
+        found += (
+            Stuck(
+                order_id=loaded.order_id,
+                reason=loaded.parked.reason,
+                since=from_micros(loaded.parked.since),
+                attempts=loaded.parked.attempts,
+            )
+            for loaded in page.items
+            if loaded.parked is not None
+        )
+        after = page.after
+        if after is None:
+            break
+    after = None
+    while len(found) < limit:
+        effects: Page[StoredEffect] = yield "parked_effects", (after, _PAGE)
+        for effect in effects.items:
+            result = load_result(effect.result)
+            found.append(
+                Stuck(
+                    order_id=effect.order_id,
+                    key=effect.key,
+                    kind=effect.kind,
+                    reason=result.get("reason", ""),
+                    since=from_micros(result.get("at", effect.ready_at)),
+                    attempts=effect.attempts,
+                )
+            )
+        after = effects.after
+        if after is None:
+            break
+    return tuple(found[:limit])
+
+
+def redrive(core: Core, order_id: str, key: str | None) -> Asking[int]:
+    """
+    See `Engine.redrive`.
+    """
+    order_id = as_id(order_id, "order_id")
+    if key is not None:
+        key = as_id(key, "key")
+    put_back = 0
+    loaded: StoredOrder = yield "load", (order_id,)
+    if not loaded.version:
+        raise OrderNotFoundError(order_id)
+    if loaded.parked is not None and key is None:
+        put_back += yield "park", (order_id, loaded.version, None)
+    effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
+    for effect in effects:
+        if effect.status == "parked" and key in (None, effect.key):
+            result = EffectResult(
+                key=effect.key,
+                token=effect.token,
+                status="waiting",
+                attempts=0,
+                ready_at=to_micros(core.now()),
+                body=effect.result,
+            )
+            put_back += yield from settled_effect(order_id, result)
+    return put_back

@@ -1,0 +1,24 @@
+"""
+For those who write a storage of their own: the contract it has to keep, as tests.
+
+Needs pytest and Hypothesis, which the package itself does not.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# A check that fails is to show the values; that has to be said before it is imported.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{name}"
+        for name in (
+            *("awaited", "contract", "given", "histories"),
+            *("orders", "queues", "search", "strain", "values"),
+        )
+    )
+)
+
+from .contract import AsyncStorageContract, StorageContract  # noqa: E402
+
+__all__ = ["AsyncStorageContract", "StorageContract"]

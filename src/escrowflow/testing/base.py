@@ -1,0 +1,121 @@
+"""
+What all checks stand on: a storage for each, and a count of them.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Final
+
+import attrs
+import pytest
+
+from ..storage import Capability, Storage
+
+__all__ = ["Checks"]
+
+
+@attrs.define
+class _Tally:
+    """
+    How many checks of a class were begun, and how many there was no reason for.
+    """
+
+    begun: int = 0
+    skipped: int = 0
+    answers: int = 0
+
+
+_TALLIES: Final = pytest.StashKey[dict[type, _Tally]]()
+
+
+class Checks(abc.ABC):
+    """
+    What one check is given.
+    """
+
+    # How many checks there are at least; fewer, and the run fails.
+    checks_min: ClassVar[int] = 331
+
+    # How many random histories are compared with the reference, and how many
+    # answers in each of them, on average at least.
+    histories: ClassVar[int] = 60
+    answers_min: ClassVar[int] = 60
+
+    # How often a writing process is killed; 0 where there is no fork.
+    crashes: ClassVar[int] = 8
+
+    # Whether no byte of an erased text is left in the files of its folder.
+    overwrites: ClassVar[bool] = True
+
+    _needless = False
+    answers = 0
+
+    @abc.abstractmethod
+    def opened(self, path: Path) -> Storage:
+        """
+        Return a new storage, whose verbs block.
+        """
+
+    @abc.abstractmethod
+    def reopened(self, storage: Storage) -> Storage:
+        """
+        Return a storage of the same data.
+        """
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[Storage]:
+        """
+        A storage that nobody has written to.
+        """
+        storage = self.opened(tmp_path)
+        yield storage
+        storage.close()
+
+    @pytest.fixture(autouse=True)
+    def _told(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        """
+        Say how many checks there were, after the last one of the class.
+        """
+        tally = self._tally(request)
+        tally.begun += 1
+        yield
+        tally.skipped += self._needless
+        tally.answers += self.answers
+        if tally.begun == len(self._collected(request)):  # pragma: no cover - see there
+            self._tell(request.config, tally)
+
+    def _tell(
+        self, config: pytest.Config, tally: _Tally
+    ) -> None:  # pragma: no cover - a process of pytest-xdist runs but a part
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        if terminal is not None and capture is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(
+                    f"\n{type(self).__name__}: {tally.begun - tally.skipped} checks of "
+                    f"the storage contract ran, {tally.skipped} were not needed; "
+                    f"{tally.answers:,} answers in {self.histories:,} random histories"
+                )
+
+    @classmethod
+    def _tally(cls, request: pytest.FixtureRequest) -> _Tally:
+        tallies = request.config.stash.setdefault(_TALLIES, {})
+        return tallies.setdefault(cls, _Tally())
+
+    @classmethod
+    def _collected(cls, request: pytest.FixtureRequest) -> list[pytest.Item]:
+        return [
+            item for item in request.session.items if getattr(item, "cls", None) is cls
+        ]
+
+    def need(self, storage: Storage, *capabilities: Capability) -> None:
+        """
+        Skip a check of what this storage does not promise.
+        """
+        lacking = set(capabilities) - storage.capabilities
+        if lacking:
+            self._needless = True
+            pytest.skip(f"not {', '.join(sorted(lacking))}")

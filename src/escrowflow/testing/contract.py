@@ -1,0 +1,125 @@
+"""
+What every storage promises, as tests.
+"""
+
+from __future__ import annotations
+
+import abc
+import inspect
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..storage import AsyncStorage, Storage
+from .awaited import Awaited, awaited
+from .histories import Histories
+from .orders import Orders
+from .queues import Queues
+from .search import Search
+from .strain import Strain
+from .values import Values
+
+__all__ = ["AsyncStorageContract", "StorageContract"]
+
+
+class _Contract(Orders, Queues, Search, Values, Strain, Histories):
+    """
+    All of them.
+    """
+
+    def test_nothing_is_left_out(self, request: pytest.FixtureRequest) -> None:
+        """
+        No check is overridden, and as many run as there are.
+        """
+        changed = [
+            name
+            for name in dir(_Contract)
+            if name.startswith("test_")
+            and inspect.getattr_static(type(self), name)
+            is not inspect.getattr_static(_Contract, name)
+        ]
+        assert not changed, f"these checks are not those of the contract: {changed}"
+        found = sum(
+            hasattr(_Contract, getattr(item, "originalname", ""))
+            for item in self._collected(request)
+        )
+        assert found >= _Contract.checks_min, (
+            f"only {found} of {_Contract.checks_min} checks were collected"
+        )
+
+
+class StorageContract(_Contract):
+    """
+    What a `Storage` promises: a subclass says how it is opened.
+
+        class TestMine(StorageContract):
+            def open(self, path):
+                return MyStorage(path / "orders")
+
+            def reopen(self, storage):
+                return MyStorage(storage.path)
+    """
+
+    @abc.abstractmethod
+    def open(self, path: Path) -> Storage:
+        """
+        Return a storage that nobody has written to.
+
+        Args:
+            path: An empty folder of its own.
+        """
+
+    def reopen(self, storage: Storage) -> Storage:
+        """
+        Return a storage of the same data, in this process or in a forked one.
+
+        Only asked for if it is `Capability.DURABLE`.
+
+        Args:
+            storage: One that was opened before; it may be closed already.
+        """
+        raise AssertionError("what is durable can be opened again: say how")
+
+    def opened(self, path: Path) -> Storage:
+        return self.open(path)
+
+    def reopened(self, storage: Storage) -> Storage:
+        return self.reopen(storage)
+
+
+class AsyncStorageContract(_Contract):
+    """
+    What an `AsyncStorage` promises: as `StorageContract`, and `open` and `reopen`
+    may be awaitable.
+
+    All verbs of a process are awaited on one event loop.
+    """
+
+    @abc.abstractmethod
+    def open(self, path: Path) -> AsyncStorage | Awaitable[AsyncStorage]:
+        """
+        Return a storage that nobody has written to.
+
+        Args:
+            path: An empty folder of its own.
+        """
+
+    def reopen(self, storage: Any) -> AsyncStorage | Awaitable[AsyncStorage]:
+        """
+        Return a storage of the same data, in this process or in a forked one.
+
+        Only asked for if it is `Capability.DURABLE`.
+
+        Args:
+            storage: One that was opened before; it may be closed already.
+        """
+        raise AssertionError("what is durable can be opened again: say how")
+
+    def opened(self, path: Path) -> Storage:
+        return Awaited(awaited(self.open(path)))
+
+    def reopened(self, storage: Storage) -> Storage:
+        assert isinstance(storage, Awaited)
+        return Awaited(awaited(self.reopen(storage.inner)))

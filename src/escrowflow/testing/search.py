@@ -1,0 +1,281 @@
+"""
+Orders by who takes part and by how they are.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+import pytest
+
+from ..errors import InvalidInputError
+from ..storage import Page, Query, Storage, StoredOrder
+from ..storage.memory import MemoryStorage
+from .base import Checks
+from .given import (
+    CONFLICT,
+    change,
+    digest,
+    ids,
+    pages,
+    park,
+    parked,
+    put,
+    snapshot,
+    text,
+)
+
+__all__ = ["Search"]
+
+_ORDERS: Final = (
+    change("o-1", state="pending", due_at=30, texts=(text(),)),
+    change("o-2", state="disputed", unassigned=True),
+    change("o-3", state="completed", parties=(("buyer", "luc"),), due_at=20),
+    change("o-4", state="pending", due_at=20),
+    change("o-5", state="late", parties=(("seller", "ana"), ("buyer", "ana"))),
+)
+
+# Every combination of these is asked for, of the storage and of the reference.
+_PARTIES: Final = (None, "ana", "luc", "eve")
+_ROLES: Final = (None, "buyer", "seller", "mediator")
+_STATES: Final = (None, (), ("pending",), ["late", "disputed", "never"])
+
+
+def _found(storage: Storage, query: Query, limit: int) -> list[str]:
+    found = pages(
+        lambda after, limit: storage.find(query, after=after, limit=limit), limit
+    )
+    # A page that is not the last is full, and the last is not a page too many.
+    assert all(len(page) == limit for page in found[:-1])
+    assert found[-1] or len(found) == 1
+    return [order.order_id for page in found for order in page]
+
+
+def _put_some(storage: Storage) -> None:
+    put(storage, *_ORDERS)
+    park(storage, "o-4", parked(1))
+
+
+def _put_many(storage: Storage) -> None:
+    """
+    Write orders of every kind, whose ids do not sort as they were written.
+    """
+    kinds = product((None, 5, 7), (False, True), (None, parked(6)), range(3))
+    for n, (due_at, unassigned, why, kind) in enumerate(kinds):
+        order = change(
+            f"{chr(0x6D - n % 13)}\u00e9{n}" if n % 2 else f"{chr(0x61 + n % 13)}{n}",
+            state=("pending", "disputed", "late")[n % 3],
+            due_at=due_at,
+            unassigned=unassigned,
+            parties=(
+                (("buyer", "ana"), ("seller", "luc")),
+                (("buyer", "luc"), ("seller", "ana"), ("mediator", "eve")),
+                (("seller", "ana"), ("buyer", "ana")),
+            )[kind],
+        )
+        put(storage, order)
+        park(storage, order.order_id, why)
+
+
+class Search(Checks):
+    """
+    Finding, paging, and who takes part.
+    """
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            (Query(), "12345"),
+            (Query(party="ana"), "1245"),
+            (Query(party="luc"), "1234"),
+            (Query(party="eve"), ""),
+            (Query(party="ana", role="seller"), "5"),
+            (Query(party="luc", role="buyer"), "3"),
+            (Query(party="luc", role="mediator"), ""),
+            (Query(role="seller"), "1245"),
+            (Query(states=["pending"]), "14"),
+            (Query(states=("late", "disputed", "never")), "25"),
+            (Query(states=()), ""),
+            (Query(states=frozenset({"late"})), "5"),
+            (Query(unassigned=True), "2"),
+            (Query(parked=True), "4"),
+            (Query(parked=True, unassigned=True), ""),
+            (Query(party="luc", states=["pending"], parked=True), "4"),
+            (Query(by_due=True), "34125"),
+            (Query(by_due=True, party="ana"), "4125"),
+            (Query(by_due=True, party="luc", role="seller"), "412"),
+            (Query(by_due=True, role="buyer", states=["pending"]), "41"),
+        ],
+        ids=lambda given: given if isinstance(given, str) else None,
+    )
+    def test_query(self, storage: Storage, query: Query, expected: str) -> None:
+        """
+        Every condition narrows; each order comes once; pages put end to end are
+        the whole, whatever their size.
+        """
+        _put_some(storage)
+        whole = [f"o-{number}" for number in expected]
+
+        for limit in (50, 5, 4, 3, 2, 1):
+            assert _found(storage, query, limit) == whole
+
+    @pytest.mark.parametrize("by_due", [False, True], ids=["by id", "by due"])
+    @pytest.mark.parametrize("party", _PARTIES, ids=str)
+    def test_every_combination(
+        self, storage: Storage, party: str | None, by_due: bool
+    ) -> None:
+        """
+        Whatever is combined, the answer is that of the reference.
+        """
+        with MemoryStorage() as reference:
+            for asked in (storage, reference):
+                _put_many(asked)
+            for role, states, unassigned, aside in product(
+                _ROLES, _STATES, (False, True), (False, True)
+            ):
+                query = Query(
+                    party=party,
+                    role=role,
+                    states=states,
+                    unassigned=unassigned,
+                    parked=aside,
+                    by_due=by_due,
+                )
+                whole = ids(reference.find(query))
+                assert ids(storage.find(query)) == whole, query
+                if len(whole) > 1:
+                    for limit in (1, 4, len(whole)):
+                        assert _found(storage, query, limit) == whole, query
+
+    def test_what_is_found(self, storage: Storage) -> None:
+        """
+        What is found is ready to be read, as it would be loaded.
+        """
+        _put_some(storage)
+
+        page = storage.find(Query(party="ana"), limit=1)
+
+        assert list(page.items) == [
+            StoredOrder(
+                order_id="o-1",
+                version=1,
+                snapshot=snapshot(1),
+                head=digest(1),
+                due_at=30,
+                texts={"r-1": "hello"},
+            )
+        ]
+        assert page.after is not None
+        for order in storage.find(Query()).items:
+            assert order == storage.load(order.order_id)
+
+    def test_last_page(self, storage: Storage) -> None:
+        """
+        A page that holds all says so; so does one that holds nothing.
+        """
+        _put_some(storage)
+
+        assert storage.find(Query(), limit=5).after is None
+        assert storage.find(Query(), limit=4).after is not None
+        assert storage.find(Query(party="eve")) == Page(())
+
+    def test_page_while_others_write(self, storage: Storage) -> None:
+        """
+        What is written behind a page comes on the next one; what was before it
+        does not come twice.
+        """
+        _put_some(storage)
+        first = storage.find(Query(), limit=2)
+        put(storage, change("o-0"), change("o-2b"), change("o-1", 1))
+
+        second = storage.find(Query(), after=first.after)
+
+        assert ids(second) == ["o-2b", "o-3", "o-4", "o-5"]
+
+    def test_state_of_the_last_change(self, storage: Storage) -> None:
+        """
+        An order is found by what it is, not by what it was.
+        """
+        put(storage, change(state="pending", unassigned=True))
+        park(storage, "o-1", parked(5))
+        put(storage, change(expected=1, state="frozen"))
+
+        assert ids(storage.find(Query(states=["frozen"]))) == ["o-1"]
+        for query in (
+            Query(states=["pending"]),
+            Query(unassigned=True),
+            Query(parked=True),
+        ):
+            assert ids(storage.find(query)) == []
+
+    def test_other_parties(self, storage: Storage) -> None:
+        """
+        Who takes part is what the last change says that says anything.
+        """
+        _put_some(storage)
+        parties = (("buyer", "ana"), ("mediator", "mia"))
+        put(storage, change("o-1", 1, parties=parties))
+        put(storage, change("o-1", 2, appended=0, state="frozen"))
+
+        assert ids(storage.find(Query(party="mia", states=["frozen"]))) == ["o-1"]
+        assert ids(storage.find(Query(party="luc"))) == ["o-2", "o-3", "o-4"]
+        buys = storage.find(Query(party="ana", role="buyer"))
+        assert ids(buys) == ["o-1", "o-2", "o-4", "o-5"]
+
+        put(storage, change("o-1", 2, parties=()))
+        assert ids(storage.find(Query(party="mia"))) == []
+        assert ids(storage.find(Query(role="mediator"))) == []
+        assert "o-1" in ids(storage.find(Query()))
+
+    def test_conflict_leaves_the_parties(self, storage: Storage) -> None:
+        """
+        Who comes too late changes nobody's part.
+        """
+        _put_some(storage)
+        late = change("o-1", 4, parties=(("buyer", "eve"),))
+
+        assert list(storage.commit([late])) == [CONFLICT]
+        assert ids(storage.find(Query(party="eve"))) == []
+        assert "o-1" in ids(storage.find(Query(party="luc")))
+
+    def test_party_twice(self, storage: Storage) -> None:
+        """
+        Who is named twice takes part once.
+        """
+        put(storage, change(parties=(("buyer", "tom"), ("buyer", "tom"))))
+
+        assert ids(storage.find(Query(party="tom"))) == ["o-1"]
+        assert ids(storage.find(Query(role="buyer"))) == ["o-1"]
+
+    def test_order_in_a_lease(self, storage: Storage) -> None:
+        """
+        Who is at work on an order does not hide it.
+        """
+        _put_some(storage)
+        storage.claim_due(30, 100, 9)
+
+        assert _found(storage, Query(by_due=True), 2) == [
+            f"o-{number}" for number in "34125"
+        ]
+
+    @pytest.mark.parametrize("by_due", [True, False], ids=["by due", "by id"])
+    @pytest.mark.parametrize("after", ["", "nonsense", "\0", "\ud800"], ids=ascii)
+    def test_after_nowhere(self, storage: Storage, after: str, by_due: bool) -> None:
+        """
+        Only what a page gave leads to the next one.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            storage.find(Query(by_due=by_due), after=after)
+        assert caught.value.field == "after"
+
+    def test_after_of_the_other_ordering(self, storage: Storage) -> None:
+        """
+        A page by deadline does not lead to a page by id, nor the other way round.
+        """
+        _put_some(storage)
+        for by_due in (True, False):
+            page = storage.find(Query(by_due=by_due), limit=1)
+            assert page.after is not None
+            with pytest.raises(InvalidInputError):
+                storage.find(Query(by_due=not by_due), after=page.after)

@@ -1,0 +1,216 @@
+"""
+Workers: what has become due is settled, and effects are carried out, for as long as
+they run.
+
+Orders do not need them to be right: what is due is settled before any command, and
+any reading shows it.  Workers make it happen in time although nobody looks.  Any
+number of them may run at once, in threads, processes and machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from threading import TIMEOUT_MAX, Lock
+from typing import Final, final
+
+import attrs
+
+from .clock import as_window
+from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
+from .errors import EscrowflowError, InvalidInputError
+from .inputs import kind_of
+
+__all__ = ["AsyncWorker", "WorkReport", "Worker"]
+
+_LOG: Final = logging.getLogger("escrowflow.worker")
+
+# How many orders and effects in one round: between two of them a worker can stop.
+_SWEEP: Final = 500
+_EFFECTS: Final = 100
+
+_POLL: Final = timedelta(seconds=5)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class WorkReport:
+    """
+    What a round of work came to.
+
+    Attributes:
+        sweep: What was settled.
+
+        effects: What became of effects.
+    """
+
+    sweep: SweepReport = attrs.field(factory=SweepReport)
+    effects: EffectReport = attrs.field(factory=EffectReport)
+
+    @property
+    def idle(self) -> bool:
+        """
+        Whether there was nothing to do.
+        """
+        return self == WorkReport()
+
+
+@final
+class Worker:
+    """
+    Settles what is due and carries out effects, until it is told to stop.
+
+    Args:
+        engine: The engine.
+
+        handlers: What carries out each class of effect, as for
+            `Engine.run_effects`; without, effects are left to others.
+
+        kinds: Only effects of these names.
+
+        poll: How long to wait when there is nothing to do.
+
+    Raises:
+        InvalidInputError: If a kind of effect has no handler.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        handlers: Handlers | None = None,
+        *,
+        kinds: Collection[str] | None = None,
+        poll: timedelta | str = _POLL,
+    ) -> None:
+        if not isinstance(engine, Engine):
+            raise InvalidInputError("engine", f"an Engine, not {kind_of(engine)}")
+        self.engine = engine
+        self._handlers = handlers
+        self._kinds = kinds
+        self._poll = as_window(poll, "poll").total_seconds()
+        self._stopped = False
+        # Whoever can take it is awake.  Not an `Event`: set by a signal while its own
+        # thread is about to wait, it waits for itself.
+        self._awake = Lock()
+        self._awake.acquire()
+        if handlers is not None:
+            engine.check_handlers(handlers, kinds)
+
+    def stop(self) -> None:
+        """
+        Stop after what is being done now; may be called from a signal handler and
+        from any thread.
+        """
+        self._stopped = True
+        with suppress(RuntimeError):
+            # Unless somebody has done so already.
+            self._awake.release()
+
+    def run(self) -> None:
+        """
+        Work until stopped.
+
+        A storage that fails is tried again; any other error ends the work.
+        """
+        while not self._stopped:
+            try:
+                report = self.run_once()
+            except EscrowflowError:
+                _LOG.exception("a round of work failed; the next one may not")
+                report = WorkReport()
+            if report.idle:
+                self._awake.acquire(timeout=min(self._poll, TIMEOUT_MAX))
+
+    def run_once(self) -> WorkReport:
+        """
+        Do one round of what there is to do now.
+        """
+        sweep = self.engine.run_due(_SWEEP)
+        effects = EffectReport()
+        if self._handlers is not None and not self._stopped:
+            effects = self.engine.run_effects(self._handlers, self._kinds, _EFFECTS)
+        return _logged(WorkReport(sweep=sweep, effects=effects))
+
+
+@final
+class AsyncWorker:
+    """
+    A `Worker` on an event loop; its handlers may be coroutine functions.
+
+    The arguments are those of `Worker`.  `run` may also be ended by cancelling it.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        handlers: Handlers | None = None,
+        *,
+        kinds: Collection[str] | None = None,
+        poll: timedelta | str = _POLL,
+    ) -> None:
+        if not isinstance(engine, AsyncEngine):
+            raise InvalidInputError("engine", f"an AsyncEngine, not {kind_of(engine)}")
+        self.engine = engine
+        self._handlers = handlers
+        self._kinds = kinds
+        self._poll = as_window(poll, "poll").total_seconds()
+        self._stopped = asyncio.Event()
+        if handlers is not None:
+            engine.check_handlers(handlers, kinds)
+
+    def stop(self) -> None:
+        """
+        Stop after what is being done now; from the loop it runs on.
+        """
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """
+        See `Worker.run`.
+        """
+        while not self._stopped.is_set():
+            try:
+                report = await self.run_once()
+            except EscrowflowError:
+                _LOG.exception("a round of work failed; the next one may not")
+                report = WorkReport()
+            if report.idle:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll):
+                        await self._stopped.wait()
+
+    async def run_once(self) -> WorkReport:
+        """
+        See `Worker.run_once`.
+        """
+        sweep = await self.engine.run_due(_SWEEP)
+        effects = EffectReport()
+        if self._handlers is not None and not self._stopped.is_set():
+            effects = await self.engine.run_effects(
+                self._handlers, self._kinds, _EFFECTS
+            )
+        return _logged(WorkReport(sweep=sweep, effects=effects))
+
+
+def _logged(report: WorkReport) -> WorkReport:
+    """
+    Tell the log what a human should know; ids only, never what anybody wrote.
+    """
+    for order_id, fingerprint in report.sweep.unknown:
+        _LOG.warning("order %s: no process %s in this worker", order_id, fingerprint)
+    for order_id, _ in report.sweep.parked:
+        _LOG.warning("order %s cannot be settled: see engine.stuck()", order_id)
+    if report.effects.parked:
+        _LOG.warning("%d effects need a human: see stuck()", report.effects.parked)
+    if not report.idle:
+        _LOG.info(
+            "settled %d orders; effects: %d done, %d again, %d parked",
+            report.sweep.orders,
+            report.effects.done,
+            report.effects.again,
+            report.effects.parked,
+        )
+    return report

@@ -1,0 +1,138 @@
+"""
+The long run: `make soak`, or `python -m tests.soak --share 0.1` for a tenth of it.
+
+Writes `reliability.json`; ends with status 1 if anything was lost, doubled, stuck or
+did not add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from escrowflow.storage import open_storage
+from tests.pg import Server
+from tests.soak.faults import LIVES, points
+from tests.soak.trials import Figures, crashes, kills, races, storm
+
+_Trial = Callable[[], Figures]
+
+
+def _trials(folder: Path, server: Server, share: float) -> Iterator[tuple[str, _Trial]]:
+    """
+    Yield every trial and its name.
+
+    Args:
+        share: How much of each is run: 1 for all of it.
+    """
+
+    def some(count: int) -> int:
+        return max(1, round(count * share))
+
+    def sqlite(name: str) -> str:
+        return f"sqlite:///{folder}/{name}.db"
+
+    def postgres() -> str:
+        return server.url_of(server.database())
+
+    yield "kill -9, SQLite", lambda: kills(sqlite("kills"), some(300))
+    yield "kill -9, PostgreSQL", lambda: kills(postgres(), some(100))
+    yield (
+        "crash of the server, PostgreSQL",
+        lambda: crashes(postgres(), some(30), server.crash),
+    )
+    for name, url in (("SQLite", sqlite("storm")), ("PostgreSQL", "")):
+        yield (
+            f"16 processes on 50 orders, {name}",
+            lambda url=url: storm(url or postgres(), some(600)),  # type: ignore[misc]
+        )
+    for name, url in (
+        ("memory", "memory://"),
+        ("SQLite", sqlite("races")),
+        ("PostgreSQL", ""),
+    ):
+        yield (
+            f"races of every pair of commands, {name}",
+            lambda url=url: races(  # type: ignore[misc]
+                lambda: open_storage(url or postgres()), some(4)
+            ),
+        )
+    for name, url in (
+        ("memory", "memory://"),
+        ("SQLite", "sqlite://"),
+        ("PostgreSQL", ""),
+    ):
+        yield (
+            f"every fault point of {len(LIVES)} lives, {name}",
+            lambda url=url: _all_points(  # type: ignore[misc]
+                lambda: open_storage(url or postgres()), share
+            ),
+        )
+
+
+def _all_points(opened: Callable[[], Any], share: float) -> Figures:
+    began = time.monotonic()
+    figures = Figures()
+    for life in [*LIVES][: max(1, round(len(LIVES) * share))]:
+        runs, different = points(life, opened)
+        figures.rounds += runs
+        figures.faults += len(different)
+        for name in different:
+            print(f"  {name}", file=sys.stderr)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def main() -> int:
+    """
+    Run what was asked for; return the exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.soak")
+    parser.add_argument("--share", type=float, default=1.0, metavar="PART")
+    parser.add_argument("--only", default="", metavar="WORDS")
+    parser.add_argument("--to", type=Path, default=Path("reliability.json"))
+    chosen = parser.parse_args()
+    # That connections break is what is tried here.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    found: dict[str, dict[str, Any]] = {}
+    server = Server()
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            for title, trial in _trials(Path(name), server, chosen.share):
+                if chosen.only not in title:
+                    continue
+                figures = trial()
+                found[title] = {
+                    **attrs.asdict(figures),
+                    "violations": figures.violations,
+                }
+                print(
+                    f"{title}: {figures.rounds} rounds, {figures.commands} commands, "
+                    f"{figures.violations} violations, {figures.seconds:.0f} s",
+                    flush=True,
+                )
+    finally:
+        server.stop()
+    report = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "share": chosen.share,
+        "trials": found,
+        "violations": sum(one["violations"] for one in found.values()),
+    }
+    chosen.to.write_text(json.dumps(report, indent=2) + "\n")
+    return int(report["violations"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

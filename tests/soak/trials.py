@@ -1,0 +1,351 @@
+"""
+The trials: what is done to a storage, and what must hold afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+
+import escrowflow as ef
+from escrowflow.clock import Clock, FakeClock
+from escrowflow.engine import Engine
+from escrowflow.parties import Actor
+from escrowflow.storage import Storage, open_storage
+from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
+from tests.lives import check_effects, payload
+from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
+
+__all__ = ["Figures", "crashes", "kills", "races", "storm"]
+
+_PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS)
+
+
+@attrs.define
+class Figures:
+    """
+    What a trial did, and what went wrong in it: nothing, or it is a defect.
+
+    Attributes:
+        rounds: How often the storage was hurt.
+
+        commands: How many commands were confirmed.
+
+        refused: How many were refused.
+
+        events: How many events were proved afterwards.
+
+        lost: Commands that were confirmed and are not there.
+
+        doubled: Commands that are there twice.
+
+        faults: What does not add up: histories, orders, ledgers, effects.
+
+        stuck: Orders that cannot be settled.
+
+        seconds: How long it took.
+    """
+
+    rounds: int = 0
+    commands: int = 0
+    refused: int = 0
+    events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    faults: int = 0
+    stuck: int = 0
+    seconds: float = 0.0
+
+    @property
+    def violations(self) -> int:
+        """
+        How much went wrong.
+        """
+        return self.lost + self.doubled + self.faults + self.stuck
+
+
+def _judged(
+    figures: Figures, storage: Storage, clock: Clock, confirmed: list[Confirmed]
+) -> None:
+    """
+    Hold what is stored against what everybody was told.
+    """
+    engine = an_engine(storage, clock)
+    verified = engine.verify()
+    figures.events += verified.events
+    figures.faults += len(verified.faults)
+    by_order: dict[str, dict[str, tuple[int, int]]] = {}
+    for said in confirmed:
+        receipts = by_order.get(said.order_id)
+        if receipts is None:
+            receipts = by_order[said.order_id] = {
+                receipt.key: (receipt.first, receipt.last)
+                for receipt in storage.receipts(said.order_id)
+            }
+            covered = [
+                number
+                for first, last in receipts.values()
+                for number in range(first, last + 1)
+            ]
+            figures.doubled += len(covered) - len(set(covered))
+        if f"{_PEOPLE[said.who]}\x1f{said.key}" not in receipts:
+            figures.lost += 1
+    figures.commands += len(confirmed)
+
+
+def _drained(figures: Figures, storage: Storage, order_ids: list[str]) -> None:
+    """
+    Let time pass without anybody: nothing is stuck, and the books close.
+    """
+    clock = FakeClock("2040-01-01T00:00:00Z")
+    engine = an_engine(storage, clock)
+    while engine.run_due().orders:
+        pass
+    figures.stuck += len(engine.stuck())
+    figures.faults += len(engine.verify().faults)
+    for order_id in order_ids:
+        if storage.load(order_id).version:
+            check_effects(engine, order_id)
+
+
+def kills(
+    url: str, rounds: int, *, clients: int = 2, count: int = 5, seed: int = 1
+) -> Figures:
+    """
+    Kill processes in the middle of their commands, again and again.
+
+    Args:
+        rounds: How many processes are killed.
+
+        clients: How many work at once.
+
+        count: How many orders they work on.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    rng = random.Random(seed)
+    clock = FastClock()
+    order_ids = orders(count)
+    confirmed: list[Confirmed] = []
+    storage = open_storage(url)
+    storage.migrate()
+    while figures.rounds < rounds:
+        crowd = [
+            Client(url, order_ids, clock, seed * 1_000_000 + figures.rounds + number)
+            for number in range(clients)
+        ]
+        for client in crowd:
+            client.wait_for(rng.randrange(1, 12))
+            # Somewhere within a command; a command takes a few milliseconds.
+            time.sleep(rng.random() * 0.004)
+            client.kill()
+            figures.rounds += 1
+            figures.refused += client.refused
+            confirmed += client.confirmed
+        if url.startswith("sqlite"):
+            figures.faults += _broken_files(url)
+    _judged(figures, storage, clock, confirmed)
+    _drained(figures, storage, order_ids)
+    storage.close()
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def _broken_files(url: str) -> int:
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("PRAGMA quick_check").fetchall() != [("ok",)])
+    finally:
+        connection.close()
+
+
+def crashes(
+    url: str, rounds: int, crash: Callable[[], None], *, clients: int = 4, seed: int = 2
+) -> Figures:
+    """
+    Crash the server itself, under load.
+
+    Args:
+        crash: Ends it at once, as a power cut would, and starts it again.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    clock = FastClock()
+    order_ids = orders(20)
+    with open_storage(url) as storage:
+        storage.migrate()
+    crowd = [
+        Client(url, order_ids, clock, seed * 1_000_000 + number)
+        for number in range(clients)
+    ]
+    for _ in range(rounds):
+        for client in crowd:
+            client.wait_for(len(client.confirmed) + client.refused + 5)
+        crash()
+        figures.rounds += 1
+    for client in crowd:
+        client.wait_for(len(client.confirmed) + client.refused + 5)
+        client.kill()
+        figures.refused += client.refused
+    with open_storage(url) as storage:
+        _judged(figures, storage, clock, [one for c in crowd for one in c.confirmed])
+        _drained(figures, storage, order_ids)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def storm(
+    url: str, commands: int, *, clients: int = 16, count: int = 50, seed: int = 3
+) -> Figures:
+    """
+    Let many processes loose on few orders.
+
+    Args:
+        commands: How many commands each of them gets answered.
+    """
+    began = time.monotonic()
+    figures = Figures(rounds=clients)
+    clock = FastClock()
+    order_ids = orders(count)
+    with open_storage(url) as storage:
+        storage.migrate()
+    crowd = [
+        Client(url, order_ids, clock, seed * 1_000_000 + number)
+        for number in range(clients)
+    ]
+    waits = [
+        threading.Thread(target=client.wait_for, args=(commands,)) for client in crowd
+    ]
+    for wait in waits:
+        wait.start()
+    for wait in waits:
+        wait.join()
+    for client in crowd:
+        client.kill()
+        figures.refused += client.refused
+    with open_storage(url) as storage:
+        _judged(figures, storage, clock, [one for c in crowd for one in c.confirmed])
+        _drained(figures, storage, order_ids)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+# --- races ------------------------------------------------------------------------
+
+
+def races(
+    opened: Callable[[], Storage], repeats: int, *, share: float = 1, seed: int = 4
+) -> Figures:
+    """
+    Send every pair of commands that a state allows at the same moment.
+
+    Whatever came of it must be what one of the two orders of sending gives.
+
+    Args:
+        opened: Returns a storage; all races are run in it, each on an order of its
+            own.
+
+        repeats: How often each pair races.
+
+        share: How many of the pairs race: 1 for all of them.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    rng = random.Random(seed)
+    with opened() as storage:
+        number = 0
+        for state in ("awaiting_payment", *WAY):
+            for first, second in _pairs(state, rng):
+                if rng.random() >= share:
+                    continue
+                possible = [
+                    _in_turn(state, first, second),
+                    _in_turn(state, second, first),
+                ]
+                for _ in range(repeats):
+                    number += 1
+                    order_id = f"race-{seed}-{number}"
+                    engine = an_engine(storage, FakeClock(T0))
+                    brought_to(engine, state, order_id)
+                    _at_once(engine, order_id, (first, second))
+                    figures.rounds += 1
+                    came = _came_to(engine, order_id)
+                    figures.commands += len(came[1])
+                    if came not in possible:
+                        figures.faults += 1
+        verified = an_engine(storage, FakeClock(T0)).verify()
+        figures.events = verified.events
+        figures.faults += len(verified.faults)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+_Send = tuple[Actor, ef.Command]
+
+
+def _pairs(state: str, rng: random.Random) -> Iterator[tuple[_Send, _Send]]:
+    with open_storage("memory://") as storage:
+        engine = an_engine(storage, FakeClock(T0))
+        brought_to(engine, state, "o")
+        order = engine.order("o")
+        sends: list[_Send] = []
+        for by in (*_PEOPLE, STRIPE):
+            try:
+                options = engine.options("o", by=by)
+            except ef.OrderNotFoundError:
+                continue
+            for option in options:
+                if option.allowed:
+                    sends.append((by, payload(rng, option.command, order, by)))
+    for place, first in enumerate(sends):
+        for second in sends[place:]:
+            yield first, second
+
+
+def _in_turn(state: str, *sends: _Send) -> Any:
+    with open_storage("memory://") as storage:
+        engine = an_engine(storage, FakeClock(T0))
+        brought_to(engine, state, "o")
+        for by, command in sends:
+            _sent(engine, "o", by, command)
+        return _came_to(engine, "o")
+
+
+def _at_once(engine: Engine, order_id: str, sends: tuple[_Send, ...]) -> None:
+    barrier = threading.Barrier(len(sends))
+
+    def send(by: Actor, command: ef.Command) -> None:
+        barrier.wait()
+        _sent(engine, order_id, by, command)
+
+    threads = [threading.Thread(target=send, args=one) for one in sends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _sent(engine: Engine, order_id: str, by: Actor, command: ef.Command) -> None:
+    # A mediator who lost the race for the order has no part in it.
+    with suppress(ef.OrderNotFoundError):
+        engine.attempt(order_id, command, by=by)
+
+
+def _came_to(engine: Engine, order_id: str) -> Any:
+    """
+    Return where an order stands and what happened to it.
+    """
+    order = engine.order(order_id)
+    ledger = order.ledger
+    return (
+        (str(order.state), ledger.held, ledger.refunded, ledger.released, ledger.kept),
+        [(item.name, str(item.by)) for item in engine.history(order_id)],
+    )

@@ -1,0 +1,524 @@
+"""
+The command line of a host: `escrowflow worker`, `verify`, `export` and `import`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import pytest
+from click.testing import CliRunner, Result
+
+from escrowflow import commands as c
+from escrowflow.__main__ import main
+from escrowflow.clock import FakeClock, SystemClock
+from escrowflow.effects import Effect, Notify, PayOut, Refund
+from escrowflow.engine import Engine
+from escrowflow.storage.sqlite import SqliteStorage
+from tests.given import ANA, COMEUP, LUC, an_engine, an_order, brought_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from escrowflow.rules import Policies
+    from escrowflow.states import Process
+
+# Long ago, for the wall clock of a real process.
+LONG_AGO: Final = "2020-03-02T10:00:00+01:00"
+
+# What a host writes.
+SHOP: Final = """
+import escrowflow as ef
+from escrowflow.processes import comeup
+
+
+def tell(effect):
+    print(effect.name, effect.order_id, effect.key, flush=True)
+
+
+async def later(effect):
+    pass
+
+
+handlers = {ef.Refund: tell, ef.PayOut: tell, ef.Notify: tell}
+some = {ef.Refund: tell}
+coroutines = {ef.Refund: later, ef.PayOut: later, ef.Notify: later}
+number = 7
+theirs = comeup().extend(name="theirs")
+
+
+def made():
+    return theirs
+
+
+def wrong():
+    return 7
+
+
+def refused(effect):
+    return ef.NotDone("closed")
+
+
+refusing = {ef.Refund: refused, ef.PayOut: refused, ef.Notify: refused}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    Where the host stands, with a module and a database of its own.
+    """
+    # One module a test: they are imported once a process.
+    (tmp_path / f"{shop_of(tmp_path)}.py").write_text(SHOP)
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "orders.db").close()
+    return tmp_path
+
+
+def shop_of(folder: Path) -> str:
+    """
+    Return the name of a folder's module.
+    """
+    return "shop_" + re.sub(r"\W", "_", str(folder))
+
+
+def filled(path: Path, process: Process[Policies] = COMEUP) -> Engine:
+    """
+    Return an engine with an order that is long overdue and one that is completed.
+    """
+    engine = an_engine(SqliteStorage(str(path)), process, FakeClock(LONG_AGO))
+    brought_to(engine, "pending", "late")
+    brought_to(engine, "completed", "good")
+    return engine
+
+
+def invoked(*words: str, **options: Any) -> Result:
+    """
+    Run the command line in this process.
+    """
+    return CliRunner().invoke(main, words, **options)
+
+
+def one_line(result: Result) -> str:
+    """
+    Return the one clear line a command failed with.
+    """
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert len(line) > len("Error: ...")
+    return line.removeprefix("Error: ")
+
+
+DB: Final = ("--db", "sqlite:///orders.db")
+
+
+class TestVerify:
+    """
+    `escrowflow verify`.
+    """
+
+    def test_all_is_well(self, folder: Path) -> None:
+        """
+        It counts what it has looked at.
+        """
+        result = invoked("verify", *DB)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == "2 orders, 10 events, 0 faults\n"
+
+    def test_a_forged_event(self, folder: Path) -> None:
+        """
+        What was changed behind its back is named, and the status is 1.
+        """
+        with sqlite3.connect("orders.db") as raw:
+            # Somebody who knows what he does, and leaves the schema as it was.
+            ((fixed,),) = raw.execute(
+                "SELECT sql FROM sqlite_master WHERE name = 'escrowflow_event_fixed'"
+            )
+            raw.execute("DROP TRIGGER escrowflow_event_fixed")
+            raw.execute(
+                "UPDATE escrowflow_event SET body = ?"
+                " WHERE order_id = 'good' AND seq = 2",
+                (b"{}",),
+            )
+            raw.execute(fixed)
+        raw.close()
+
+        result = invoked("verify", *DB)
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("order 'good', event 2: ")
+        assert result.stdout == "2 orders, 10 events, 1 faults\n"
+
+    def test_a_process_of_ones_own(self, folder: Path) -> None:
+        """
+        Orders of a host's own process are proven like the others.
+        """
+        name = f"{shop_of(folder)}:made"
+
+        result = invoked("verify", *DB, "--process", name)
+
+        assert result.exit_code == 0
+
+
+class TestExport:
+    """
+    `escrowflow export` and `escrowflow import`.
+    """
+
+    def test_there_and_back(self, folder: Path) -> None:
+        """
+        What was exported is imported elsewhere with the same hashes; again, it is
+        harmless.
+        """
+        exported = invoked("export", *DB)
+        assert exported.exit_code == 0
+        (folder / "orders.jsonl").write_text(exported.stdout, "utf-8")
+        there = ("--db", "sqlite:///there.db")
+
+        first = invoked("import", *there, "orders.jsonl")
+        second = invoked("import", *there, input=exported.stdout)
+
+        assert (first.exit_code, first.output) == (0, "2 orders written\n")
+        assert (second.exit_code, second.output) == (0, "0 orders written\n")
+        assert invoked("export", *there).stdout == exported.stdout
+        assert invoked("verify", *there).stdout == "2 orders, 10 events, 0 faults\n"
+        assert invoked("export", *DB).stdout == exported.stdout
+
+    def test_it_is_json(self, folder: Path) -> None:
+        """
+        One order is one line.
+        """
+        lines = invoked("export", *DB).stdout.splitlines()
+
+        assert len(lines) == 2
+        assert all(isinstance(json.loads(line), dict) for line in lines)
+
+    @pytest.mark.parametrize(
+        "text", ["these are notes\n", "{}\n", "7\n", "[" * 100_000, "\0\n"]
+    )
+    def test_what_was_not_exported(self, folder: Path, text: str) -> None:
+        """
+        Anything else is refused, and nothing is written.
+        """
+        result = invoked("import", "--db", "sqlite:///there.db", input=text)
+
+        one_line(result)
+        assert invoked("export", "--db", "sqlite:///there.db").stdout == ""
+
+    def test_what_was_changed_since(self, folder: Path) -> None:
+        """
+        An order somebody has improved is refused.
+        """
+        text = invoked("export", *DB).stdout
+        assert text.count("luc") > 9
+
+        result = invoked(
+            "import", "--db", "sqlite:///there.db", input=text.replace("luc", "eve")
+        )
+
+        assert "good" in one_line(result)
+        assert invoked("export", "--db", "sqlite:///there.db").stdout == ""
+
+    def test_what_is_no_text(self, folder: Path) -> None:
+        """
+        Bytes that are no text are refused in a sentence, too.
+        """
+        (folder / "orders.jsonl").write_bytes(b"\xff\xfe\x00")
+
+        one_line(invoked("import", "--db", "sqlite:///there.db", "orders.jsonl"))
+
+    def test_a_file_that_is_not_there(self, folder: Path) -> None:
+        """
+        A file that is not there is a mistake in the call.
+        """
+        result = invoked("import", *DB, "nowhere.jsonl")
+
+        assert result.exit_code == 2
+        assert "nowhere.jsonl" in result.stderr
+
+
+class TestWorkerOnce:
+    """
+    `escrowflow worker --once`.
+    """
+
+    def test_only_deadlines(self, folder: Path) -> None:
+        """
+        Without handlers it settles what is due, and leaves effects to others.
+        """
+        result = invoked("worker", *DB, "--once")
+
+        assert result.exit_code == 0
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            assert engine.next_due_at() is None
+            assert engine.history("late")[-1].name == "conversation_closed"
+            effects = engine.effects("late")
+            assert {one.status for one in effects} == {"waiting"}
+
+    def test_effects_too(self, folder: Path) -> None:
+        """
+        With handlers it carries out what is asked for, each once.
+        """
+        handlers = f"{shop_of(folder)}:handlers"
+
+        first = invoked("worker", *DB, "--once", "--handlers", handlers)
+        second = invoked("worker", *DB, "--once", "--handlers", handlers)
+
+        assert (first.exit_code, second.exit_code) == (0, 0)
+        assert second.stdout == ""
+        lines = first.stdout.splitlines()
+        assert {"refund late", "pay_out good"} <= {
+            line.rpartition(" ")[0] for line in lines
+        }
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            statuses = [*engine.effects("late"), *engine.effects("good")]
+            done = [one.effect.key for one in statuses if one.status == "done"]
+            assert sorted(done) == sorted(line.rpartition(" ")[2] for line in lines)
+            assert {one.status for one in statuses} == {"done", "lapsed"}
+
+    def test_a_process_of_ones_own(self, folder: Path) -> None:
+        """
+        Orders of a host's own process are settled by whoever is told of it.
+        """
+        theirs = COMEUP.extend(name="theirs")
+        filled(folder / "theirs.db", theirs).close()
+        there = ("--db", "sqlite:///theirs.db", "--once")
+
+        without = invoked("worker", *there)
+        assert without.exit_code == 0
+        with an_engine(SqliteStorage("theirs.db"), theirs) as engine:
+            assert [one.order_id for one in engine.stuck()] == ["good", "late"]
+            assert engine.redrive("late") == engine.redrive("good") == 1
+        name = shop_of(folder)
+        for process in (f"{name}:theirs", f"{name}:made"):
+            assert invoked("worker", *there, "--process", process).exit_code == 0
+
+        with an_engine(SqliteStorage("theirs.db"), theirs) as engine:
+            assert engine.stuck() == ()
+            assert engine.order("late").state == "cancelled"
+
+
+class TestMistakes:
+    """
+    A mistake in the call is one clear line, and no traceback.
+    """
+
+    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("orders.db", "write 'sqlite:///orders.db'"),
+            ("teleport://here", "no storage for 'teleport'"),
+            ("sqlite://host/orders.db", "sqlite:///orders.db"),
+            ("sqlite:///notes.db", "notes.db"),
+            ("sqlite:///no/such/folder/orders.db", "orders.db"),
+        ],
+    )
+    def test_no_such_storage(
+        self, folder: Path, command: str, url: str, words: str
+    ) -> None:
+        """
+        A storage that cannot be opened is named.
+        """
+        (folder / "notes.db").write_text("these are notes, and many of them " * 99)
+        line = invoked("export", *DB).stdout
+
+        result = invoked(command, "--db", url, input=line)
+
+        assert words in one_line(result)
+
+    @pytest.mark.parametrize("command", ["verify", "export"])
+    def test_a_file_that_is_not_there(self, folder: Path, command: str) -> None:
+        """
+        Nothing is proven, and nothing saved, by looking at a file that is not there;
+        it is not made, either.
+        """
+        result = invoked(command, "--db", "sqlite:///typo.db")
+
+        assert "typo.db" in one_line(result)
+        assert not (folder / "typo.db").exists()
+
+    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    def test_without_a_storage(self, command: str) -> None:
+        """
+        Which storage has to be said.
+        """
+        result = invoked(command)
+
+        assert result.exit_code == 2
+        assert "--db" in result.stderr
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("nonsense", "", ":", ":theirs", "SHOP:", ".SHOP:theirs", "SHOP.:theirs"),
+            *("no_such_module:theirs", "SHOP:no_such_name", "SHOP:number"),
+            *("SHOP:wrong", "SHOP:handlers", "SHOP.theirs", "os:sep"),
+        ],
+    )
+    def test_no_such_process(self, folder: Path, name: str) -> None:
+        """
+        A process that cannot be found, or is none, is named.
+        """
+        name = name.replace("SHOP", shop_of(folder))
+
+        result = invoked("verify", *DB, "--process", name)
+
+        assert name in one_line(result)
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("nonsense", "module:attribute"),
+            ("no_such_module:handlers", "no_such_module"),
+            ("SHOP:no_such_name", "no_such_name"),
+            ("SHOP:number", "handlers"),
+            ("SHOP:some", "nothing carries out notify, pay_out"),
+            ("SHOP:coroutines", "nobody would await"),
+        ],
+    )
+    def test_no_such_handlers(self, folder: Path, name: str, words: str) -> None:
+        """
+        Handlers that cannot be found, or do not do, are named before anything is
+        carried out.
+        """
+        name = name.replace("SHOP", shop_of(folder))
+
+        result = invoked("worker", *DB, "--once", "--handlers", name)
+
+        assert words in one_line(result)
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            assert engine.order("late").version == 3
+
+    @pytest.mark.parametrize("poll", ["0", "-1", "soon"])
+    def test_a_bad_poll(self, folder: Path, poll: str) -> None:
+        """
+        A wait is longer than nothing.
+        """
+        result = invoked("worker", *DB, "--poll", poll)
+
+        assert result.exit_code == 2
+        assert "--poll" in result.stderr
+
+    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    def test_help(self, command: str) -> None:
+        """
+        Each command says in a sentence what it does.
+        """
+        result = invoked(command, "--help")
+
+        assert result.exit_code == 0
+        assert "--db" in result.output
+        assert command in invoked("--help").output
+
+
+class TestProcess:
+    """
+    A worker as a process of its own.
+    """
+
+    @pytest.fixture
+    def worker(self, folder: Path) -> Iterator[subprocess.Popen[str]]:
+        """
+        A worker that waits for an hour where there is nothing to do.
+        """
+        words = [sys.executable, "-W", "error", "-m", "escrowflow", "worker", *DB]
+        words += ["--handlers", f"{shop_of(folder)}:handlers", "--poll", "3600"]
+        with subprocess.Popen(
+            words,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            yield process
+            process.kill()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_until_it_is_told_to_stop(
+        self, worker: subprocess.Popen[str], folder: Path, number: signal.Signals
+    ) -> None:
+        """
+        It settles what is due, carries out what is asked for, waits, and ends with
+        status 0 when it is told to.
+        """
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            expected = {"refund late", "pay_out good"}
+            seen: set[str] = set()
+            while expected - seen:
+                seen.add(read(worker.stdout).rpartition(" ")[0])
+
+            worker.send_signal(number)
+            _, log = worker.communicate(timeout=60)
+
+            assert worker.returncode == 0
+            assert "Traceback" not in log
+            assert "settled 2 orders" in log
+            assert engine.order("late").state == "cancelled"
+            statuses = [*engine.effects("late"), *engine.effects("good")]
+            assert {one.status for one in statuses} == {"done", "lapsed"}
+            assert engine.stuck() == ()
+            assert engine.verify().faults == ()
+
+    def test_a_host_writes_meanwhile(
+        self, worker: subprocess.Popen[str], folder: Path
+    ) -> None:
+        """
+        A worker and the host's own process share one file.
+        """
+        with Engine(COMEUP, SqliteStorage("orders.db"), clock=SystemClock()) as engine:
+            read(worker.stdout)
+            for number in range(10):
+                engine.place(an_order(), by=ANA, order_id=f"new{number}")
+                engine.execute(f"new{number}", c.AcceptOrder(), by=LUC)
+
+            worker.terminate()
+            worker.communicate(timeout=60)
+
+            assert worker.returncode == 0
+            assert engine.verify().faults == ()
+            states = {engine.order(f"new{n}").state for n in range(10)}
+            assert states == {"in_progress"}
+
+    def test_killed(self, worker: subprocess.Popen[str], folder: Path) -> None:
+        """
+        A worker that is killed leaves nothing that another one cannot finish.
+        """
+        read(worker.stdout)
+        worker.kill()
+        worker.communicate(timeout=60)
+        clock = FakeClock(SystemClock().now().add(minutes=2))
+        handlers = {Refund: nothing, PayOut: nothing, Notify: nothing}
+
+        with an_engine(SqliteStorage("orders.db"), clock=clock) as engine:
+            engine.run_due()
+            engine.run_effects(handlers)
+            statuses = [*engine.effects("late"), *engine.effects("good")]
+            assert {one.status for one in statuses} == {"done", "lapsed"}
+            assert engine.verify().faults == ()
+
+
+def nothing(_: Effect) -> None:
+    """
+    Carry an effect out.
+    """
+
+
+def read(stream: IO[str] | None) -> str:
+    """
+    Wait for the next line of a process.
+    """
+    assert stream is not None
+    line = stream.readline()
+    assert line.endswith("\n"), "the process has ended"
+    return line.rstrip("\n")

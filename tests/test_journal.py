@@ -1,0 +1,707 @@
+"""
+The journal as evidence: it is proved, taken elsewhere, and texts are erased from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sqlite3
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from escrowflow import commands as c
+from escrowflow.clock import FakeClock
+from escrowflow.engine import Engine, Fault
+from escrowflow.errors import (
+    CorruptJournalError,
+    InvalidInputError,
+    KeyReusedError,
+    OrderExistsError,
+    OrdersRunningError,
+)
+from escrowflow.processes import comeup
+from escrowflow.storage import open_storage
+from escrowflow.storage.chain import first_broken
+from escrowflow.terms import PaySeller
+from tests.given import (
+    ANA,
+    LUC,
+    MIA,
+    T0,
+    WAY,
+    a_storage,
+    an_engine,
+    an_order,
+    brought_to,
+    terms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from escrowflow.storage import Storage
+
+# Words that stand nowhere else.
+CANARY: Final = "zorgblatt-3141-ananas"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """
+    A new storage of each kind.
+    """
+    opened = a_storage(request.param, tmp_path)
+    yield opened
+    opened.close()
+
+
+def filled(storage: Storage) -> Engine:
+    """
+    Return an engine with an order in each state, some of them with keys and texts.
+    """
+    clock = FakeClock(T0)
+    engine = an_engine(storage, clock=clock)
+    for state in ("awaiting_payment", *WAY):
+        brought_to(engine, state, state)
+    engine.place(an_order(terms=terms(text=CANARY)), by=ANA, key="k", order_id="keyed")
+    engine.execute("keyed", c.RefuseOrder(reason=CANARY), by=LUC, key="k")
+    clock.advance(days=3)
+    engine.run_due()
+    return engine
+
+
+class TestVerify:
+    """
+    What was changed behind the storage's back shows (I14, I15, I33).
+    """
+
+    def test_all_is_well(self, storage: Storage) -> None:
+        """
+        What nobody touched is proved, and counted.
+        """
+        engine = filled(storage)
+
+        verified = engine.verify()
+
+        assert verified.faults == ()
+        assert verified.orders == len(WAY) + 2
+        assert verified.events == sum(
+            engine.order(order_id).version
+            for order_id in ("awaiting_payment", "keyed", *WAY)
+        ) - sum(
+            # What is due by now is not written yet.
+            engine.order(order_id).version - storage.load(order_id).version
+            for order_id in ("awaiting_payment", "keyed", *WAY)
+        )
+
+    def test_one_order(self, storage: Storage) -> None:
+        """
+        One order may be proved alone; one that is not there proves nothing.
+        """
+        engine = filled(storage)
+
+        assert engine.verify("keyed").orders == 1
+        assert engine.verify("nobody").orders == 0
+
+    def test_erased_texts_are_no_fault(self, storage: Storage) -> None:
+        """
+        The chain holds after the words are gone (I32).
+        """
+        engine = an_engine(storage)
+        engine.place(an_order(terms=terms(text=CANARY)), by=ANA, order_id="o1")
+        engine.execute("o1", c.RefuseOrder(reason=CANARY), by=LUC)
+        assert engine.erase("ana") + engine.erase("luc") == 2
+
+        assert engine.verify().faults == ()
+
+    def test_lacking_process_is_no_fault(self, storage: Storage) -> None:
+        """
+        A history proves itself without the rules of its day.
+        """
+        filled(storage)
+        other = comeup().with_policies(extras={"offer_window": "P8D"})
+
+        assert an_engine(storage, other).verify().faults == ()
+
+    def test_hash_is_as_documented(self, storage: Storage) -> None:
+        """
+        Anybody can compute it: SHA-256 of the hash before, the fields, the body.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "delivered")
+
+        head = b""
+        for event in storage.events("o1"):
+            fields = [
+                *("o1", str(event.seq), event.name, str(event.effective_at)),
+                *(str(event.recorded_at), str(int(event.settles)), ""),
+            ]
+            text = "\x1f".join(fields).encode()
+            head = hashlib.sha256(head + text + event.body).digest()
+            assert event.hash == head
+        assert storage.load("o1").head == head
+        assert first_broken("o1", storage.events("o1")) is None
+        assert first_broken("o2", storage.events("o1")) == 1
+
+
+# What a person with the file and a free hand could do; each is found.
+TAMPERED: Final[dict[str, tuple[str, int | None]]] = {
+    "body": (
+        "UPDATE escrowflow_event SET body = CAST(replace(CAST(body AS TEXT),"
+        " '\"by\":', '\"by\" :') AS BLOB) WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "name": (
+        "UPDATE escrowflow_event SET name = 'order_marked_late'"
+        " WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "effective_at": (
+        "UPDATE escrowflow_event SET effective_at = effective_at + 1"
+        " WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "recorded_at": (
+        "UPDATE escrowflow_event SET recorded_at = recorded_at + 1"
+        " WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "settles": (
+        "UPDATE escrowflow_event SET settles = 0"
+        " WHERE order_id = 'completed' AND settles = 1",
+        7,
+    ),
+    "hash": (
+        "UPDATE escrowflow_event SET hash = zeroblob(32)"
+        " WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "deleted": (
+        "DELETE FROM escrowflow_event WHERE order_id = 'completed' AND seq = 3",
+        3,
+    ),
+    "cut": (
+        "DELETE FROM escrowflow_event WHERE order_id = 'completed' AND seq ="
+        " (SELECT max(seq) FROM escrowflow_event WHERE order_id = 'completed')",
+        7,
+    ),
+    "moved": (
+        "UPDATE escrowflow_event SET body = (SELECT body FROM escrowflow_event"
+        " WHERE order_id = 'delivered' AND seq = 3)"
+        " WHERE order_id = 'completed' AND seq = 4",
+        4,
+    ),
+    "head": (
+        "UPDATE escrowflow_order SET head = zeroblob(32) WHERE order_id = 'completed'",
+        7,
+    ),
+    "version": (
+        "UPDATE escrowflow_order SET version = version + 1"
+        " WHERE order_id = 'completed'",
+        8,
+    ),
+    "snapshot": (
+        "UPDATE escrowflow_order SET snapshot = (SELECT snapshot FROM escrowflow_order"
+        " WHERE order_id = 'delivered') WHERE order_id = 'completed'",
+        None,
+    ),
+    "due_at": (
+        "UPDATE escrowflow_order SET due_at = due_at + 1 WHERE order_id = 'completed'",
+        None,
+    ),
+    "effect": (
+        "UPDATE escrowflow_effect SET body = CAST(replace(CAST(body AS TEXT), '10000',"
+        " '90000') AS BLOB) WHERE order_id = 'completed' AND kind = 'pay_out'",
+        7,
+    ),
+    "effect gone": (
+        "DELETE FROM escrowflow_effect WHERE order_id = 'completed'"
+        " AND kind = 'pay_out'",
+        None,
+    ),
+    "effect more": (
+        "INSERT INTO escrowflow_effect SELECT order_id, 'x', seq, place, kind,"
+        " moves_money, status, attempts, token, ready_at, body, result"
+        " FROM escrowflow_effect WHERE order_id = 'completed' AND kind = 'pay_out'",
+        None,
+    ),
+    "text": (
+        "UPDATE escrowflow_text SET text = text || '!' WHERE order_id = 'completed'",
+        None,
+    ),
+}
+
+
+class TestTampering:
+    """
+    A file whose guards were taken off.
+    """
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """
+        A file with an order in each state.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            filled(storage)
+        return tmp_path / "orders.db"
+
+    def _tampered(self, path: Path, *statements: str) -> tuple[Fault, ...]:
+        raw = sqlite3.connect(path, isolation_level=None)
+        guards = [
+            sql
+            for (sql,) in raw.execute(
+                "SELECT sql FROM sqlite_schema WHERE type = 'trigger'"
+            )
+        ]
+        for sql in guards:
+            raw.execute(f"DROP TRIGGER {sql.split()[2]}")
+        for statement in statements:
+            assert raw.execute(statement).rowcount > 0, statement
+        for sql in guards:
+            raw.execute(sql)
+        raw.close()
+        with open_storage(f"sqlite:///{path}") as storage:
+            return an_engine(storage).verify().faults
+
+    @pytest.mark.parametrize("what", TAMPERED)
+    def test_is_found(self, path: Path, what: str) -> None:
+        """
+        The order is named, and the first event that is wrong.
+        """
+        statement, seq = TAMPERED[what]
+
+        faults = self._tampered(path, statement)
+
+        assert [(fault.order_id, fault.seq) for fault in faults] == [("completed", seq)]
+        assert faults[0].problem
+        assert str(faults[0]).startswith("order 'completed'")
+
+    def test_a_forged_history(self, path: Path) -> None:
+        """
+        Who computes all hashes anew is caught by the order that no longer fits.
+        """
+        with open_storage(f"sqlite:///{path}") as storage:
+            events = storage.events("completed")
+        statements, head = [], b""
+        for event in events:
+            told = event.body.replace(b"seller:luc", b"seller:leo")
+            fields = f"completed\x1f{event.seq}\x1f{event.name}\x1f{event.effective_at}"
+            fields += f"\x1f{event.recorded_at}\x1f{int(event.settles)}\x1f"
+            head = hashlib.sha256(head + fields.encode() + told).digest()
+            statements.append(
+                f"UPDATE escrowflow_event SET body = x'{told.hex()}',"
+                f" hash = x'{head.hex()}' WHERE order_id = 'completed'"
+                f" AND seq = {event.seq}"
+            )
+
+        faults = self._tampered(path, *statements)
+
+        assert [fault.seq for fault in faults] == [len(events)]
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_any_byte_of_a_history(self, path: Path, seed: int) -> None:
+        """
+        Whatever byte of an event is flipped, it is found.
+        """
+        chance = random.Random(seed)
+        with open_storage(f"sqlite:///{path}") as storage:
+            order_id = chance.choice(["keyed", *WAY])
+            event = chance.choice(storage.events(order_id))
+        column = chance.choice(["body", "hash"])
+        value = bytearray(getattr(event, column))
+        value[chance.randrange(len(value))] ^= 1 << chance.randrange(8)
+
+        faults = self._tampered(
+            path,
+            f"UPDATE escrowflow_event SET {column} = x'{value.hex()}'"
+            f" WHERE order_id = '{order_id}' AND seq = {event.seq}",
+        )
+
+        assert [(fault.order_id, fault.seq) for fault in faults] == [
+            (order_id, event.seq)
+        ]
+
+
+class TestExport:
+    """
+    Taken elsewhere, an order is what it was, to the hash.
+    """
+
+    @pytest.mark.parametrize("target", ["memory", "sqlite"])
+    def test_there_and_back(
+        self, storage: Storage, target: str, tmp_path: Path
+    ) -> None:
+        """
+        History, effects, receipts and texts arrive; nothing else changes.
+        """
+        engine = filled(storage)
+        lines = [*engine.export()]
+        folder = tmp_path / "elsewhere"
+        folder.mkdir()
+
+        with a_storage(target, folder) as other:
+            there = an_engine(other, clock=engine.clock)  # type: ignore[arg-type]
+            assert there.restore(lines) == len(lines) == len(WAY) + 2
+            assert [*there.export()] == lines
+            assert there.verify() == engine.verify()
+            for order_id in ("keyed", "awaiting_payment", *WAY):
+                assert other.events(order_id) == storage.events(order_id)
+                assert there.order(order_id) == engine.order(order_id)
+                assert there.effects(order_id) == engine.effects(order_id)
+            again = there.execute(
+                "keyed", c.RefuseOrder(reason=CANARY), by=LUC, key="k"
+            )
+            assert again.replayed
+            assert there.next_due_at() == engine.next_due_at()
+
+    def test_again_is_harmless(self, storage: Storage) -> None:
+        """
+        Orders that are there already are left alone.
+        """
+        engine = filled(storage)
+        lines = [*engine.export()]
+
+        assert engine.restore(lines) == 0
+        assert [*engine.export()] == lines
+
+    def test_more_than_a_page(self, storage: Storage) -> None:
+        """
+        However many there are, each is one line.
+        """
+        engine = an_engine(storage)
+        for number in range(120):
+            engine.place(an_order(), by=ANA, order_id=f"o{number:03}")
+
+        lines = [*engine.export()]
+
+        names = [json.loads(line)["order_id"] for line in lines]
+        assert names == [f"o{number:03}" for number in range(120)]
+        with open_storage("memory://") as other:
+            assert an_engine(other).restore([*lines, "\n"]) == 120
+
+    def test_claimed_effects_wait_again(self, storage: Storage) -> None:
+        """
+        Whoever had claimed one there will not answer here.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "completed")
+        storage.claim_effects(2**60, 2**61, 100)
+
+        with open_storage("memory://") as other:
+            there = an_engine(other)
+            there.restore(engine.export())
+            assert {effect.status for effect in there.effects("o1")} == {"waiting"}
+
+    def test_another_history_is_there(self, storage: Storage) -> None:
+        """
+        An order is never overwritten by another of the same id.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "in_progress")
+        lines = [*engine.export()]
+
+        with open_storage("memory://") as other:
+            there = an_engine(other)
+            brought_to(there, "cancelled")
+            with pytest.raises(OrderExistsError) as caught:
+                there.restore(lines)
+            assert caught.value.order_id == "o1"
+            assert there.order("o1").state == "cancelled"
+
+    @pytest.mark.parametrize(
+        "line",
+        ["{}", "rubbish", "[1]", '{"escrowflow": 2}', '{"escrowflow": 1}', "null", "7"],
+    )
+    def test_no_export(self, storage: Storage, line: str) -> None:
+        """
+        What was not exported is refused, with its line.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            an_engine(storage).restore(["", line])
+
+        assert caught.value.field.startswith("lines[2]")
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ('\\"buyer:ana\\"', '\\"buyer:eva\\"'),
+            ('"order_id":"keyed","due_at"', '"order_id":"other","due_at"'),
+            (CANARY, "something else"),
+            ('"settles":true', '"settles":false'),
+        ],
+    )
+    def test_changed_since(self, storage: Storage, old: str, new: str) -> None:
+        """
+        A line that was changed is refused whole.
+        """
+        lines = [line for line in filled(storage).export() if CANARY in line]
+        assert len(lines) == 1
+        assert old in lines[0]
+
+        with open_storage("memory://") as other:
+            with pytest.raises(CorruptJournalError):
+                an_engine(other).restore([lines[0].replace(old, new)])
+            assert other.load("keyed").version == 0
+
+
+class TestErase:
+    """
+    Texts go for good; everything else stays (I32).
+    """
+
+    def _with_canaries(self, engine: Engine, order_id: str = "o1") -> None:
+        """
+        Have every text of an order carry the canary, and end it.
+        """
+        by_ana = f"{CANARY} of ana"
+        by_luc = f"{CANARY} of luc"
+        engine.place(
+            an_order(terms=terms(title=by_ana, text=by_ana)),
+            by=ANA,
+            order_id=order_id,
+            key=f"{order_id}-1",
+        )
+        for by, command in (
+            (ANA, c.SubmitBrief(text=by_ana)),
+            (LUC, c.AcceptOrder()),
+            (LUC, c.DeliverOrder(note=by_luc)),
+            (ANA, c.RequestRevision(reason=by_ana)),
+            (LUC, c.RefuseRevision(reason=by_luc)),
+            (ANA, c.OpenDispute(reason=by_ana)),
+            (MIA, c.AssignMediator(mediator_id="mia")),
+            (MIA, c.AskParties(text=f"{CANARY} of mia")),
+            (LUC, c.AnswerMediator(text=by_luc)),
+            (MIA, c.RuleDispute(ruling=PaySeller(), reason=f"{CANARY} of mia")),
+            (ANA, c.LeaveReview(rating=1, text=by_ana)),
+            (LUC, c.ReplyToReview(text=by_luc)),
+        ):
+            engine.execute(order_id, command, by=by, key=f"{order_id}-{command.name}")
+
+    def test_one_person(self, storage: Storage) -> None:
+        """
+        The words of one person go, those of the others stay.
+        """
+        engine = an_engine(storage)
+        self._with_canaries(engine)
+        before = engine.order("o1")
+
+        erased = engine.erase("ana")
+
+        after = engine.order("o1")
+        assert erased >= 6
+        assert after.review is not None
+        assert (after.review.text, after.review.text.erased) == ("", True)
+        assert after.review.reply == f"{CANARY} of luc"
+        assert (after.ledger, after.version) == (before.ledger, before.version)
+        assert engine.erase("ana") == 0
+
+    def test_nothing_is_left(self, tmp_path: Path) -> None:
+        """
+        No byte of it is in the file, nor in its log; the history proves itself.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            for number in range(20):
+                self._with_canaries(engine, f"o{number}")
+            found = self._found(tmp_path)
+            assert found > 0
+            for name in ("ana", "luc", "mia"):
+                engine.erase(name)
+
+            assert self._found(tmp_path) == 0
+            assert engine.verify().faults == ()
+            assert not any(CANARY in line for line in engine.export())
+            assert CANARY not in repr(engine.order("o1"))
+        assert self._found(tmp_path) == 0
+
+    def _found(self, folder: Path) -> int:
+        return sum(
+            path.read_bytes().count(CANARY.encode()) for path in folder.iterdir()
+        )
+
+    def test_its_key_still_counts(self, storage: Storage) -> None:
+        """
+        A repeated command is answered as before; words that are gone are not
+        compared, everything else is.
+        """
+        engine = an_engine(storage)
+        self._with_canaries(engine)
+        engine.erase("ana")
+        reason = "whatever he says now"
+
+        again = engine.execute(
+            "o1", c.OpenDispute(reason=reason), by=ANA, key="o1-open_dispute"
+        )
+
+        assert again.replayed
+        with pytest.raises(KeyReusedError):
+            engine.execute(
+                "o1",
+                c.LeaveReview(rating=2, text=reason),
+                by=ANA,
+                key="o1-leave_review",
+            )
+        with pytest.raises(KeyReusedError):
+            engine.execute(
+                "o1", c.LeaveReview(rating=1, text=""), by=ANA, key="o1-leave_review"
+            )
+
+    def test_words_that_are_there_are_compared(self, storage: Storage) -> None:
+        """
+        As long as they are known, other words are another command.
+        """
+        engine = an_engine(storage)
+        engine.place(an_order(), by=ANA, order_id="o1")
+        engine.execute("o1", c.RefuseOrder(reason="one"), by=LUC, key="k")
+
+        with pytest.raises(KeyReusedError):
+            engine.execute("o1", c.RefuseOrder(reason="two"), by=LUC, key="k")
+        assert engine.execute(
+            "o1", c.RefuseOrder(reason="one"), by=LUC, key="k"
+        ).replayed
+
+    def test_no_guess_is_possible(self, storage: Storage) -> None:
+        """
+        What is left of a short text does not tell whether it was "yes".
+        """
+        left: list[str] = []
+        for reason in ("yes", "yes", "no"):
+            engine = an_engine(storage)
+            order_id = f"o{len(left)}"
+            engine.place(an_order(), by=ANA, order_id=order_id)
+            engine.execute(order_id, c.RefuseOrder(reason=reason), by=LUC, key="k")
+            engine.erase("luc")
+            (receipt,) = storage.receipts(order_id)
+            left.append(receipt.fingerprint)
+
+        assert len({fingerprint.split()[0] for fingerprint in left}) == 1
+        assert len(set(left)) == 3
+
+    @pytest.mark.parametrize("subject", ["ana", "luc", "mia"])
+    def test_while_an_order_runs(self, storage: Storage, subject: str) -> None:
+        """
+        Whoever has an order that runs is not erased: it is evidence still.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "disputed")
+        engine.execute("o1", c.AssignMediator(mediator_id="mia"), by=MIA)
+
+        with pytest.raises(OrdersRunningError) as caught:
+            engine.erase(subject)
+
+        assert caught.value.order_ids == ("o1",)
+        order = engine.order("o1")
+        assert order.dispute is not None
+        assert order.dispute.reason == "not right"
+
+    def test_what_is_due_by_now_has_not_ended_it(self, storage: Storage) -> None:
+        """
+        An order that would have ended by now counts as ended once it was settled.
+        """
+        clock = FakeClock(T0)
+        engine = an_engine(storage, clock=clock)
+        engine.place(an_order(terms=terms(text=CANARY)), by=ANA, order_id="o1")
+        clock.advance(timedelta(days=3))
+
+        with pytest.raises(OrdersRunningError):
+            engine.erase("ana")
+        engine.run_due()
+        assert engine.erase("ana") == 1
+
+    @pytest.mark.parametrize("subject", ["", None, 1.5, "\x00"])
+    def test_bad_subject(self, storage: Storage, subject: Any) -> None:
+        """
+        Who is to be erased must have an id.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            an_engine(storage).erase(subject)
+
+        assert caught.value.field == "subject_id"
+
+
+class TestOrders:
+    """
+    `engine.orders`: what a list page shows.
+    """
+
+    def test_as_they_are_now(self, storage: Storage) -> None:
+        """
+        What is due is applied, page by page, by id.
+        """
+        engine = filled(storage)
+        names = sorted(["awaiting_payment", "keyed", *WAY])
+
+        first = engine.orders(limit=5)
+        found = [*first.items]
+        after = first.after
+        while after is not None:
+            page = engine.orders(after=after, limit=5)
+            found += page.items
+            after = page.after
+
+        assert [order.id for order in found] == names
+        assert found == [engine.order(name) for name in names]
+
+    @pytest.mark.parametrize(
+        ("query", "count"),
+        [
+            ({}, 3),
+            ({"party": "ana"}, 3),
+            ({"party": "luc", "role": "seller"}, 3),
+            ({"party": "luc", "role": "buyer"}, 0),
+            ({"party": "mia"}, 1),
+            ({"role": "mediator"}, 1),
+            ({"states": ["disputed"]}, 2),
+            ({"states": ["pending", "disputed"], "party": "ana"}, 3),
+            ({"states": []}, 0),
+            ({"unassigned": True}, 1),
+            ({"party": "nobody"}, 0),
+        ],
+    )
+    def test_query(self, storage: Storage, query: dict[str, Any], count: int) -> None:
+        """
+        By who takes part, as what, by state, by whether a mediator is looked for.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "pending", "o1")
+        brought_to(engine, "disputed", "o2")
+        brought_to(engine, "disputed", "o3")
+        engine.execute("o3", c.AssignMediator(mediator_id="mia"), by=MIA)
+
+        assert len(engine.orders(**query).items) == count
+
+    @pytest.mark.parametrize(
+        ("field", "query"),
+        [
+            ("party", {"party": ""}),
+            ("party", {"party": 1.5}),
+            ("role", {"role": "butcher"}),
+            ("role", {"role": 7}),
+            ("states", {"states": "pending"}),
+            ("states", {"states": 7}),
+            ("states", {"states": [None]}),
+            ("unassigned", {"unassigned": "yes"}),
+            ("limit", {"limit": 0}),
+            ("limit", {"limit": 1001}),
+            ("limit", {"limit": True}),
+            ("limit", {"limit": 1.5}),
+            ("after", {"after": "nonsense"}),
+            ("after", {"after": 7}),
+        ],
+    )
+    def test_bad_query(
+        self, storage: Storage, field: str, query: dict[str, Any]
+    ) -> None:
+        """
+        What cannot be looked for is named.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            an_engine(storage).orders(**query)
+
+        assert caught.value.field == field

@@ -1,0 +1,241 @@
+"""
+The contract of a storage catches what it is there to catch.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from escrowflow.errors import StorageError
+from escrowflow.storage import AsyncStorage, Change, CommitResult, Storage, threaded
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.storage.sqlite import SqliteStorage
+from escrowflow.testing import AsyncStorageContract, StorageContract
+from escrowflow.testing.awaited import Awaited
+from tests.curator import Durable, Flawed, complaint
+from tests.museum import EXHIBITS
+
+# What random histories have no words for: odd values, threads, the end of a process,
+# bytes of files; and one that needs more of them.
+BEYOND_HISTORIES: Final = {
+    *("EventsInAnyOrder", "GapsAccepted", "BooksNotChecked"),
+    *("IdsNormalised", "TextsEndAtNul", "MicrosecondsLost", "InstantsAreFloats"),
+    *("LargeOnesCut", "ChecksThenWrites", "LeasesTooLate", "TornReads"),
+    *("LockedByOthers", "NeverClosed", "InTwoTransactions", "BytesStay"),
+    "AnyCommitEndsTheLease",
+}
+
+PROJECT: Final = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", EXHIBITS)
+def test_exhibit_is_caught(name: str, tmp_path: Path) -> None:
+    """
+    Each broken storage fails the check that is there for it.
+    """
+    exhibit = EXHIBITS[name]
+
+    assert complaint(exhibit(), exhibit.caught_by, tmp_path) is not None
+
+
+@pytest.mark.parametrize("name", sorted(EXHIBITS.keys() - BEYOND_HISTORIES))
+def test_histories_catch_most(name: str, tmp_path: Path) -> None:
+    """
+    Random histories catch whatever they have words for, and show a short one.
+    """
+    said = complaint(EXHIBITS[name](), "test_random_histories", tmp_path)
+
+    assert said is not None
+    assert len(said.splitlines()) < 20
+
+
+def test_enough_is_on_show() -> None:
+    """
+    The museum does not lose its exhibits.
+    """
+    assert len(EXHIBITS) >= 50
+
+
+@pytest.mark.parametrize("check", sorted({e.caught_by for e in EXHIBITS.values()}))
+def test_sound_one_is_not(check: str, tmp_path: Path) -> None:
+    """
+    No check complains of a storage that has no flaw.
+    """
+    assert complaint(Sound(), check, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "check", ["test_any_text_comes_back", "test_all_of_them_at_once"]
+)
+def test_nul_may_be_refused(check: str, tmp_path: Path) -> None:
+    """
+    There are databases with no place for it: a storage may say no.
+    """
+    assert complaint(WithoutNul(), check, tmp_path) is None
+
+
+def test_batch_need_not_be_whole(tmp_path: Path) -> None:
+    """
+    A process that is killed may leave a batch half written, but no change.
+    """
+    assert complaint(InTurn(), "test_killed", tmp_path) is None
+
+
+def test_no_way_back(tmp_path: Path) -> None:
+    """
+    What says that it is durable has to say how it is opened again.
+    """
+    with MemoryStorage() as storage:
+        for contract, opened in (
+            (Forgotten(), storage),
+            (ForgottenAwaited(), Awaited(threaded(storage))),
+        ):
+            with pytest.raises(AssertionError, match="say how"):
+                contract.reopened(opened)
+
+
+def test_no_fork_here(tmp_path: Path) -> None:
+    """
+    Whoever cannot fork, or does not want to, says so.
+    """
+    sound = Sound()
+    sound.crashes = 0  # type: ignore[misc]
+
+    with sound.open(tmp_path) as storage, pytest.raises(pytest.skip.Exception):
+        sound.test_killed(storage)
+
+
+def test_some_are_asked_for(tmp_path: Path) -> None:
+    """
+    Whoever runs but a part is told how many checks there are, and how many ran.
+    """
+    done = run(tmp_path, "pass", "left_out or unknown_order or killed")
+
+    assert done.returncode == 1
+    complaint = f"only 4 of {StorageContract.checks_min} checks were collected"
+    assert complaint in done.stdout
+    assert "TestMine: 3 checks of the storage contract ran, 1 were not" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "body", ["test_unknown_order = None", "def test_unknown_order(self): pass"]
+)
+def test_nothing_is_left_out(tmp_path: Path, body: str) -> None:
+    """
+    A contract of which something is left out fails, and says what.
+    """
+    done = run(tmp_path, body, "left_out")
+
+    assert done.returncode == 1
+    assert "not those of the contract: ['test_unknown_order']" in done.stdout
+
+
+class Sound(StorageContract):
+    """
+    What is not on show.
+    """
+
+    def open(self, path: Path) -> Storage:
+        return SqliteStorage(path / "orders.db", durability="relaxed", busy_timeout=60)
+
+    def reopen(self, storage: Any) -> Storage:
+        return SqliteStorage(storage.path, durability="relaxed", busy_timeout=60)
+
+
+class WithoutNul(StorageContract):
+    """
+    A storage that cannot keep every text.
+    """
+
+    def open(self, path: Path) -> Storage:
+        return NoNul()
+
+
+class NoNul(Flawed):
+    """
+    What has a NUL in its id is refused.
+    """
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        if any("\0" in change.order_id for change in changes):
+            raise StorageError("no place for a NUL")
+        results: Sequence[CommitResult] = self.inner.commit(changes)
+        return results
+
+
+class InTurn(StorageContract):
+    """
+    A storage that writes the changes of a batch one by one.
+    """
+
+    def open(self, path: Path) -> Storage:
+        return OneByOne(path / "orders.db")
+
+    def reopen(self, storage: Any) -> Storage:
+        return OneByOne(storage.inner.path)
+
+
+class OneByOne(Durable):
+    """
+    Each change has a transaction of its own, on a slow disk.
+    """
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        results: list[CommitResult] = []
+        for change in changes:
+            results += self.inner.commit([change])
+            time.sleep(0.01)
+        return results
+
+
+class Forgotten(StorageContract):
+    """
+    Nobody has said how it is opened again.
+    """
+
+    def open(self, path: Path) -> Storage:
+        return MemoryStorage()
+
+
+class ForgottenAwaited(AsyncStorageContract):
+    """
+    Nor here.
+    """
+
+    def open(self, path: Path) -> AsyncStorage:
+        return threaded(MemoryStorage())
+
+
+def run(folder: Path, body: str, wanted: str) -> subprocess.CompletedProcess[str]:
+    """
+    Run pytest as somebody else would, in a folder of his own.
+    """
+    source = f"""\
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.testing import StorageContract
+
+class TestMine(StorageContract):
+    def open(self, path):
+        return MemoryStorage()
+
+    {body}
+"""
+    (folder / "test_mine.py").write_text(source)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(f"--rootdir={folder}", "-W", "error", "-k", wanted, str(folder)),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "", "PYTHONPATH": str(PROJECT / "src")},
+    )
