@@ -126,7 +126,7 @@ class TestTrials:
         """
         A crowd on few orders loses nothing.
         """
-        figures = storm(f"sqlite:///{tmp_path}/orders.db", 10, clients=4, count=3)
+        figures = storm(f"sqlite:///{tmp_path}/orders.db", 5, clients=8, count=3)
 
         assert figures.violations == 0
         assert figures.commands > 0

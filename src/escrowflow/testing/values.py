@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import example as explicit
 from hypothesis import strategies as st
 
 from ..errors import InvalidInputError, StorageError
@@ -296,6 +297,9 @@ class Values(Checks):
 
         @_EXAMPLES
         @given(_INSTANTS, _INSTANTS, _INSTANTS)
+        # The last microsecond there is, which is odd: no float can hold it.
+        @explicit(LAST, LAST, LAST)
+        @explicit(0, 0, 0)
         def example(first: int, second: int, third: int) -> None:
             name = f"o-{next(number)}"
             (event,) = change().events
