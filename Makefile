@@ -29,8 +29,12 @@ test: $(VENV)/test.stamp  ## Run the tests (PYTEST_ARGS="-k money -x" for some o
 
 .PHONY: coverage
 coverage: $(VENV)/test.stamp  ## Run the tests; every branch below the engine must be reached
-	@echo "== tests, with coverage"
-	@$(BIN)/python -m pytest -n auto --cov --cov-report= $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report= $(PYTEST_ARGS)"
+	@$(MAKE) --no-print-directory covered
+
+.PHONY: covered
+covered: $(VENV)/test.stamp  ## What the last run with coverage has reached
+	@echo "== coverage"
 	@$(BIN)/python -m coverage report
 	@$(BIN)/python -m coverage report --fail-under=100 \
 		--omit="*/engine/*,*/worker.py,*/testing/*,*/demo.py,*/__main__.py" >/dev/null || { \

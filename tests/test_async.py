@@ -682,7 +682,7 @@ class TestCancelled:
         report = run(engine.run_effects(by_all(carry_out)))
 
         assert (report.done, report.again) == (2, 1)
-        assert "cancelled" in run(engine.effects("o1"))[1].reason
+        assert run(engine.effects("o1"))[1].reason == "RuntimeError"
 
     def test_in_a_thread(self, tmp_path: Path) -> None:
         """

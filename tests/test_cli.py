@@ -363,7 +363,7 @@ class TestMistakes:
         [
             *("nonsense", "", ":", ":theirs", "SHOP:", ".SHOP:theirs", "SHOP.:theirs"),
             *("no_such_module:theirs", "SHOP:no_such_name", "SHOP:number"),
-            *("SHOP:wrong", "SHOP:handlers", "SHOP.theirs", "os:sep"),
+            *("SHOP:wrong", "SHOP:handlers", "SHOP.theirs", "os:sep", "json:loads"),
         ],
     )
     def test_no_such_process(self, folder: Path, name: str) -> None:
@@ -400,7 +400,19 @@ class TestMistakes:
         with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
             assert engine.order("late").version == 3
 
-    @pytest.mark.parametrize("poll", ["0", "-1", "soon"])
+    @pytest.mark.parametrize("source", ["def (:", "1 / 0"])
+    def test_a_module_that_fails(self, folder: Path, source: str) -> None:
+        """
+        A mistake in a host's own module is one line, too.
+        """
+        name = f"{shop_of(folder)}_{len(source)}"
+        (folder / f"{name}.py").write_text(source)
+
+        result = invoked("verify", *DB, "--process", f"{name}:x")
+
+        assert f"{name}:x" in one_line(result)
+
+    @pytest.mark.parametrize("poll", ["0", "-1", "soon", "inf", "nan", "1e9"])
     def test_a_bad_poll(self, folder: Path, poll: str) -> None:
         """
         A wait is longer than nothing.

@@ -36,9 +36,11 @@ from escrowflow.storage.codec import (
     decode_effect,
     decode_event,
     decode_order,
+    dump_result,
     encode_effect,
     encode_event,
     encode_order,
+    load_result,
     seal,
     to_json,
 )
@@ -667,7 +669,7 @@ class TestSeal:
         """
         sealed, texts = seal(c.RefuseOrder(reason=CANARY), "luc", lambda: b"salt")
 
-        ref = hashlib.sha256(b"salt" + CANARY.encode()).hexdigest()[:40]
+        ref = hashlib.sha256(b"\0\4salt" + CANARY.encode()).hexdigest()[:40]
         assert sealed == c.RefuseOrder(reason=CANARY)
         assert sealed.reason.commitment == ref
         (text,) = texts
@@ -856,3 +858,24 @@ class TestToJson:
         ):
             text = json.dumps(to_json(value), allow_nan=False)
             assert json.loads(text) == to_json(value)
+
+
+class TestResults:
+    """
+    What is kept of how an effect went.
+    """
+
+    def test_there_and_back(self) -> None:
+        """
+        What was said is read again; of an effect that nobody tried, nothing.
+        """
+        assert load_result(dump_result(at=5, reason="x")) == {"at": 5, "reason": "x"}
+        assert load_result(b"") == {}
+
+    @pytest.mark.parametrize("body", [b"junk", b"[1]", b"\xff"])
+    def test_damaged(self, body: bytes) -> None:
+        """
+        What was never written is noticed.
+        """
+        with pytest.raises(CorruptJournalError):
+            load_result(body)

@@ -17,6 +17,7 @@ from escrowflow.clock import FakeClock
 from escrowflow.decisions import Refusal
 from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.errors import (
+    InvalidInputError,
     OrderExistsError,
     OutcomeUnknownError,
     StorageError,
@@ -31,6 +32,7 @@ from tests.given import (
     brought_to,
     eur,
     paid,
+    terms,
 )
 
 if TYPE_CHECKING:
@@ -343,3 +345,99 @@ class TestOthers:
         engine.run_effects(handlers)
 
         assert {effect.status for effect in engine.effects("o1")} == {"done"}
+
+
+class TestNothingIsClaimed:
+    """
+    As long as something may still arrive, nothing is said that it would belie.
+    """
+
+    def test_place_that_meets_itself(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        Four losses, then a conflict with what arrived after all: that is the answer.
+        """
+        engine = doubting(storage, clock, LOST, LOST, LOST, LATER)
+
+        outcome = engine.place(an_order(), by=ANA, order_id="o1")
+
+        assert outcome.order.id == "o1"
+        assert engine.history("o1") == outcome.events
+
+    def test_refused_in_the_meantime(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        What would now be refused may have been written before: nobody knows.
+        """
+        sure = an_engine(storage, clock=clock)
+        sure.place(an_order(), by=ANA, order_id="o1")
+        engine = doubting(storage, clock, LATER)
+        lossy: Any = engine.storage
+        load = lossy.load
+
+        def too_late(*values: Any) -> Any:
+            if lossy.lost:
+                lossy.lost = 0
+                sure.execute("o1", c.CancelOrder(), by=ANA)
+            return load(*values)
+
+        lossy.load = too_late
+
+        with pytest.raises(OutcomeUnknownError):
+            engine.execute("o1", c.AcceptOrder(), by=LUC)
+
+    @pytest.mark.parametrize("key", ["k", None])
+    def test_a_crowd_and_a_loss(
+        self, storage: Storage, clock: FakeClock, key: str | None
+    ) -> None:
+        """
+        Whoever was too slow for too long, and lost a connection, knows nothing.
+        """
+        sure = an_engine(storage, clock=clock)
+        sure.place(an_order(), by=ANA, order_id="o1")
+        engine = doubting(storage, clock, LOST)
+        lossy: Any = engine.storage
+        commit = lossy.commit
+
+        def crowded(changes: Any) -> Any:
+            if not lossy.fates:
+                sure.execute("o1", c.SendMessage(reference="other"), by=ANA)
+            return commit(changes)
+
+        lossy.commit = crowded
+
+        with pytest.raises(OutcomeUnknownError):
+            engine.execute("o1", c.SendMessage(reference="m"), by=LUC, key=key)
+
+
+class TestArguments:
+    """
+    What an engine is made of is looked at when it is made, or when it is used.
+    """
+
+    @pytest.mark.parametrize(
+        ("field", "options"),
+        [
+            ("new_id", {"new_id": 5}),
+            ("new_id", {"new_id": lambda: ""}),
+            ("new_id", {"new_id": lambda: "a\0b"}),
+            ("new_id", {"new_id": lambda: "x" * 300}),
+            ("salt", {"salt": 5}),
+            ("salt", {"salt": lambda: b""}),
+            ("salt", {"salt": lambda: "sixteen letters!"}),
+            ("salt", {"salt": lambda: b"x" * 65}),
+            ("publish", {"publish": "no"}),
+            ("retries", {"retries": 5}),
+        ],
+    )
+    def test_rubbish(
+        self, storage: Storage, clock: FakeClock, field: str, options: dict[str, Any]
+    ) -> None:
+        """
+        The argument is named, and nothing is written.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            an_engine(storage, clock=clock, **options).place(
+                an_order(terms=terms(text="x")), by=ANA
+            )
+
+        assert caught.value.field == field
+        assert an_engine(storage).orders().items == ()

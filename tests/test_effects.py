@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escrowflow.effects import Effect, Notify, PayOut, Refund, effect_key
+from escrowflow.effects import (
+    Done,
+    Effect,
+    NotDone,
+    Notify,
+    PayOut,
+    Refund,
+    RetryAt,
+    Unknown,
+    effect_key,
+)
+from escrowflow.errors import InvalidInputError
 from tests.given import eur, paid
 
 PARTS = st.tuples(
@@ -132,3 +143,32 @@ class TestKinds:
         )
 
         assert (dict(notice.params), notice.useless_after) == ({}, None)
+
+
+class TestResults:
+    """
+    What a handler says became of an effect.
+    """
+
+    @pytest.mark.parametrize("words", [5, None, b"x"])
+    @pytest.mark.parametrize("kind", [Done, NotDone, Unknown])
+    def test_words_are_a_text(self, kind: Any, words: Any) -> None:
+        """
+        What is no text is refused.
+        """
+        with pytest.raises(InvalidInputError):
+            kind(words)
+
+    def test_words_of_others(self) -> None:
+        """
+        What somebody else's program says is kept as far as it can be kept.
+        """
+        assert NotDone("a\x00b\ud800\n" + "x" * 3000).reason == "a b? " + "x" * 1995
+
+    @pytest.mark.parametrize("instant", ["2026-05-05T10:00:00", 5, None])
+    def test_instant_of_a_retry(self, instant: Any) -> None:
+        """
+        When to try again has an offset.
+        """
+        with pytest.raises(InvalidInputError):
+            RetryAt(instant)

@@ -15,6 +15,7 @@ import pytest
 
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
+from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.engine import Engine, Fault
 from escrowflow.errors import (
     CorruptJournalError,
@@ -26,11 +27,13 @@ from escrowflow.errors import (
 from escrowflow.processes import comeup
 from escrowflow.storage import open_storage
 from escrowflow.storage.chain import first_broken
+from escrowflow.storage.codec import content_hash
 from escrowflow.terms import PaySeller
 from tests.given import (
     ANA,
     LUC,
     MIA,
+    OPS,
     T0,
     WAY,
     a_storage,
@@ -41,7 +44,7 @@ from tests.given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from escrowflow.storage import Storage
@@ -391,7 +394,7 @@ class TestExport:
         """
         engine = an_engine(storage)
         brought_to(engine, "completed")
-        storage.claim_effects(2**60, 2**61, 100)
+        storage.claim_effects(2**51, 2**52, 100)
 
         with open_storage("memory://") as other:
             there = an_engine(other)
@@ -705,3 +708,273 @@ class TestOrders:
             an_engine(storage).orders(**query)
 
         assert caught.value.field == field
+
+
+class Between:
+    """
+    A storage in which something happens after a verb.
+    """
+
+    def __init__(self, storage: Storage, **after: Callable[[], object]) -> None:
+        self._storage = storage
+        self._after = after
+
+    def __getattr__(self, verb: str) -> Any:
+        def call(*values: Any) -> Any:
+            answer = getattr(self._storage, verb)(*values)
+            after = self._after.pop(verb, None)
+            if after is not None:
+                after()
+            return answer
+
+        return call
+
+    def load(self, *values: Any) -> Any:
+        """
+        Load, and let something happen.
+        """
+        return self.__getattr__("load")(*values)
+
+
+class TestBusy:
+    """
+    Orders go on while they are read, proved, taken elsewhere and restored.
+    """
+
+    @pytest.mark.parametrize("verb", ["find", "events", "effects", "receipts", "texts"])
+    def test_read_at_one_moment(self, storage: Storage, verb: str) -> None:
+        """
+        What is proved and exported of an order is of one moment.
+        """
+        sure = an_engine(storage)
+        sure.place(an_order(terms=terms(text=CANARY)), by=ANA, order_id="o1", key="k")
+        for read in ("verify", "export"):
+            on = {"verify": c.AcceptOrder(), "export": c.DeliverOrder(note="here")}
+
+            def goes_on(command: Any = on[read]) -> None:
+                sure.execute("o1", command, by=LUC, key=command.name)
+
+            busy: Any = Between(storage, **{verb: goes_on})
+            engine = an_engine(busy)
+            if read == "verify":
+                assert engine.verify().faults == ()
+            else:
+                with open_storage("memory://") as other:
+                    there = an_engine(other)
+                    assert there.restore([*engine.export()]) == 1
+                    assert there.verify().faults == ()
+                    for receipt in other.receipts("o1"):
+                        assert receipt.last <= there.order("o1").version
+
+    def test_restored_while_it_moves_on(self, storage: Storage) -> None:
+        """
+        A sweep between an order and its receipts loses none; again is harmless.
+        """
+        source = an_engine(storage)
+        brought_to(source, "in_progress")
+        note = c.ExtendDeadlines(window="P3D", reason="storm")
+        source.execute("o1", note, by=OPS, key="ticket-7")
+        lines = [*source.export()]
+
+        with open_storage("memory://") as other:
+            clock = FakeClock(T0)
+            clock.advance(days=60)
+            late = an_engine(other, clock=clock)
+            busy: Any = Between(other, commit=late.run_due)
+            assert an_engine(busy).restore(lines) == 1
+            assert an_engine(other).restore(lines) == 0
+            assert late.execute("o1", note, by=OPS, key="ticket-7").replayed
+            assert late.verify().faults == ()
+
+    def test_one_that_is_there_is_left_alone(self, storage: Storage) -> None:
+        """
+        A line changes nothing of an order that is there.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "in_progress")
+        before = [*engine.export()]
+        forged = json.loads(before[0])
+        forged["due_at"] = None
+
+        with pytest.raises(CorruptJournalError):
+            engine.restore([json.dumps(forged)])
+        other = an_engine(storage, comeup().with_policies(extras={"tip_max": "10 %"}))
+        with pytest.raises(CorruptJournalError):
+            other.restore([json.dumps(forged)])
+        forged = json.loads(before[0])
+        receipt = {"key": "buyer:ana\x1fx", "fingerprint": "x", "first": 1, "last": 9}
+        forged["receipts"].append(receipt)
+        with pytest.raises(CorruptJournalError):
+            engine.restore([json.dumps(forged)])
+        assert [*engine.export()] == before
+
+    def test_a_key_of_something_else(self, storage: Storage) -> None:
+        """
+        A receipt that is there stands for what it stands for.
+        """
+        engine = an_engine(storage)
+        engine.place(an_order(), by=ANA, order_id="o1", key="k")
+        (line,) = engine.export()
+        other = json.loads(line)
+        other["receipts"][0]["fingerprint"] = "something else"
+
+        with pytest.raises(KeyReusedError):
+            engine.restore([json.dumps(other)])
+
+    def test_the_same_line_twice(self, storage: Storage) -> None:
+        """
+        It is written once.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "in_progress")
+        lines = [*engine.export()]
+
+        with open_storage("memory://") as other:
+            assert an_engine(other).restore(lines * 3) == 1
+
+    @pytest.mark.parametrize("lines", [5, None, "x", [None], [5], [b"{}"]])
+    def test_no_lines(self, storage: Storage, lines: Any) -> None:
+        """
+        What is no sequence of lines is refused.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            an_engine(storage).restore(lines)
+
+        assert caught.value.field.startswith("lines")
+
+    @pytest.mark.parametrize(
+        ("table", "field", "value"),
+        [
+            ("texts", "text", 5),
+            ("texts", "salt", "zz"),
+            ("receipts", "first", "1"),
+            ("effects", "ready_at", 10**18),
+            ("effects", "result", '{"at":"x"}'),
+            ("effects", "result", "junk"),
+            ("effects", "status", 7),
+            ("events", "recorded_at", None),
+        ],
+    )
+    def test_rubbish_in_a_line(
+        self, storage: Storage, table: str, field: str, value: Any
+    ) -> None:
+        """
+        A line with a value that cannot be one is refused, and nothing is written.
+        """
+        source = an_engine(storage)
+        source.place(an_order(terms=terms(text="x")), by=ANA, order_id="o1", key="k")
+        plain = json.loads(next(iter(source.export())))
+        plain[table][0][field] = value
+
+        with open_storage("memory://") as other:
+            with pytest.raises(InvalidInputError):
+                an_engine(other).restore([json.dumps(plain)])
+            assert other.load("o1").version == 0
+
+    def test_another_order_under_its_id(self, storage: Storage) -> None:
+        """
+        A history is that of its order.
+        """
+        source = an_engine(storage)
+        source.place(an_order(), by=ANA, order_id="o1")
+        plain = json.loads(next(iter(source.export())))
+        plain["order_id"] = "o2"
+        head = b""
+        for event in plain["events"]:
+            fields = f"o2\x1f{event['seq']}\x1f{event['name']}"
+            fields += f"\x1f{event['effective_at']}\x1f{event['recorded_at']}"
+            fields += f"\x1f{int(event['settles'])}\x1f"
+            text = fields.encode() + event["body"].encode()
+            head = hashlib.sha256(head + text).digest()
+            event["hash"] = head.hex()
+
+        with open_storage("memory://") as other, pytest.raises(CorruptJournalError):
+            an_engine(other).restore([json.dumps(plain)])
+
+
+class TestForged:
+    """
+    Money does not leave because somebody wrote a row.
+    """
+
+    def test_a_pay_out_of_nobody(self, tmp_path: Path) -> None:
+        """
+        An effect that no history asks for is parked, never carried out; nor is one
+        that was changed.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "completed")
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            for trigger in ("escrowflow_effect_fixed",):
+                raw.execute(f"DROP TRIGGER {trigger}")
+            raw.execute(
+                "INSERT INTO escrowflow_effect SELECT 'ghost', 'x', 1, place, kind,"
+                " moves_money, status, attempts, token, ready_at, body, result"
+                " FROM escrowflow_effect WHERE kind = 'pay_out'"
+            )
+            raw.execute(
+                "UPDATE escrowflow_effect SET body = CAST(replace(CAST(body AS TEXT),"
+                " '10000', '90000') AS BLOB) WHERE kind = 'pay_out'"
+            )
+            raw.close()
+            paid: list[Any] = []
+
+            report = engine.run_effects(
+                {Refund: paid.append, PayOut: paid.append, Notify: lambda _: None}
+            )
+
+            assert paid == []
+            assert report.parked == 2
+            assert {stuck.order_id for stuck in engine.stuck()} == {"o1", "ghost"}
+
+    def test_text_that_moved_into_its_salt(self, tmp_path: Path) -> None:
+        """
+        Where the salt ends and the text begins is part of the proof.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "disputed")
+            (text,) = [text for text in storage.texts("o1") if text.text == "not right"]
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            raw.execute(
+                "UPDATE escrowflow_text SET salt = ?, text = 'right' WHERE ref = ?",
+                (text.salt + b"not ", text.ref),
+            )
+            raw.close()
+
+            assert len(engine.verify().faults) == 1
+
+    def test_an_endless_history(self, tmp_path: Path) -> None:
+        """
+        A version that nobody can count to is a gap, not the end of the memory.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "pending")
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            raw.execute("UPDATE escrowflow_order SET version = 9000000000000000000")
+            raw.close()
+
+            (fault,) = engine.verify().faults
+            assert fault.problem == "the history has a gap"
+
+    def test_a_receipt_of_nothing(self, tmp_path: Path) -> None:
+        """
+        A key that stands for events that are not there is a fault, and no answer.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "pending")
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            for first, last in ((9, 10), (1, -5)):
+                raw.execute("DROP TRIGGER IF EXISTS escrowflow_receipt_stays")
+                raw.execute("DELETE FROM escrowflow_receipt")
+                raw.execute(
+                    "INSERT INTO escrowflow_receipt VALUES ('o1', ?, ?, ?, ?)",
+                    ("seller:luc\x1fk", content_hash(c.AcceptOrder()), first, last),
+                )
+                with pytest.raises(CorruptJournalError):
+                    engine.execute("o1", c.AcceptOrder(), by=LUC, key="k")
+                assert len(engine.verify().faults) == 1
+            raw.close()

@@ -431,6 +431,11 @@ DAMAGE: Final = (
     "ALTER TABLE escrowflow_text ADD COLUMN more text",
     'ALTER TABLE escrowflow_text ALTER ref TYPE text COLLATE "default"',
     "DROP VIEW escrowflow_orders",
+    "ALTER TABLE escrowflow_effect SET UNLOGGED",
+    "ALTER TABLE escrowflow_text ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE escrowflow_party FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE escrowflow_effect ALTER status SET DEFAULT 'done'",
+    "CREATE RULE lost AS ON INSERT TO escrowflow_effect DO INSTEAD NOTHING",
     "CREATE OR REPLACE FUNCTION escrowflow_refuse() RETURNS trigger LANGUAGE plpgsql"
     " AS 'BEGIN RETURN NULL; END'",
     "UPDATE escrowflow_schema SET checksum = 'other'",
@@ -619,6 +624,19 @@ class TestDurability:
             with psycopg.connect(fresh) as link:
                 put(storage.within(link), change("o-2"))
             assert storage.load("o-2").version == 1
+
+    def test_guards_that_are_off(self, fresh: str) -> None:
+        """
+        A session in which no guard is heard is refused.
+        """
+        database = conninfo_to_dict(fresh)["dbname"]
+        say(fresh, f"ALTER DATABASE {database} SET session_replication_role = replica")
+
+        with (
+            PostgresStorage(fresh) as storage,
+            pytest.raises(StorageError, match="session_replication_role"),
+        ):
+            storage.load("o-1")
 
     def test_relaxed_inside(self, dsn: str) -> None:
         """

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from escrowflow.clock import FakeClock
+from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
 from escrowflow.storage import Capability, Query, StoredOrder
 from escrowflow.storage.sqlite import SqliteStorage
@@ -32,6 +34,7 @@ from escrowflow.testing.given import (
     result,
     text,
 )
+from tests.given import T0, an_engine, brought_to
 
 
 def raw(path: Path, *statements: str) -> list[Any]:
@@ -129,6 +132,7 @@ class TestSqlite:
         [
             ("path", {"path": ""}),
             ("path", {"path": "a\0b"}),
+            ("path", {"path": "a\ud800b"}),
             ("path", {"path": b"orders.db"}),
             ("durability", {"durability": "none"}),
             ("busy_timeout", {"busy_timeout": -1}),
@@ -548,6 +552,52 @@ class TestSqlite:
             storage.load("o-1")
         assert isinstance(caught.value.__cause__, sqlite3.Error)
         assert content is None or path.read_bytes() == content
+
+    def test_no_connection(self, path: Path) -> None:
+        """
+        Whatever the driver raises when it opens the file does not leave.
+        """
+
+        class Connection(sqlite3.Connection):
+            def __init__(self, *values: Any, **named: Any) -> None:
+                raise OverflowError("too large")
+
+        with SqliteStorage(path) as storage:
+            storage._connection = Connection
+            with pytest.raises(StorageError, match="too large"):
+                storage.load("o-1")
+
+    def test_text_that_is_none(self, path: Path) -> None:
+        """
+        A text that is no UTF-8 stops no other order, and is found.
+        """
+        clock = FakeClock(T0)
+        with SqliteStorage(path) as storage:
+            engine = an_engine(storage, clock=clock)
+            for order_id in ("o1", "o2", "o3"):
+                brought_to(engine, "delivered", order_id)
+            raw(
+                path,
+                "UPDATE escrowflow_text SET text = CAST(x'ffe2' AS TEXT)"
+                " WHERE order_id = 'o2'",
+            )
+            clock.advance(timedelta(days=30))
+
+            engine.run_due()
+            carried_out = set()
+
+            def carry_out(effect: Any) -> None:
+                carried_out.add(effect.order_id)
+
+            engine.run_effects(dict.fromkeys((Refund, PayOut, Notify), carry_out))
+
+            assert [engine.order(name).state for name in ("o1", "o3")] == [
+                "completed",
+                "completed",
+            ]
+            assert {"o1", "o3"} <= carried_out
+            assert len(engine.orders().items) == 3
+            assert [fault.order_id for fault in engine.verify().faults] == ["o2"]
 
     @pytest.mark.parametrize(
         ("statement", "complaint"),

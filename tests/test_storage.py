@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -255,6 +256,34 @@ class TestOpenStorage:
         with pytest.raises(InvalidInputError):
             SqliteStorage.from_url(url)
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "sqlite:orders.db",
+            "sqlite:/tmp/orders.db",
+            "SQLITE:///orders.db",
+            " sqlite:///orders.db",
+            "sqlite:///or\tders.db",
+            "sqlite:///orders.db\n",
+            "sqlite:///orders\x7f.db",
+            "sqlite:///orders\x85.db",
+        ],
+    )
+    def test_nothing_is_made_of_another_form(self, url: str) -> None:
+        """
+        A URL that would lead to another file than it seems to is refused.
+        """
+        with pytest.raises(InvalidInputError, match=r"^url: "):
+            SqliteStorage.from_url(url)
+
+    @pytest.mark.parametrize("url", ["sqlite:///\ud800.db", "sqlite:///%ff.db"])
+    def test_half_a_character(self, url: str) -> None:
+        """
+        A path that is no text is refused.
+        """
+        with pytest.raises(InvalidInputError, match=r"^path: "):
+            SqliteStorage.from_url(url)
+
 
 class TestPlugins:
     """
@@ -283,3 +312,36 @@ class TestPlugins:
         storage = open_async_storage("memory://")
 
         assert repr(storage) == "threaded(MemoryStorage())"
+
+
+class TestWithoutItsDriver:
+    """
+    A storage whose driver is not installed.
+    """
+
+    @pytest.mark.parametrize("opened", [open_storage, open_async_storage])
+    def test_says_what_to_install(
+        self, opened: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The way out is in the message.
+        """
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+        monkeypatch.delitem(sys.modules, "escrowflow.storage.postgres", raising=False)
+
+        with pytest.raises(
+            InvalidInputError, match=r"escrowflow\[postgres\]"
+        ) as caught:
+            opened("postgresql://localhost/shop")
+
+        assert caught.value.field == "url"
+
+
+def test_threads_join_nothing() -> None:
+    """
+    What cannot join a transaction cannot in threads either.
+    """
+    storage: Any = threaded(open_storage("memory://"))
+
+    with pytest.raises(InvalidInputError, match="cannot join"):
+        storage.within(object())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -277,6 +278,24 @@ class TestNo:
         shop.list(order_id)
         shop.commit()
         assert shop.database.both(order_id) == (1, 1)
+
+    def test_what_fails_tells_no_secret(self, shop: Shop, order_id: str) -> None:
+        """
+        Nothing that a failure prints contains what somebody wrote.
+        """
+        storage = shop.within().storage
+        storage.commit([change(order_id)])
+        shop.execute(
+            "ALTER TABLE escrowflow_text"
+            " ADD COLUMN checked INTEGER CHECK (length(text) <> 42)"
+        )
+        secret = StoredText(ref="r", subject_id="ana", salt=b"", text="SECRET" * 7)
+
+        with pytest.raises(StorageError) as caught:
+            storage.commit([change(order_id, 1, 2, texts=(secret,))])
+
+        assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+        shop.rollback()
 
 
 class TestWithoutTransaction:

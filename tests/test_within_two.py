@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import traceback
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -75,6 +76,24 @@ class TestTheHostsOwnWays:
             inside = databases["postgresql"].engine.within(link)
             inside.place(an_order(), by=ANA, order_id=order_id)
             assert inside.order(order_id).id == order_id
+
+    def test_a_text_that_is_none(self, databases: Databases, order_id: str) -> None:
+        """
+        A driver that cannot read a text does not make us print it.
+        """
+        database = databases["sqlite"]
+        written = StoredText(ref="r", subject_id="ana", salt=b"", text="here")
+        with sa.create_engine(database.alchemy("pysqlite")).connect() as handle:
+            storage = database.engine.within(handle).storage
+            storage.commit([change(order_id, texts=(written,))])
+            handle.exec_driver_sql(
+                "UPDATE escrowflow_text SET text = CAST(x'534543524554ff' AS TEXT)"
+            )
+
+            with pytest.raises(StorageError, match="UTF-8") as caught:
+                storage.texts(order_id)
+
+            assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
     @pytest.mark.parametrize("name", ["sqlite", "postgresql"])
     def test_cursors_that_log(

@@ -453,9 +453,24 @@ class TestRun:
 
         assert engine.effects("o1")[0].status == "done"
         errors = [one for one in caplog.records if one.levelno == logging.ERROR]
-        assert len(errors) == times
+        # What is to be sent does not wait for what cannot be settled.
+        assert len(errors) == 1
         assert {one.name for one in errors} == {"escrowflow.worker"}
         assert "the disk is full" in caplog.text
+
+    def test_a_sweep_that_fails(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        It is told in the end, round by round, until it works again.
+        """
+        brought_to(an_engine(storage, clock=clock), "pending")
+        engine = an_engine(Failing(storage, 2).storage, clock=clock)
+        worker = Worker(engine, by_all(lambda _: None))
+
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                worker.run_once()
+            assert engine.effects("o1")[0].status == "done"
+        assert worker.run_once().idle
 
     def test_any_other_error_ends_it(self, engine: Engine) -> None:
         """
@@ -661,7 +676,8 @@ class TestAsyncRun:
 
         asyncio.run(work())
 
-        assert caplog.text.count("StorageError: the disk is full") == 2
+        # What is to be sent does not wait for what cannot be settled.
+        assert caplog.text.count("StorageError: the disk is full") == 1
 
     def test_many_at_once(self, storage: Storage, clock: FakeClock) -> None:
         """

@@ -7,6 +7,7 @@ What a host hands over on it is named `module:attribute`.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import signal
 import sys
@@ -94,7 +95,7 @@ _PROCESSES: Final = click.option(
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(min=0.001),
+    type=click.FloatRange(min=0.001, max=86_400),
     default=5.0,
     show_default=True,
     help="Seconds to wait when there is nothing to do.",
@@ -105,6 +106,8 @@ def worker(
 ) -> None:
     """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if math.isnan(poll):
+        raise click.BadParameter("not a number of seconds", param_hint="--poll")
     with _engine(db, processes) as engine:
         try:
             # What cannot be read now is more likely a mistake than a bad moment.
@@ -199,7 +202,10 @@ def _engine(
 
 def _process(name: str) -> OrderProcess:
     found = _named(name)
-    process: OrderProcess = found() if callable(found) else found
+    try:
+        process: OrderProcess = found() if callable(found) else found
+    except Exception as error:
+        raise click.ClickException(f"{name!r} fails: {error!r}") from error
     if not isinstance(process, Process):
         raise click.ClickException(f"{name!r} is no process, nor does it make one")
     return process
@@ -218,6 +224,8 @@ def _named(name: str) -> Any:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise click.ClickException(f"{name!r} cannot be found: {error}") from error
+    except Exception as error:
+        raise click.ClickException(f"{name!r} fails: {error!r}") from error
     finally:
         sys.path.remove("")
 

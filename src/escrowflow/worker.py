@@ -98,6 +98,8 @@ class Worker:
         self._awake.acquire()
         if handlers is not None:
             engine.check_handlers(handlers, kinds)
+        elif kinds is not None:
+            raise InvalidInputError("kinds", "effects need handlers: pass some")
 
     def stop(self) -> None:
         """
@@ -128,11 +130,19 @@ class Worker:
         """
         Do one round of what there is to do now.
         """
-        sweep = self.engine.run_due(_SWEEP)
-        effects = EffectReport()
+        failed: EscrowflowError | None = None
+        sweep, effects = SweepReport(), EffectReport()
+        try:
+            sweep = self.engine.run_due(_SWEEP)
+        except EscrowflowError as error:
+            # What is to be paid does not wait for what cannot be settled.
+            failed = error
         if self._handlers is not None and not self._stopped:
             effects = self.engine.run_effects(self._handlers, self._kinds, _EFFECTS)
-        return _logged(WorkReport(sweep=sweep, effects=effects))
+        report = _logged(WorkReport(sweep=sweep, effects=effects))
+        if failed is not None:
+            raise failed
+        return report
 
 
 @final
@@ -160,6 +170,8 @@ class AsyncWorker:
         self._stopped = asyncio.Event()
         if handlers is not None:
             engine.check_handlers(handlers, kinds)
+        elif kinds is not None:
+            raise InvalidInputError("kinds", "effects need handlers: pass some")
 
     def stop(self) -> None:
         """
@@ -186,13 +198,21 @@ class AsyncWorker:
         """
         See `Worker.run_once`.
         """
-        sweep = await self.engine.run_due(_SWEEP)
-        effects = EffectReport()
+        failed: EscrowflowError | None = None
+        sweep, effects = SweepReport(), EffectReport()
+        try:
+            sweep = await self.engine.run_due(_SWEEP)
+        except EscrowflowError as error:
+            # What is to be paid does not wait for what cannot be settled.
+            failed = error
         if self._handlers is not None and not self._stopped.is_set():
             effects = await self.engine.run_effects(
                 self._handlers, self._kinds, _EFFECTS
             )
-        return _logged(WorkReport(sweep=sweep, effects=effects))
+        report = _logged(WorkReport(sweep=sweep, effects=effects))
+        if failed is not None:
+            raise failed
+        return report
 
 
 def _logged(report: WorkReport) -> WorkReport:

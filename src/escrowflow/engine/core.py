@@ -34,6 +34,7 @@ from ..decisions import (
 from ..decisions.outbox import effects_of
 from ..effects import Effect, Notify, PayOut, Publish, Refund, effect_key
 from ..errors import (
+    CorruptJournalError,
     InvalidInputError,
     KeyReusedError,
     OrderChangedError,
@@ -80,6 +81,7 @@ __all__ = [
     "OrderProcess",
     "as_query",
     "commit",
+    "is_sound",
     "settled_effect",
     "summary",
 ]
@@ -101,6 +103,10 @@ _DOUBTS_MAX: Final = 5
 # How many snapshots an engine remembers the meaning of: some two megabytes.
 _READ_MAX: Final = 256
 HISTORY_PAGE: Final = 500
+
+# Too long to be guessed; not so long that a text could hide in it.
+SALT_MIN: Final = 16
+SALT_MAX: Final = 64
 
 EFFECTS: Final[Mapping[str, type[Effect]]] = {
     effect.name: effect for effect in (Refund, PayOut, Notify, Publish)
@@ -199,10 +205,22 @@ class Core:
                 for event in known.events
             },
         }
+        if not callable(new_id):
+            raise InvalidInputError("new_id", "what makes ids, called without anything")
+        if not callable(salt):
+            raise InvalidInputError("salt", "what makes bytes, called without anything")
+        if not isinstance(publish, bool):
+            raise InvalidInputError("publish", "true or false")
         self._new_id = new_id
-        self._salt = salt
+        self._new_salt = salt
         self.publish = publish
         self._read: dict[tuple[bytes, frozenset[str]], Order] = {}
+
+    def _salt(self) -> bytes:
+        salt = self._new_salt()
+        if not isinstance(salt, bytes) or not SALT_MIN <= len(salt) <= SALT_MAX:
+            raise InvalidInputError("salt", f"{SALT_MIN} to {SALT_MAX} bytes")
+        return salt
 
     def now(self) -> DateTime:
         """
@@ -235,11 +253,11 @@ class Core:
         elif key is not None:
             order_id = _derived(self.process.name, by, key)
         else:
-            order_id = self._new_id()
+            order_id = as_id(self._new_id(), "new_id")
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, key, command, texts)
         doubts = _Doubts(order_id)
-        for _ in range(_DOUBTS_MAX):
+        for _ in range(_ROUNDS_MAX):
             if key is not None or doubts.changes:
                 loaded = yield from doubts.load(ask.key)
                 if loaded.receipt is not None:
@@ -269,8 +287,8 @@ class Core:
                 doubts.add(change, _outcome(decided, now))
             # Taken meanwhile: by this very call, repeated, or by another.
             elif key is None and not doubts.changes:
-                break
-        raise OrderExistsError(order_id)
+                raise OrderExistsError(order_id)
+        raise doubts.unknown()
 
     def execute(
         self,
@@ -329,12 +347,17 @@ class Core:
                     texts=texts,
                 )
             if not change.events and change.receipt is None:
+                if doubts.changes:
+                    # What was sent may still arrive: then this is not the answer.
+                    raise doubts.unknown()
                 return answer
             written = yield from commit(change)
             if written:
                 return answer
             if written is None:
                 doubts.add(change, answer)
+        if doubts.changes:
+            raise doubts.unknown()
         raise OrderChangedError(order_id, expected=loaded.version, actual=None)
 
     def preview(
@@ -577,6 +600,10 @@ class Core:
         if not ask.repeats(receipt, loaded.texts):
             raise KeyReusedError(ask.plain_key)
         history = yield from self._recorded(loaded, until=receipt.last)
+        if not is_sound(receipt, len(history)):
+            raise CorruptJournalError(
+                f"order {loaded.order_id!r}: a key stands for events that are not there"
+            )
         before, events = history[: receipt.first - 1], history[receipt.first - 1 :]
         order = fold(before) if before else None
         effects: list[Effect] = []
@@ -656,6 +683,13 @@ def as_query(
         states=states,
         unassigned=unassigned,
     )
+
+
+def is_sound(receipt: Receipt, version: int) -> bool:
+    """
+    Whether a receipt stands for events that are there, or for none.
+    """
+    return 1 <= receipt.first <= receipt.last + 1 <= version + 1
 
 
 @final

@@ -4,14 +4,13 @@ The journal as evidence: proving it, taking it elsewhere, and erasing texts from
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from ..clock import to_micros
+from ..clock import from_micros, to_micros
 from ..decisions import next_due
 from ..decisions.outbox import effects_of
 from ..effects import Publish
@@ -19,8 +18,10 @@ from ..errors import (
     CorruptJournalError,
     EscrowflowError,
     InvalidInputError,
+    KeyReusedError,
     OrderExistsError,
     OrdersRunningError,
+    StorageError,
 )
 from ..history import evolve
 from ..inputs import as_id
@@ -39,8 +40,16 @@ from ..storage import (
     StoredText,
 )
 from ..storage.chain import first_broken
-from ..storage.codec import decode_event, decode_order, encode_effect, encode_order
-from .core import Asking, Core, summary
+from ..storage.checks import check_values
+from ..storage.codec import (
+    commitment,
+    decode_event,
+    decode_order,
+    encode_effect,
+    encode_order,
+    load_result,
+)
+from .core import Asking, Core, is_sound, summary
 
 __all__ = [
     "Fault",
@@ -55,6 +64,9 @@ _PAGE: Final = 100
 _BATCH: Final = 50
 
 _Restored: TypeAlias = tuple[Change, tuple[Receipt, ...]]
+
+# How often an order is read again because it moved on.
+_READINGS_MAX: Final = 64
 
 # The form of an exported line.
 _FORM: Final = 1
@@ -120,13 +132,11 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
             page = Page((loaded,) if loaded.version else ())
         else:
             page = yield "find", (Query(), after, _PAGE)
-        for loaded in page.items:
-            journal = yield from core.journal(loaded.order_id, loaded.version)
-            effects: tuple[StoredEffect, ...] = yield "effects", (loaded.order_id,)
-            texts: tuple[StoredText, ...] = yield "texts", (loaded.order_id,)
+        for found in page.items:
+            whole = yield from _whole(core, found)
             orders += 1
-            events += len(journal)
-            fault = next(_faults(core, loaded, journal, effects, texts), None)
+            events += len(whole.events)
+            fault = next(_faults(core, whole), None)
             if fault is not None:
                 faults.append(fault)
         after = page.after
@@ -134,36 +144,65 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
             return Verified(orders=orders, events=events, faults=tuple(faults))
 
 
-def _faults(
-    core: Core,
-    loaded: StoredOrder,
-    journal: list[StoredEvent],
-    effects: Iterable[StoredEffect],
-    texts: Iterable[StoredText],
-) -> Iterator[Fault]:
+@final
+@attrs.frozen
+class _Whole:
+    """
+    All that is stored of an order, as it was at one moment.
+    """
+
+    order: StoredOrder
+    events: Sequence[StoredEvent]
+    effects: Sequence[StoredEffect]
+    receipts: Sequence[Receipt]
+    texts: Sequence[StoredText]
+
+
+def _whole(core: Core, loaded: StoredOrder) -> Asking[_Whole]:
+    """
+    Return all of an order; read again if it moved on meanwhile.
+    """
+    order_id = loaded.order_id
+    for _ in range(_READINGS_MAX):
+        whole = _Whole(
+            order=loaded,
+            events=(yield from core.journal(order_id, loaded.version)),
+            effects=(yield "effects", (order_id,)),
+            receipts=(yield "receipts", (order_id,)),
+            texts=(yield "texts", (order_id,)),
+        )
+        before, loaded = loaded, (yield "load", (order_id,))
+        if (before.version, before.head) == (loaded.version, loaded.head):
+            return whole
+    raise StorageError(f"order {order_id!r} moves on faster than it can be read")
+
+
+def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
     """
     Yield what is wrong with an order, the first thing first.
     """
+    loaded, journal = whole.order, whole.events
     order_id = loaded.order_id
 
     def fault(problem: str, seq: int | None = None) -> Fault:
         return Fault(order_id=order_id, seq=seq, problem=problem)
 
-    numbers = [event.seq for event in journal]
-    expected = [*range(1, loaded.version + 1)]
-    if numbers != expected:
-        missing = next(
-            (seq for seq in expected if seq not in set(numbers)), loaded.version
-        )
-        yield fault("the history has a gap", missing)
+    for expected, event in enumerate(journal, 1):
+        if event.seq != expected:
+            yield fault("the history has a gap", expected)
+    if len(journal) < loaded.version:
+        yield fault("the history has a gap", len(journal) + 1)
     broken = first_broken(order_id, journal)
     if broken is not None:
         yield fault("its hash is not that of what it says", broken)
     if journal and journal[-1].hash != loaded.head:
         yield fault("the history does not end where the order does", loaded.version)
-    for text in texts:
-        if hashlib.sha256(text.salt + text.text.encode()).hexdigest()[:40] != text.ref:
+    for text in whole.texts:
+        if commitment(text.salt, text.text) != text.ref:
             yield fault(f"text {text.ref} is not the one that was written")
+    for receipt in whole.receipts:
+        if not is_sound(receipt, loaded.version):
+            yield fault(f"key {receipt.key!r} stands for events that are not there")
     order: Order | None = None
     asked: dict[str, NewEffect] = {}
     settled = 0
@@ -183,14 +222,15 @@ def _faults(
             yield fault("the order is settled a second time", stored.seq)
     if order is None:
         return
+    if order.id != order_id:
+        yield fault(f"its history is that of {order.id!r}")
     if encode_order(order) != loaded.snapshot:
         yield fault("the stored order is not what its history adds up to")
-    process = core.processes.get(order.fingerprint)
-    if process is not None:
-        due = next_due(process, order)
-        if loaded.due_at != (None if due is None else to_micros(due[0])):
-            yield fault("it waits for another instant than its history says")
-    there = {effect.key: effect for effect in effects if effect.kind != Publish.name}
+    if loaded.due_at not in _waits(core, order):
+        yield fault("it waits for another instant than its history says")
+    there = {
+        effect.key: effect for effect in whole.effects if effect.kind != Publish.name
+    }
     for key in {**asked, **there}:
         new, old = asked.get(key), there.get(key)
         if new is None or old is None:
@@ -198,6 +238,21 @@ def _faults(
             yield fault(f"effect {key} {verb}")
         elif (new.kind, new.seq, new.body) != (old.kind, old.seq, old.body):
             yield fault(f"effect {key} is not the one that was asked for", old.seq)
+
+
+def _waits(core: Core, order: Order) -> Collection[int | None]:
+    """
+    Return the instants at which an order may be acted on next.
+    """
+    process = core.processes.get(order.fingerprint)
+    if process is not None:
+        due = next_due(process, order)
+        return (None if due is None else to_micros(due[0]),)
+    if not order.deadlines:
+        return (None,)
+    # Whether the end itself is inside is known to its process only.
+    end = to_micros(order.deadlines[0].due_at)
+    return (end, end + 1)
 
 
 # --- taking it elsewhere ----------------------------------------------------------
@@ -209,21 +264,17 @@ def exported(core: Core, after: str | None) -> Asking[tuple[list[str], str | Non
     """
     page: Page[StoredOrder] = yield "find", (Query(), after, _PAGE)
     lines = []
-    for loaded in page.items:
-        order_id = loaded.order_id
-        events = yield from core.journal(order_id, loaded.version)
-        effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
-        receipts: tuple[Receipt, ...] = yield "receipts", (order_id,)
-        texts: tuple[StoredText, ...] = yield "texts", (order_id,)
+    for found in page.items:
+        whole = yield from _whole(core, found)
         line = {
             "escrowflow": _FORM,
-            "order_id": order_id,
-            "due_at": loaded.due_at,
-            "snapshot": loaded.snapshot.decode(),
-            "events": [_plain(event) for event in events],
-            "effects": [_plain(effect) for effect in effects],
-            "receipts": [_plain(receipt) for receipt in receipts],
-            "texts": [_plain(text) for text in texts],
+            "order_id": whole.order.order_id,
+            "due_at": whole.order.due_at,
+            "snapshot": whole.order.snapshot.decode(),
+            "events": [_plain(event) for event in whole.events],
+            "effects": [_plain(effect) for effect in whole.effects],
+            "receipts": [_plain(receipt) for receipt in whole.receipts],
+            "texts": [_plain(text) for text in whole.texts],
         }
         lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
     return lines, page.after
@@ -255,38 +306,65 @@ def restore(core: Core, lines: Iterable[str]) -> Asking[int]:
     """
     See `Engine.restore`.
     """
+    if isinstance(lines, str) or not isinstance(lines, Iterable):
+        raise InvalidInputError("lines", "the lines of an export, one by one")
     written = 0
-    changes: list[_Restored] = []
+    batch: dict[str, _Restored] = {}
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            changes.append(_change(core, line, number))
-        if len(changes) == _BATCH:
-            written += yield from _restored(changes)
-            changes = []
-    if changes:
-        written += yield from _restored(changes)
+        if not isinstance(line, str):
+            raise InvalidInputError(f"lines[{number}]", "not an exported order")
+        if not line.strip():
+            continue
+        restored = _change(core, line, number)
+        order_id = restored[0].order_id
+        if len(batch) == _BATCH or order_id in batch:
+            written += yield from _written([*batch.values()])
+            batch = {}
+        batch[order_id] = restored
+    if batch:
+        written += yield from _written([*batch.values()])
     return written
 
 
-def _restored(changes: list[_Restored]) -> Asking[int]:
-    results = yield "commit", (tuple(change for change, _ in changes),)
-    for (change, receipts), result in zip(changes, results, strict=True):
+def _written(batch: list[_Restored]) -> Asking[int]:
+    results = yield "commit", (tuple(change for change, _ in batch),)
+    for (change, receipts), result in zip(batch, results, strict=True):
         if result is not CommitResult.DONE:
-            loaded: StoredOrder = yield "load", (change.order_id,)
-            if loaded.head != change.events[-1].hash:
-                raise OrderExistsError(change.order_id)
-        # A change has one receipt at most; one that is there already conflicts.
-        for receipt in receipts:
-            more = attrs.evolve(
-                change,
-                expected_version=change.version,
-                events=(),
-                effects=(),
-                texts=(),
-                receipt=receipt,
+            # The same history, and perhaps more by now.
+            there: Sequence[StoredEvent] = yield (
+                "events",
+                (change.order_id, change.version - 1, 1),
             )
-            yield "commit", ((more,),)
+            if not there or there[0].hash != change.events[-1].hash:
+                raise OrderExistsError(change.order_id)
+        for receipt in receipts:
+            yield from _noted(change, receipt)
     return sum(result is CommitResult.DONE for result in results)
+
+
+def _noted(change: Change, receipt: Receipt) -> Asking[None]:
+    """
+    Write a receipt of an order that is there, however it moves on meanwhile.
+    """
+    for _ in range(_READINGS_MAX):
+        loaded: StoredOrder = yield "load", (change.order_id, receipt.key)
+        if loaded.receipt is not None:
+            if loaded.receipt != receipt:
+                raise KeyReusedError(receipt.key)
+            return
+        # Nothing of the order is changed: its row is written as it is.
+        order = decode_order(loaded.snapshot, loaded.texts)
+        same = Change(
+            **summary(order, order),
+            expected_version=loaded.version,
+            snapshot=loaded.snapshot,
+            due_at=loaded.due_at,
+            receipt=receipt,
+        )
+        (result,) = yield "commit", ((same,),)
+        if result is CommitResult.DONE:
+            return
+    raise StorageError(f"order {change.order_id!r} moves on faster than it can be read")
 
 
 def _change(core: Core, line: str, number: int) -> _Restored:
@@ -306,41 +384,53 @@ def _change(core: Core, line: str, number: int) -> _Restored:
             )
         order_id = as_id(plain["order_id"], f"lines[{number}].order_id")
         events = tuple(_made(NewEvent, event) for event in plain["events"])
-        texts = tuple(_made(StoredText, text) for text in plain["texts"])
         effects = tuple(_effect(effect) for effect in plain["effects"])
+        texts = tuple(_made(StoredText, text) for text in plain["texts"])
         receipts = tuple(_made(Receipt, receipt) for receipt in plain["receipts"])
-        snapshot = plain["snapshot"].encode()
-        due_at = plain["due_at"]
-        loaded = StoredOrder(
+        order = StoredOrder(
             order_id=order_id,
             version=len(events),
-            snapshot=snapshot,
+            snapshot=plain["snapshot"].encode(),
             head=events[-1].hash,
-            due_at=due_at,
+            due_at=plain["due_at"],
             texts={text.ref: text.text for text in texts},
         )
+        change = Change(
+            **summary(decode_order(order.snapshot, order.texts), None),
+            expected_version=0,
+            snapshot=order.snapshot,
+            due_at=order.due_at,
+            events=events,
+            effects=effects,
+            texts=texts,
+        )
+        check_values(order_id, change, change.books, *events, *effects, *texts)
+        check_values(order_id, *receipts)
+        for effect in effects:
+            from_micros(effect.ready_at)
+            from_micros(load_result(effect.result).get("at", 0))
     except InvalidInputError:
         raise
     except Exception as error:
         raise InvalidInputError(f"lines[{number}]", "not an exported order") from error
-    journal = [StoredEvent(**attrs.asdict(event, recurse=False)) for event in events]
-    stored = [
-        StoredEffect(order_id=order_id, token=0, **attrs.asdict(effect, recurse=False))
-        for effect in effects
-    ]
-    fault = next(_faults(core, loaded, journal, stored, texts), None)
-    if fault is not None:
-        raise CorruptJournalError(f"line {number}: {fault}")
-    change = Change(
-        **summary(decode_order(snapshot, loaded.texts), None),
-        expected_version=0,
-        snapshot=snapshot,
-        due_at=due_at,
-        events=events,
-        effects=effects,
+    whole = _Whole(
+        order=order,
+        events=[StoredEvent(**_fields(event)) for event in events],
+        effects=[
+            StoredEffect(order_id=order_id, token=0, **_fields(effect))
+            for effect in effects
+        ],
+        receipts=receipts,
         texts=texts,
     )
+    fault = next(_faults(core, whole), None)
+    if fault is not None:
+        raise CorruptJournalError(f"line {number}: {fault}")
     return change, receipts
+
+
+def _fields(value: NewEvent | NewEffect) -> dict[str, Any]:
+    return attrs.asdict(value, recurse=False)
 
 
 def _effect(plain: Mapping[str, Any]) -> NewEffect:

@@ -9,6 +9,7 @@ Effects: handing them to whoever carries them out, and noting what became of the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from inspect import iscoroutinefunction
@@ -17,21 +18,33 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..clock import to_micros
+from ..decisions.outbox import effects_of
 from ..effects import Done, Effect, NotDone, Notify, Publish, Result, RetryAt, Unknown
 from ..errors import (
     CorruptJournalError,
-    EscrowflowError,
     InvalidInputError,
+    LedgerError,
     OrderNotFoundError,
 )
+from ..history import evolve
 from ..inputs import as_id, kind_of
+from ..order import Order
 from ..storage import EffectResult, StoredEffect, StoredOrder
-from ..storage.codec import decode_effect, dump_result, load_result
+from ..storage.chain import first_broken
+from ..storage.codec import (
+    decode_effect,
+    decode_event,
+    dump_result,
+    encode_effect,
+    load_result,
+)
 from .answers import EffectReport, EffectStatus
 from .core import EFFECTS, Asking, Core, settled_effect
-from .sweep import Retries, as_limit
+from .sweep import Retries, as_limit, said_by
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
+
+_LOG: Final = logging.getLogger("escrowflow.outbox")
 
 # What carries an effect out.  An `AsyncEngine` awaits what it returns, if it can be.
 Handler: TypeAlias = Callable[[Any], Any]
@@ -190,7 +203,9 @@ def _carried_out(
     """
     try:
         effect = decode_effect(claim.body, kind)
-    except EscrowflowError as error:
+        if effect.moves_money and claim.kind in EFFECTS:
+            yield from _check_asked(core, claim)
+    except (CorruptJournalError, LedgerError) as error:
         return NotDone(str(error))
     useless_after = effect.useless_after if isinstance(effect, Notify) else None
     if useless_after is not None and core.now() > useless_after:
@@ -202,12 +217,41 @@ def _carried_out(
         said = yield "call", (handler, effect)
     except Exception as error:
         # A message that was not sent is sent again; money may have moved.
-        return Unknown(repr(error))
+        _LOG.warning(
+            "effect %s of order %s: its handler raised",
+            claim.key,
+            claim.order_id,
+            exc_info=error,
+        )
+        return Unknown(said_by(error))
     if said is None:
         return Done()
     if isinstance(said, (Done, NotDone, Unknown, RetryAt)):
         return said
     return Unknown(f"the handler returned {kind_of(said)}, which is no result")
+
+
+def _check_asked(core: Core, claim: StoredEffect) -> Asking[None]:
+    """
+    Raise unless the history asks for this: no money leaves because somebody wrote a
+    row (I5).
+
+    Raises:
+        CorruptJournalError: If it does not.
+    """
+    loaded: StoredOrder = yield "load", (claim.order_id,)
+    journal = yield from core.journal(claim.order_id, claim.seq)
+    broken = first_broken(claim.order_id, journal)
+    order: Order | None = None
+    for stored in journal:
+        recorded = decode_event(stored, loaded.texts, core.events)
+        order = evolve(order, recorded)
+        if stored.seq == claim.seq and broken is None:
+            for effect in effects_of(order, recorded):
+                made = encode_effect(effect, 0)
+                if (made.key, made.body) == (claim.key, claim.body):
+                    return
+    raise CorruptJournalError("the history of its order does not ask for this effect")
 
 
 def _handed_back(core: Core, claim: StoredEffect) -> Asking[str]:

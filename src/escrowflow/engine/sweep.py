@@ -34,7 +34,15 @@ from ..storage.codec import load_result
 from .answers import Stuck, SweepReport
 from .core import Asking, Core, settled_effect
 
-__all__ = ["Retries", "as_limit", "next_due_at", "redrive", "run_due", "stuck"]
+__all__ = [
+    "Retries",
+    "as_limit",
+    "next_due_at",
+    "redrive",
+    "run_due",
+    "said_by",
+    "stuck",
+]
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -45,6 +53,11 @@ _LEASE: Final = 60_000_000
 _BATCH: Final = 50
 
 _PAGE: Final = 100
+
+# How long an order whose process this engine lacks is left to others.
+_TURN: Final = timedelta(minutes=1)
+
+_REASON_MAX: Final = 500
 
 # Beyond this the wait has long reached its longest.
 _DOUBLINGS_MAX: Final = 30
@@ -165,8 +178,12 @@ class _Sweep:
             if process is None:
                 unknown = (*self.report.unknown, (order.id, order.fingerprint))
                 self.report = attrs.evolve(self.report, unknown=unknown)
+                # Somebody else may have it, and must get a turn.
                 return self._parked(
-                    loaded, now, f"no process with fingerprint {order.fingerprint}"
+                    loaded,
+                    now,
+                    f"no process with fingerprint {order.fingerprint}",
+                    wait=_TURN,
                 )
             due = core.settled(process, order, now)
             if due.recorded:
@@ -219,27 +236,40 @@ class _Sweep:
         )
 
     def _failed(self, loaded: StoredOrder, now: DateTime, error: Exception) -> Parked:
-        why = str(error) if isinstance(error, EscrowflowError) else repr(error)
+        why = said_by(error)
         parked = (*self.report.parked, (loaded.order_id, why))
         self.report = attrs.evolve(self.report, parked=parked)
         return self._parked(loaded, now, why)
 
-    def _parked(self, loaded: StoredOrder, now: DateTime, reason: str) -> Parked:
+    def _parked(
+        self,
+        loaded: StoredOrder,
+        now: DateTime,
+        reason: str,
+        *,
+        wait: timedelta | None = None,
+    ) -> Parked:
         before = loaded.parked
         micros = to_micros(now)
         attempts = 1 if before is None else before.attempts + 1
-        wait = self._retries.wait(attempts, loaded.order_id)
+        if wait is None:
+            wait = self._retries.wait(attempts, loaded.order_id)
         return Parked(
             since=micros if before is None else before.since,
             until=micros + wait // _MICROSECOND,
             attempts=attempts,
-            reason=_storable(reason),
+            reason=reason,
         )
 
 
-def _storable(reason: str) -> str:
-    # Whatever somebody else's exception says: a text that every storage can keep.
-    text = reason[:500].encode("utf-8", "replace").decode()
+def said_by(error: Exception) -> str:
+    """
+    Return what is kept of an error: its own words if it is one of ours, otherwise
+    only its kind.  What else it says may be what somebody wrote.
+    """
+    if not isinstance(error, EscrowflowError):
+        return type(error).__name__
+    text = str(error)[:_REASON_MAX].encode("utf-8", "replace").decode()
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
@@ -280,14 +310,14 @@ def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
     while len(found) < limit:
         effects: Page[StoredEffect] = yield "parked_effects", (after, _PAGE)
         for effect in effects.items:
-            result = load_result(effect.result)
+            reason, since = _given_up(effect)
             found.append(
                 Stuck(
                     order_id=effect.order_id,
                     key=effect.key,
                     kind=effect.kind,
-                    reason=result.get("reason", ""),
-                    since=from_micros(result.get("at", effect.ready_at)),
+                    reason=reason,
+                    since=since,
                     attempts=effect.attempts,
                 )
             )
@@ -295,6 +325,18 @@ def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
         if after is None:
             break
     return tuple(found[:limit])
+
+
+def _given_up(effect: StoredEffect) -> tuple[str, DateTime]:
+    """
+    Return why an effect was given up, and when.
+    """
+    try:
+        result = load_result(effect.result)
+        return str(result.get("reason", "")), from_micros(result["at"])
+    except Exception:
+        # It is a human who must look, and this is why.
+        return "what became of it cannot be read", from_micros(0)
 
 
 def redrive(core: Core, order_id: str, key: str | None) -> Asking[int]:

@@ -36,6 +36,7 @@ from . import NewEffect, NewEvent, StoredEvent, StoredText
 from .chain import link
 
 __all__ = [
+    "commitment",
     "content_hash",
     "decode_effect",
     "decode_event",
@@ -349,6 +350,17 @@ def load_result(body: bytes) -> Mapping[str, Any]:
 # --- texts ------------------------------------------------------------------------
 
 
+def commitment(salt: bytes, text: str) -> str:
+    """
+    Return what stands for a text in the history.
+
+    The length of the salt is hashed first: nothing can be moved from the one to the
+    other.
+    """
+    length = len(salt).to_bytes(2, "big")
+    return hashlib.sha256(length + salt + text.encode()).hexdigest()[:40]
+
+
 def seal(
     command: _T, subject_id: str, salt: Callable[[], bytes]
 ) -> tuple[_T, tuple[StoredText, ...]]:
@@ -375,7 +387,7 @@ def seal(
             # A text taken from another order is somebody's text here too, with a
             # commitment of its own.
             grain = salt()
-            ref = hashlib.sha256(grain + value.encode()).hexdigest()[:40]
+            ref = commitment(grain, value)
             texts.append(
                 StoredText(ref=ref, subject_id=subject_id, salt=grain, text=str(value))
             )

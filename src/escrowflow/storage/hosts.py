@@ -464,7 +464,9 @@ _WAYS_OUT: Final = {
 
 def _failed(error: BaseException) -> StorageError:
     """
-    Return a host's error as one of ours.
+    Return a host's error as one of ours.  It is raised `from None`: the text of the
+    other has the values of the statement, or of the row, and whoever logs the error
+    would print what people wrote.
     """
     inner = error
     while (below := getattr(inner, "orig", None) or inner.__cause__) is not None:
@@ -472,7 +474,7 @@ def _failed(error: BaseException) -> StorageError:
     code = getattr(inner, "sqlstate", None)
     code = code or getattr(inner, "sqlite_errorname", None) or ""
     # The first line only: the others quote statements, and what people wrote.
-    said = str(inner).partition("\n")[0]
+    said = str(inner).partition("\n")[0].partition(" with text ")[0]
     if said.startswith("no such table"):
         code = "42P01"
     way_out = _WAYS_OUT.get(code, "roll your transaction back")
@@ -539,7 +541,7 @@ class _Host(abc.ABC):
             done: _T = stop.value
             return done
         except self.errors as error:
-            raise _failed(error) from error
+            raise _failed(error) from None
 
 
 class _AsyncHost(abc.ABC):
@@ -610,7 +612,7 @@ class _Sqlite3Host(_Host):
         # A cursor of our own, whatever the host's would make of a row or a text.
         connection = self._connection
         factory = connection.text_factory
-        connection.text_factory = str
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         try:
             cursor = self._sqlite3.Cursor(connection)
             rows: list[Any] = cursor.execute(sql, values).fetchall()
@@ -824,7 +826,7 @@ class _AsyncPsycopgHost(_AsyncHost):
             done: _T = stop.value
             return done
         except self._errors as error:
-            raise _failed(error) from error
+            raise _failed(error) from None
 
     async def _execute(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         psycopg = self._psycopg
@@ -856,4 +858,4 @@ class _AsyncAlchemyHost(_AsyncHost):
             )
             return done
         except self._errors as error:
-            raise _failed(error) from error
+            raise _failed(error) from None

@@ -588,7 +588,7 @@ class PostgresVerbs(SqlVerbs):
             StorageError: If it is there and is not, or the server forgets what it
                 has confirmed.
         """
-        ((encoding, fsync, pages, commit),) = yield _SETTINGS, ()
+        ((encoding, fsync, pages, commit, role),) = yield _SETTINGS, ()
         if encoding != "UTF8":
             raise StorageError(f"the database is kept in {encoding}, not in UTF8")
         for name, value in (("fsync", fsync), ("full_page_writes", pages)):
@@ -601,6 +601,11 @@ class PostgresVerbs(SqlVerbs):
             raise StorageError(
                 "synchronous_commit = off: the last commits may be lost after they "
                 "were confirmed; switch it on, or ask for durability='relaxed'"
+            )
+        if role == "replica":
+            raise StorageError(
+                "session_replication_role = replica: no trigger and no foreign key "
+                "guards the history; set it to origin"
             )
         return (yield from super().inspect())
 
@@ -654,27 +659,33 @@ def _put(change: Change, rows: Sequence[list[tuple[Any, ...]]]) -> bool:
 
 _SETTINGS: Final = """\
 SELECT current_setting('server_encoding'), current_setting('fsync'),
-    current_setting('full_page_writes'), current_setting('synchronous_commit')
+    current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    current_setting('session_replication_role')
 """
 
 # Only what an unqualified name finds is ours; its schema is not a part of it.  What is
 # switched off is not there.
 _PARTS: Final = """\
 WITH ours AS (
-    SELECT c.oid, c.relname, c.relkind, quote_ident(n.nspname) || '.' AS home
+    SELECT c.oid, c.relname, c.relkind, quote_ident(n.nspname) || '.' AS home,
+        concat_ws(' ', c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            (SELECT string_agg(r.rulename, ' ' ORDER BY r.rulename) FROM pg_rewrite r
+            WHERE r.ev_class = c.oid)) AS kept
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE starts_with(c.relname, 'escrowflow_') AND pg_table_is_visible(c.oid)
 ),
 made AS (
-    SELECT o.relname AS name, home, string_agg(
+    SELECT o.relname AS name, home, kept || ': ' || string_agg(
         concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname,
-            CASE WHEN a.attnotnull THEN 'NOT NULL' END),
+            CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+            pg_get_expr(d.adbin, d.adrelid)),
         ', ' ORDER BY a.attnum
     ) AS made
     FROM ours o JOIN pg_attribute a
         ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_collation l ON l.oid = a.attcollation
-    WHERE o.relkind IN ('r', 'p', 'v') GROUP BY o.relname, home
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE o.relkind IN ('r', 'p', 'v') GROUP BY o.relname, home, kept
     UNION ALL
     SELECT o.relname, home, pg_get_indexdef(o.oid)
     FROM ours o JOIN pg_index i ON i.indexrelid = o.oid WHERE i.indisvalid
@@ -704,7 +715,7 @@ _SERVERS: Final = range(15, 19)
 
 # Each part, and the first half of a hash of what it is.
 MADE: Final[Mapping[str, str]] = {
-    "escrowflow_effect": "e5ee2c998aa9",
+    "escrowflow_effect": "3f49a78a9d38",
     "escrowflow_effect.escrowflow_effect_attempts_check": "0a1ed9042c25",
     "escrowflow_effect.escrowflow_effect_fenced": "69c8a2a587f0",
     "escrowflow_effect.escrowflow_effect_fixed": "f353ff27879e",
@@ -717,7 +728,7 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_effect_parked": "8c1d5e11908f",
     "escrowflow_effect_pkey": "f09d39a39dca",
     "escrowflow_effect_ready": "11596231a334",
-    "escrowflow_event": "d8c239c7fa12",
+    "escrowflow_event": "63c8531ffcf7",
     "escrowflow_event.escrowflow_event_effective_at_check": "bcb3a3a5c359",
     "escrowflow_event.escrowflow_event_fixed": "b0347f239003",
     "escrowflow_event.escrowflow_event_follows": "d236d8e17b35",
@@ -729,7 +740,7 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_event_pkey": "c7a97f884ca1",
     "escrowflow_event_settles": "8d7c23e37cba",
     "escrowflow_follow()": "4dc494322961",
-    "escrowflow_order": "7405582d8724",
+    "escrowflow_order": "1983ea36c09a",
     "escrowflow_order.escrowflow_order_check": "9933dddcc969",
     "escrowflow_order.escrowflow_order_fixed": "d611e91589e6",
     "escrowflow_order.escrowflow_order_grows": "0ab0882eaa51",
@@ -748,19 +759,19 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_order_held": "af23766b05d4",
     "escrowflow_order_pkey": "fc00aad34717",
     "escrowflow_order_unassigned": "ba7a6311c530",
-    "escrowflow_orders": "1a7f5fef4be8",
-    "escrowflow_party": "b38ed9032e23",
+    "escrowflow_orders": "b751450ca819",
+    "escrowflow_party": "74e80024d1dc",
     "escrowflow_party.escrowflow_party_order_id_fkey": "a59596f9843d",
     "escrowflow_party_order": "c88ffe1f7c0c",
     "escrowflow_party_pkey": "0b380a7971d8",
-    "escrowflow_receipt": "6e9bdeebeb4c",
+    "escrowflow_receipt": "b26509593702",
     "escrowflow_receipt.escrowflow_receipt_fixed": "401dc60b88fa",
     "escrowflow_receipt.escrowflow_receipt_order_id_fkey": "a59596f9843d",
     "escrowflow_receipt_pkey": "4f236a7b0a22",
     "escrowflow_refuse()": "e63af1dfe3c0",
-    "escrowflow_schema": "16b4a65dfc1b",
+    "escrowflow_schema": "e11ddd4e77ac",
     "escrowflow_schema_pkey": "db95f5b1d269",
-    "escrowflow_text": "6cf97a100841",
+    "escrowflow_text": "c59ca7563dcb",
     "escrowflow_text.escrowflow_text_order_id_fkey": "a59596f9843d",
     "escrowflow_text_pkey": "25ab3385f7f8",
     "escrowflow_text_subject": "08084fe60181",

@@ -13,6 +13,7 @@ Orders in one SQLite file, with nothing but the standard library.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from pathlib import Path
 from threading import Lock, local
 from types import SimpleNamespace
 from typing import Any, Final, Self, TypeVar, final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 from weakref import WeakSet
 
 import attrs
@@ -45,6 +46,7 @@ from .sql import (
     SqlVerbs,
     effect_values,
     event_values,
+    is_name,
     order_values,
     receipt_values,
     result_values,
@@ -57,6 +59,10 @@ __all__ = ["SqliteStorage", "SqliteVerbs"]
 _T = TypeVar("_T")
 
 _IN_MEMORY: Final = ":memory:"
+
+# A path or none, then a query or none; nowhere a control character.
+_PLAIN: Final = r"\x00-\x1f\x7f-\x9f#"
+_URL: Final = re.compile(rf"sqlite://(/[^?{_PLAIN}]*)?(?:\?([^{_PLAIN}]*))?")
 
 # A day: whoever waits longer for a lock is not waiting but stuck.
 _TIMEOUT_MAX: Final = 86_400.0
@@ -377,7 +383,7 @@ class _Home:
 
 def _as_path(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
+    if not isinstance(text, str) or not text or not is_name(text):
         raise InvalidInputError("path", "the path of a file, or ':memory:'")
     # A later change of directory must not lead to another file.
     return text if text == _IN_MEMORY else str(Path(text).absolute())
@@ -457,20 +463,20 @@ class SqliteStorage(SqlStorage):
         Raises:
             InvalidInputError: If it is none of these.
         """
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise InvalidInputError("url", str(error)) from error
-        if parts.scheme != "sqlite" or parts.netloc or parts.fragment:
+        # Not `urlsplit`: what it drops or forgives would lead to another file.
+        match = _URL.fullmatch(url)
+        if match is None:
             raise InvalidInputError(
                 "url",
                 "'sqlite:///orders.db' is relative, 'sqlite:////orders.db' absolute",
             )
-        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        path, query = match.groups(default="")
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
         if names not in ([], ["durability"]):
             raise InvalidInputError("url", "only `durability` can be asked for, once")
-        durability = parts.query.partition("=")[2] if names else "full"
-        path = unquote(parts.path)
+        durability = query.partition("=")[2] if names else "full"
+        # What is no UTF-8 is refused with the path.
+        path = unquote(path, errors="surrogateescape")
         return cls(path[1:] if path else _IN_MEMORY, durability=durability)
 
     @property
@@ -608,13 +614,16 @@ class SqliteStorage(SqlStorage):
                 check_same_thread=False,
                 factory=self._connection,
             )
+            # One text that is none must not stop the orders around it; `verify` finds
+            # it.
+            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
             link = _Link(connection, home.writer)
             try:
                 self._prepare(link.cursor, migrate=migrate)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
+        except _FOREIGN as error:
             raise self._failed(error) from error
         home.links.add(link)
         home.own.link = link
