@@ -181,8 +181,13 @@ class Server:
                 **self._user,
             )
         except PermissionError:
-            # They lie in a folder that only root may enter.
-            home = Path(shutil.copytree(home, self.folder / "programs", symlinks=True))
+            # They lie in a folder that only root may enter, and their libraries too.
+            copy = self.folder / "programs" / home.parent.name
+            libraries = f"{copy.name}.libs"
+            shutil.copytree(
+                home.parent.parent / libraries, copy.parent / libraries, symlinks=True
+            )
+            home = Path(shutil.copytree(home, copy / home.name, symlinks=True))
         return home / "bin"
 
     def _start(self) -> None:
