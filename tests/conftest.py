@@ -1,5 +1,5 @@
 """
-How patient Hypothesis is: three profiles, chosen by name.
+What all tests may ask for; and how patient Hypothesis is, by three profiles.
 
 `fast` is the default, `ci` is the default where the variable `CI` is set, and
 `--hypothesis-profile=long` is for the night.  No profile has a deadline: how
@@ -18,7 +18,14 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from escrowflow.clock import FakeClock
+from tests.given import T0, a_storage, an_engine
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from escrowflow.engine import Engine
+    from escrowflow.storage import Storage
     from tests.hosts import Databases
     from tests.pg import Server, Spare
 
@@ -58,6 +65,31 @@ def databases(
     server = partial(request.getfixturevalue, "postgres")
     with closing(Databases(tmp_path_factory.mktemp("shop"), server)) as found:
         yield found
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """
+    A new storage of each kind that needs no server.
+    """
+    with a_storage(request.param, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """
+    A clock that stands at `T0`.
+    """
+    return FakeClock(T0)
+
+
+@pytest.fixture
+def engine(storage: Storage, clock: FakeClock) -> Engine:
+    """
+    An engine for the ComeUp process.
+    """
+    return an_engine(storage, clock=clock)
 
 
 @pytest.fixture

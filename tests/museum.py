@@ -746,6 +746,7 @@ class LeasesTooLate(Flawed):
 
     def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
         due: Sequence[StoredOrder] = self.inner.claim_due(now, now, limit)
+        # A slow disk: the gap is as wide as it may be in a crowd.
         time.sleep(0.002)
         for order in due:
             self.inner._orders[order.order_id].lease_until = until
@@ -760,6 +761,7 @@ class TornReads(Flawed):
 
     def load(self, order_id: str, key: str | None = None) -> StoredOrder:
         first: StoredOrder = self.inner.load(order_id, key)
+        # A slow disk.
         time.sleep(0.0005)
         return attrs.evolve(self.inner.load(order_id, key), version=first.version)
 
@@ -777,6 +779,7 @@ class LockedByOthers(Flawed):
     def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         if not self.busy.acquire(blocking=False):
             raise StorageError("locked")
+        # A slow disk.
         time.sleep(0.001)
         try:
             return self.inner.commit(changes)

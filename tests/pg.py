@@ -95,6 +95,7 @@ def wait_until(condition: Callable[[], object]) -> None:
     for _ in range(6000):
         if condition():
             return
+        # Nothing tells us: it is another process that has to get there.
         time.sleep(0.01)
     raise AssertionError("it never came to that")
 
@@ -209,6 +210,7 @@ class Server:
             except psycopg.OperationalError:
                 if process.poll() is not None:
                     raise
+                # Not listening yet; it does not say when.
                 time.sleep(0.02)
 
     def crash(self) -> None:

@@ -25,8 +25,6 @@ from escrowflow.errors import (
 from tests.given import (
     ANA,
     LUC,
-    T0,
-    a_storage,
     an_engine,
     an_order,
     brought_to,
@@ -36,8 +34,7 @@ from tests.given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from escrowflow.engine import Engine
     from escrowflow.storage import Change, CommitResult, EffectResult, Storage
@@ -105,24 +102,6 @@ class Doubtful:
             self._in_flight.append(write)
         self.lost += 1
         raise OutcomeUnknownError("the connection was lost")
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """
-    A new storage of each kind.
-    """
-    opened = a_storage(request.param, tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """
-    A clock that stands at `T0`.
-    """
-    return FakeClock(T0)
 
 
 def doubting(storage: Storage, clock: FakeClock, *fates: str, **how: Any) -> Engine:

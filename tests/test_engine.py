@@ -71,39 +71,13 @@ from tests.given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from escrowflow.rules import Policies
 
 HOUR = timedelta(hours=1)
 STATES = ["awaiting_payment", *WAY]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """
-    A new storage of each kind.
-    """
-    opened = a_storage(request.param, tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """
-    A clock that stands at `T0`.
-    """
-    return FakeClock(T0)
-
-
-@pytest.fixture
-def engine(storage: Storage, clock: FakeClock) -> Engine:
-    """
-    An engine for the ComeUp process.
-    """
-    return an_engine(storage, clock=clock)
 
 
 def contents(storage: Storage, order_id: str = "o1") -> Any:

@@ -44,23 +44,13 @@ from tests.given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from escrowflow.storage import Storage
 
 # Words that stand nowhere else.
 CANARY: Final = "zorgblatt-3141-ananas"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """
-    A new storage of each kind.
-    """
-    opened = a_storage(request.param, tmp_path)
-    yield opened
-    opened.close()
 
 
 def filled(storage: Storage) -> Engine:

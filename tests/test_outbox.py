@@ -54,7 +54,6 @@ from tests.given import (
     COMEUP,
     LUC,
     T0,
-    a_storage,
     an_engine,
     an_order,
     brought_to,
@@ -62,7 +61,7 @@ from tests.given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LEASE = timedelta(seconds=60)
@@ -70,24 +69,6 @@ MICROSECOND = timedelta(microseconds=1)
 
 # Three attempts, and waits that are easily counted.
 FEW = Retries(first=timedelta(seconds=10), longest=timedelta(minutes=1), attempts=3)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """
-    A new storage of each kind.
-    """
-    opened = a_storage(request.param, tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """
-    A clock that stands at `T0`.
-    """
-    return FakeClock(T0)
 
 
 @pytest.fixture

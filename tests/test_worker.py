@@ -26,16 +26,13 @@ from tests.given import (
     ANA,
     COMEUP,
     LUC,
-    T0,
-    a_storage,
     an_engine,
     an_order,
     brought_to,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
 # Nobody waits for as long: whoever wakes was woken.
 LONG: Final = timedelta(days=3660)
@@ -43,32 +40,6 @@ SHORT: Final = timedelta(milliseconds=1)
 
 # How long a thread may take to end: only a test that fails waits for it.
 PATIENCE: Final = 60
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """
-    A new storage of each kind.
-    """
-    opened = a_storage(request.param, tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """
-    A clock that stands at `T0`.
-    """
-    return FakeClock(T0)
-
-
-@pytest.fixture
-def engine(storage: Storage, clock: FakeClock) -> Engine:
-    """
-    An engine for the ComeUp process.
-    """
-    return an_engine(storage, clock=clock)
 
 
 @pytest.fixture

@@ -503,6 +503,7 @@ class PostgresStorage(_Settings, SqlStorage):
                 last = error
             finally:
                 pool.putconn(link)
+            # Those that met must not meet again.
             time.sleep(pause)
         raise _tired(last) from last
 

@@ -84,7 +84,7 @@ class Checks(abc.ABC):
         yield
         tally.skipped += self._needless
         tally.answers += self.answers
-        if tally.begun == len(self._collected(request)):  # pragma: no cover - see there
+        if tally.begun == len(self._collected(request)):  # pragma: no cover - as below
             self._tell(request.config, tally)
 
     def _tell(

@@ -144,7 +144,7 @@ def _is_whole(order: StoredOrder) -> bool:
     ) and len(order.texts) == min(order.version, 9)
 
 
-def _as_bytes(version: int) -> bytes:  # pragma: no cover - see `_write_on`
+def _as_bytes(version: int) -> bytes:  # pragma: no cover - in a killed process
     return version.to_bytes(8, "big")
 
 
