@@ -629,12 +629,22 @@ class TextsSurvive(Flawed):
     Texts are said to be erased.
     """
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         return sum(
             text.subject_id == subject_id
-            for order in self.inner._orders.values()
-            for text in order.texts.values()
+            for order_id in order_ids
+            for text in self.inner.texts(order_id)
         )
+
+
+@caught_by("test_erased_in_some_orders")
+class ErasesEverywhere(Flawed):
+    """
+    Texts of a person are erased in orders that were not named, too.
+    """
+
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
+        return self.inner.erase_texts(subject_id, [*self.inner._orders])
 
 
 @caught_by("test_first_text_stays")
@@ -877,7 +887,7 @@ class BytesStay(Durable):
     Erased texts cannot be found any more, except by reading the file.
     """
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         self.inner._read(said("PRAGMA secure_delete = OFF"))
-        erased: int = self.inner.erase_texts(subject_id)
+        erased: int = self.inner.erase_texts(subject_id, order_ids)
         return erased

@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 import sqlite3
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -593,6 +594,20 @@ class TestErase:
         assert order.dispute is not None
         assert order.dispute.reason == "not right"
 
+    def test_texts_of_who_takes_no_part(self, storage: Storage) -> None:
+        """
+        What somebody wrote on an order that runs is kept, though he never was, or no
+        longer is, one of its parties.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "in_progress")
+        engine.execute("o1", c.FreezeOrder(reason=CANARY), by=OPS)
+
+        with pytest.raises(OrdersRunningError) as caught:
+            engine.erase(OPS.id)
+
+        assert caught.value.order_ids == ("o1",)
+
     def test_what_is_due_by_now_has_not_ended_it(self, storage: Storage) -> None:
         """
         An order that would have ended by now counts as ended once it was settled.
@@ -702,19 +717,23 @@ class TestOrders:
 
 class Between:
     """
-    A storage in which something happens after a verb.
+    A storage in which something happens after a verb, or a later call of it.
     """
 
-    def __init__(self, storage: Storage, **after: Callable[[], object]) -> None:
+    def __init__(
+        self, storage: Storage, *, skip: int = 0, **after: Callable[[], object]
+    ) -> None:
         self._storage = storage
+        self._skip = skip
         self._after = after
 
     def __getattr__(self, verb: str) -> Any:
         def call(*values: Any) -> Any:
             answer = getattr(self._storage, verb)(*values)
-            after = self._after.pop(verb, None)
-            if after is not None:
-                after()
+            if verb in self._after:
+                self._skip -= 1
+                if self._skip < 0:
+                    self._after.pop(verb)()
             return answer
 
         return call
@@ -728,8 +747,29 @@ class Between:
 
 class TestBusy:
     """
-    Orders go on while they are read, proved, taken elsewhere and restored.
+    Orders go on while they are read, proved, taken elsewhere, restored and erased.
     """
+
+    @pytest.mark.parametrize("looks", range(3))
+    def test_placed_while_erasing(self, storage: Storage, looks: int) -> None:
+        """
+        An order that is placed while texts are erased keeps its own.
+        """
+        sure = an_engine(storage)
+
+        def place(order_id: str) -> None:
+            sure.place(an_order(terms=terms(text=CANARY)), by=ANA, order_id=order_id)
+
+        place("o1")
+        sure.execute("o1", c.RefuseOrder(reason="no"), by=LUC)
+        busy: Any = Between(storage, find=lambda: place("o2"), skip=looks)
+        engine = an_engine(busy)
+
+        with pytest.raises(OrdersRunningError) if not looks else nullcontext():
+            assert engine.erase("ana") == 1
+
+        assert sure.order("o1").terms.text == ("" if looks else CANARY)
+        assert sure.order("o2").terms.text == CANARY
 
     @pytest.mark.parametrize("verb", ["find", "events", "effects", "receipts", "texts"])
     def test_read_at_one_moment(self, storage: Storage, verb: str) -> None:
@@ -744,7 +784,8 @@ class TestBusy:
             def goes_on(command: Any = on[read]) -> None:
                 sure.execute("o1", command, by=LUC, key=command.name)
 
-            busy: Any = Between(storage, **{verb: goes_on})
+            hooks: Any = {verb: goes_on}
+            busy: Any = Between(storage, **hooks)
             engine = an_engine(busy)
             if read == "verify":
                 assert engine.verify().faults == ()

@@ -318,7 +318,7 @@ class TestSqlite:
         files = list(path.parent.iterdir())
         assert any(b"canary" in file.read_bytes() for file in files)
 
-        assert sqlite.erase_texts("ana") == 9
+        assert sqlite.erase_texts("ana", ["o-1"]) == 9
 
         assert not any(b"canary" in file.read_bytes() for file in files)
 
@@ -335,7 +335,8 @@ class TestSqlite:
         sqlite.next_effect(["refund"])
         sqlite.park("o-1", 1, None)
         sqlite.parked_effects()
-        sqlite.erase_texts("ana")
+        sqlite.erase_texts("ana", ["o-1"])
+        sqlite.find(Query(subject="ana"))
         sqlite.find(Query(party="ana"))
         sqlite.find(Query(party="ana", role="buyer"), after=":o")
         sqlite.find(Query(by_due=True))
@@ -470,7 +471,7 @@ class TestSqlite:
             storage._link().writer.acquire()
             pid = os.fork()
             if not pid:
-                assert storage.erase_texts("ana") == 0
+                assert storage.erase_texts("ana", ["o-1"]) == 0
                 unused.migrate()
                 try:
                     memory.load("o-1")
@@ -484,7 +485,7 @@ class TestSqlite:
             assert os.waitpid(pid, 0)[1] == 0
             storage._link().writer.release()
             assert id(storage._link()) == parent
-            assert storage.erase_texts("ana") == 0
+            assert storage.erase_texts("ana", ["o-1"]) == 0
             storage.close()
         """
         done = subprocess.run(

@@ -316,7 +316,7 @@ class TestWithoutTransaction:
             values: dict[str, Callable[[], Any]] = {
                 "place": lambda: inside.place(an_order(), by=ANA, order_id=order_id),
                 "order": lambda: inside.order(order_id),
-                "erase": lambda: inside.storage.erase_texts("ana"),
+                "erase": lambda: inside.storage.erase_texts("ana", [order_id]),
             }
 
             with pytest.raises(NoTransactionError, match="autocommit"):
@@ -488,7 +488,7 @@ class TestVerbs:
         )
         storage.commit([change(order_id, 2, 2, results=(settled,))])
         assert storage.effects(order_id)[0].result == b"how"
-        assert storage.erase_texts(order_id) == 1
+        assert storage.erase_texts(order_id, [order_id]) == 1
         assert dict(storage.load(order_id).texts) == {}
         shop.rollback()
 

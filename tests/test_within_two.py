@@ -414,7 +414,7 @@ class TestTwoOnSqlite:
             handle.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             assert words.encode() in Path(database.path).read_bytes()
 
-            assert storage.erase_texts("ana") == 1
+            assert storage.erase_texts("ana", [order_id]) == 1
 
             handle.commit()
             handle.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -417,6 +417,8 @@ class Query:
 
         parked: Those that could not be settled.
 
+        subject: Those that keep a text of this person.
+
         by_due: Soonest due first, and those that wait for nothing last; otherwise
             by id.
     """
@@ -426,6 +428,7 @@ class Query:
     states: Collection[str] | None = None
     unassigned: bool = False
     parked: bool = False
+    subject: str | None = None
     by_due: bool = False
 
 
@@ -585,9 +588,13 @@ class Storage(Protocol):
         """
         ...
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
-        Erase all texts of a person for good; return how many there were.
+        Erase the texts of a person in these orders, at most 1000, for good; return
+        how many there were.
+
+        What was erased before leaves nothing behind after it, whatever kept that
+        from being done then.
         """
         ...
 
@@ -733,7 +740,7 @@ class AsyncStorage(Protocol):
         """
         ...
 
-    async def erase_texts(self, subject_id: str) -> int:
+    async def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """

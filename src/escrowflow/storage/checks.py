@@ -5,7 +5,7 @@ What every storage checks of its arguments, and how a page says where it ended.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -32,6 +32,7 @@ __all__ = [
     "after_text",
     "check_changes",
     "check_history",
+    "check_ids",
     "check_limit",
     "check_result",
     "check_values",
@@ -215,6 +216,17 @@ def check_limit(limit: int) -> None:
     """
     if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
         raise InvalidInputError("limit", f"1 to {LIMIT_MAX}, not {limit!r}")
+
+
+def check_ids(order_ids: Collection[str]) -> None:
+    """
+    Raise if so many orders cannot be named at once.
+
+    Raises:
+        InvalidInputError: If they are more than 1000.
+    """
+    if len(order_ids) > LIMIT_MAX:
+        raise InvalidInputError("order_ids", f"at most {LIMIT_MAX} at once")
 
 
 def after_text(due_at: int, order_id: str, *, by_due: bool) -> str:

@@ -166,11 +166,11 @@ class SqlStorage(abc.ABC):
         """
         return self._read(self._verbs.find(query, after, limit))
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        return self._write(self._verbs.erase_texts(subject_id))
+        return self._write(self._verbs.erase_texts(subject_id, order_ids))
 
 
 class AsyncSqlStorage(abc.ABC):
@@ -309,8 +309,8 @@ class AsyncSqlStorage(abc.ABC):
         """
         return await self._read(self._verbs.find(query, after, limit))
 
-    async def erase_texts(self, subject_id: str) -> int:
+    async def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        return await self._write(self._verbs.erase_texts(subject_id))
+        return await self._write(self._verbs.erase_texts(subject_id, order_ids))

@@ -314,11 +314,11 @@ class _Joined(SqlStorage):
         """
         _claims()
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        erasing = self._verbs.erase_texts(subject_id)
+        erasing = self._verbs.erase_texts(subject_id, order_ids)
         return self._write(_shredded(self._storage, erasing))
 
     def migrate(self) -> None:
@@ -379,11 +379,11 @@ class _AsyncJoined(AsyncSqlStorage):
         """
         _claims()
 
-    async def erase_texts(self, subject_id: str) -> int:
+    async def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        erasing = self._verbs.erase_texts(subject_id)
+        erasing = self._verbs.erase_texts(subject_id, order_ids)
         return await self._write(_shredded(self._storage, erasing))
 
     async def migrate(self) -> None:

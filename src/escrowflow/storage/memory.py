@@ -36,6 +36,7 @@ from .checks import (
     after_text,
     check_changes,
     check_history,
+    check_ids,
     check_limit,
     check_result,
     check_values,
@@ -441,13 +442,16 @@ class MemoryStorage:
 
     # --- personal texts -----------------------------------------------------------
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
-        Erase all texts of a person for good; return how many there were.
+        Erase the texts of a person in these orders for good; return how many there
+        were.
         """
+        check_ids(order_ids)
         with self._open():
             erased = 0
-            for order in self._orders.values():
+            for name in self._orders.keys() & set(order_ids):
+                order = self._orders[name]
                 kept = {
                     ref: text
                     for ref, text in order.texts.items()
@@ -485,6 +489,10 @@ def _fits(order: _Order, query: Query) -> bool:
         (query.states is None or order.state in query.states)
         and (not query.unassigned or order.unassigned)
         and (not query.parked or order.parked is not None)
+        and (
+            query.subject is None
+            or any(text.subject_id == query.subject for text in order.texts.values())
+        )
         and (
             (party is None and role is None)
             or any(

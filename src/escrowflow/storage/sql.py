@@ -36,6 +36,7 @@ from .checks import (
     MONEY,
     NEVER,
     after_text,
+    check_ids,
     check_limit,
     check_result,
     check_values,
@@ -599,6 +600,12 @@ SELECT min(instant) FROM (
 
     def _source(self, query: Query) -> tuple[str, list[Any]]:
         wanted, values = self._among("state", query.states)
+        if query.subject is not None:
+            wanted += (
+                " AND escrowflow_order.order_id IN"
+                " (SELECT order_id FROM escrowflow_text WHERE subject_id = ?)"
+            )
+            values += (query.subject,)
         flags = (" AND unassigned = 1" if query.unassigned else "") + (
             " AND parked_until IS NOT NULL" if query.parked else ""
         )
@@ -636,12 +643,17 @@ SELECT min(instant) FROM (
 
     # --- personal texts -----------------------------------------------------------
 
-    def erase_texts(self, subject_id: str) -> Asking[int]:
-        rows = yield (
-            "DELETE FROM escrowflow_text WHERE subject_id = ? RETURNING ref",
-            (subject_id,),
-        )
-        return len(rows)
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> Asking[int]:
+        check_ids(order_ids)
+        erased = 0
+        for order_id in order_ids:
+            rows = yield (
+                "DELETE FROM escrowflow_text WHERE order_id = ? AND subject_id = ?"
+                " RETURNING ref",
+                (order_id, subject_id),
+            )
+            erased += len(rows)
+        return erased
 
     # --- the schema ---------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -488,14 +488,15 @@ class SqliteStorage(SqlStorage):
             return frozenset()
         return frozenset(Capability)
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
-        Erase all texts of a person for good; return how many there were.
+        Erase the texts of a person in these orders for good; return how many there
+        were.
 
         Their bytes are overwritten in the file.  They leave its log, too, unless
         somebody else was reading all the time; then when the last one closes it.
         """
-        erased = super().erase_texts(subject_id)
+        erased = super().erase_texts(subject_id, order_ids)
         self._read(_truncated())
         return erased
 

@@ -180,11 +180,11 @@ class ThreadedStorage:
         """
         return await self._run(self.storage.find, query, after, limit)
 
-    async def erase_texts(self, subject_id: str) -> int:
+    async def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        return await self._run(self.storage.erase_texts, subject_id)
+        return await self._run(self.storage.erase_texts, subject_id, order_ids)
 
     async def migrate(self) -> None:
         """

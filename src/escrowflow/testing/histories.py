@@ -86,6 +86,7 @@ def _words(choice: Random, verb: str) -> Any:
             states=_some(choice, _STATES),
             unassigned=choice.random() < 0.2,
             parked=choice.random() < 0.2,
+            subject=_perhaps(choice, _PARTIES),
             by_due=choice.random() < 0.5,
         )
         return query, limit
@@ -95,7 +96,9 @@ def _words(choice: Random, verb: str) -> Any:
         return order, choice.choice(_KEYS)
     if verb == "parked_effects":
         return (limit,)
-    return (choice.choice(_PARTIES),) if verb == "erase_texts" else ()
+    if verb == "erase_texts":
+        return choice.choice(_PARTIES), choice.sample(_ORDERS, choice.randrange(3))
+    return ()
 
 
 def _limit(choice: Random) -> int:

@@ -601,15 +601,41 @@ class Orders(Checks):
         mine, yours = text("r-1"), text("r-2", subject_id="luc")
         put(storage, change(texts=(mine, yours)), change("o-2", texts=(mine,)))
 
-        assert storage.erase_texts("ana") == 2
-        assert storage.erase_texts("ana") == 0
-        assert storage.erase_texts("eve") == 0
+        assert storage.erase_texts("ana", ["o-1", "o-2", "o-3"]) == 2
+        assert storage.erase_texts("ana", ["o-1", "o-2", "o-3"]) == 0
+        assert storage.erase_texts("eve", ["o-1", "o-2"]) == 0
         assert storage.load("o-1").texts == {"r-2": "hello"}
         assert storage.load("o-2").texts == {}
         assert list(storage.texts("o-1")) == [yours]
         assert list(storage.texts("o-2")) == []
         found = storage.find(Query()).items
         assert [order.texts for order in found] == [{"r-2": "hello"}, {}]
+
+    def test_erased_in_some_orders(self, storage: Storage) -> None:
+        """
+        Only the orders that are named are touched: one that was placed a moment ago
+        keeps its texts.
+        """
+        put(storage, change(texts=(text(),)), change("o-2", texts=(text(),)))
+
+        assert storage.erase_texts("ana", []) == 0
+        assert storage.erase_texts("ana", ["o-2"]) == 1
+
+        assert storage.load("o-1").texts == {"r-1": "hello"}
+        assert storage.load("o-2").texts == {}
+        assert ids(storage.find(Query(subject="ana"))) == ["o-1"]
+
+    def test_too_many_orders_to_erase_in(self, storage: Storage) -> None:
+        """
+        At most 1000 orders at once.
+        """
+        put(storage, change(texts=(text(),)))
+        names = ["o-1", *(f"x-{n}" for n in range(1000))]
+
+        with pytest.raises(InvalidInputError):
+            storage.erase_texts("ana", names)
+
+        assert storage.erase_texts("ana", names[:-1]) == 1
 
     def test_erased_from_the_files(self, storage: Storage, tmp_path: Path) -> None:
         """
@@ -620,7 +646,7 @@ class Orders(Checks):
         put(storage, change(texts=tuple(texts)))
         put(storage, change(expected=1, snapshot=b"nothing of it"))
 
-        assert storage.erase_texts("ana") == 9
+        assert storage.erase_texts("ana", ["o-1"]) == 9
 
         files = [file for file in tmp_path.rglob("*") if file.is_file()]
         left = [file for file in files if b"canary-" in file.read_bytes()]
@@ -631,11 +657,11 @@ class Orders(Checks):
         What was erased leaves no trace, not even that it was there.
         """
         put(storage, change(texts=(text(),)))
-        storage.erase_texts("ana")
+        storage.erase_texts("ana", ["o-1"])
         put(storage, change(expected=1, texts=(text("r-1", "again"),)))
 
         assert storage.load("o-1").texts == {"r-1": "again"}
-        assert storage.erase_texts("ana") == 1
+        assert storage.erase_texts("ana", ["o-1"]) == 1
 
     def test_erasing_leaves_the_history(self, storage: Storage) -> None:
         """
@@ -655,7 +681,7 @@ class Orders(Checks):
         storage.claim_effects(100, 200, 1)
         before = everything(storage)
 
-        storage.erase_texts("ana")
+        storage.erase_texts("ana", ["o-1"])
 
         after = everything(storage)
         touched = {name for name in after if after[name] != before[name]}

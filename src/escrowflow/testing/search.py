@@ -30,7 +30,12 @@ __all__ = ["Search"]
 
 _ORDERS: Final = (
     change("o-1", state="pending", due_at=30, texts=(text(),)),
-    change("o-2", state="disputed", unassigned=True),
+    change(
+        "o-2",
+        state="disputed",
+        unassigned=True,
+        texts=(text("r-1", subject_id="eve"), text("r-2", subject_id="eve")),
+    ),
     change("o-3", state="completed", parties=(("buyer", "luc"),), due_at=20),
     change("o-4", state="pending", due_at=20),
     change("o-5", state="late", parties=(("seller", "ana"), ("buyer", "ana"))),
@@ -102,6 +107,12 @@ class Search(Checks):
             (Query(parked=True), "4"),
             (Query(parked=True, unassigned=True), ""),
             (Query(party="luc", states=["pending"], parked=True), "4"),
+            (Query(subject="ana"), "1"),
+            (Query(subject="eve"), "2"),
+            (Query(subject="luc"), ""),
+            (Query(subject="ana", party="luc", role="seller"), "1"),
+            (Query(subject="eve", states=["pending"]), ""),
+            (Query(subject="ana", states=["pending"], by_due=True), "1"),
             (Query(by_due=True), "34125"),
             (Query(by_due=True, party="ana"), "4125"),
             (Query(by_due=True, party="luc", role="seller"), "412"),

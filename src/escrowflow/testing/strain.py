@@ -237,7 +237,7 @@ class Strain(Checks):
             lambda: storage.next_effect(),
             lambda: storage.parked_effects(),
             lambda: storage.find(Query()),
-            lambda: storage.erase_texts("ana"),
+            lambda: storage.erase_texts("ana", ["o-1"]),
             lambda: storage.migrate(),
         ]
         for ask in asks:
@@ -278,7 +278,7 @@ class Strain(Checks):
         storage.claim_due(1, 50, 1)
         park(storage, "o-1", parked(33))
         assert storage.claim_effects(100, 200, 1)
-        storage.erase_texts("ana")
+        storage.erase_texts("ana", ["o-1"])
         put(storage, change("o-2", 2, texts=(text("r-9"),)))
         before = everything(storage, ("o-1", "o-2", "o-3"))
         storage.close()

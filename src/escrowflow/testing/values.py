@@ -125,6 +125,7 @@ class Values(Checks):
                 Query(party=words),
                 Query(role=words),
                 Query(party=words, role=words, parked=True),
+                Query(subject=words),
                 Query(states=None if "\0" in words else ["x", words], parked=True),
             ):
                 assert ids(storage.find(query)) == [words], query
@@ -139,7 +140,7 @@ class Values(Checks):
                 done = (result(words, claimed.token),)
                 again = change(words, 1, results=done, receipt=receipt("new"))
                 put(asked, again)
-                assert asked.erase_texts(words) == 1
+                assert asked.erase_texts(words, ["other", words]) == 1
             assert seen(storage) == seen(reference)
 
     @pytest.mark.parametrize("limit", [1, 3, 50])
@@ -167,7 +168,7 @@ class Values(Checks):
             assert ids(storage.find(Query(party=words))) == [words]
             assert storage.load(words).texts == {words: words}
         composed, decomposed = "caf\u00e9", "cafe\u0301"
-        assert storage.erase_texts(composed) == 1
+        assert storage.erase_texts(composed, [composed, decomposed]) == 1
         assert storage.load(decomposed).texts == {decomposed: decomposed}
 
     def test_composed_and_decomposed(self, storage: Storage) -> None:
@@ -209,12 +210,18 @@ class Values(Checks):
         assert list(storage.effects(half)) == []
         assert list(storage.receipts(half)) == []
         assert list(storage.texts(half)) == []
-        for query in (Query(party=half), Query(role=half), Query(states=[half])):
+        for query in (
+            Query(party=half),
+            Query(role=half),
+            Query(states=[half]),
+            Query(subject=half),
+        ):
             assert ids(storage.find(query)) == []
         assert list(storage.claim_effects(100, 200, 9, kinds=[half])) == []
         assert storage.next_effect(kinds=[half]) is None
         asks: list[Callable[[], int]] = [
-            lambda: storage.erase_texts(half),
+            lambda: storage.erase_texts(half, ["o-1"]),
+            lambda: storage.erase_texts("ana", [half]),
             lambda: storage.park(half, 1, parked(5)),
             lambda: storage.settle_effect(half, result(token=0)),
             lambda: storage.settle_effect("o-1", result(half, 1)),

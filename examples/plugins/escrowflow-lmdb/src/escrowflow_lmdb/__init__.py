@@ -45,6 +45,7 @@ from escrowflow.storage.checks import (
     after_text,
     check_changes,
     check_history,
+    check_ids,
     check_limit,
     check_result,
     check_values,
@@ -388,13 +389,19 @@ class _Tables:
     def _candidates(
         self, query: Query, place: tuple[int, str] | None
     ) -> Iterable[_Order]:
-        if query.party is not None:
-            # Those of one party are few: they are sorted here.
-            whose = _digest(query.party)
-            orders = [
-                self._there(key[len(whose) :])
-                for key, _ in self.walk("party", within=whose)
-            ]
+        if query.party is not None or query.subject is not None:
+            # Those of one person are few: they are sorted here.
+            chosen: set[bytes] | None = None
+            if query.party is not None:
+                whose = _digest(query.party)
+                chosen = {
+                    key[len(whose) :] for key, _ in self.walk("party", within=whose)
+                }
+            if query.subject is not None:
+                texts = self.walk("subject", within=_digest(query.subject))
+                keep = {key[:-_DIGEST] for _, key in texts}
+                chosen = keep if chosen is None else chosen & keep
+            orders = map(self._there, chosen or ())
             return sorted(orders, key=_by_due if query.by_due else _by_id)
         table, skip, start = "order", 0, b""
         if query.by_due:
@@ -782,13 +789,18 @@ class LmdbStorage:
 
     # --- personal texts -----------------------------------------------------------
 
-    def erase_texts(self, subject_id: str) -> int:
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
         See `Storage.erase_texts`.
         """
-        whose = _digest(subject_id)
+        check_ids(order_ids)
+        whose, names = _digest(subject_id), set(map(_name, order_ids))
         with self._transaction(write=True) as tables:
-            found = list(tables.walk("subject", within=whose))
+            found = [
+                (entry, key)
+                for entry, key in tables.walk("subject", within=whose)
+                if key[:-_DIGEST] in names
+            ]
             for entry, key in found:
                 tables.delete("subject", entry)
                 tables.delete("text", key)
