@@ -881,6 +881,33 @@ class InTwoTransactions(Durable):
         return results
 
 
+@durable_caught_by("test_killed_between_two_writes")
+class SettlesLater(Durable):
+    """
+    What became of an effect is written with whatever comes next.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.later: list[tuple[str, EffectResult]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        for later in self.later:
+            self.inner.settle_effect(*later)
+        self.later = []
+        return super().__getattr__(name)
+
+    def settle_effect(self, order_id: str, result: EffectResult) -> bool:
+        tokens = [
+            effect.token
+            for effect in self.effects(order_id)
+            if effect.key == result.key and effect.status == "claimed"
+        ]
+        if tokens == [result.token]:
+            self.later = [(order_id, result)]
+        return bool(self.later)
+
+
 @durable_caught_by("test_erased_from_the_files")
 class BytesStay(Durable):
     """

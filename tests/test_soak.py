@@ -13,7 +13,7 @@ import pytest
 from escrowflow.storage import open_storage
 from tests.pg import OTHER, Server
 from tests.soak.faults import FAULTS, LIVES, lived, points
-from tests.soak.trials import crashes, kills, races, storm
+from tests.soak.trials import crashes, histories, kills, races, storm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,6 +130,27 @@ class TestTrials:
 
         assert figures.violations == 0
         assert figures.commands > 0
+
+    def test_histories(self, tmp_path: Path) -> None:
+        """
+        Whatever is asked, the answers are those of the reference.
+        """
+        figures = histories(
+            lambda path: f"sqlite:///{path}/orders.db", 5, tmp_path / "here"
+        )
+
+        assert figures.violations == 0
+        assert figures.answers >= 300
+
+    def test_histories_bite(self, tmp_path: Path) -> None:
+        """
+        A database that has something in it already answers otherwise.
+        """
+        figures = histories(
+            lambda path: f"sqlite:///{tmp_path}/orders.db", 5, tmp_path / "here"
+        )
+
+        assert figures.violations == 1
 
     def test_races(self) -> None:
         """

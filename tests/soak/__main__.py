@@ -19,20 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from psycopg.conninfo import conninfo_to_dict
 
 from escrowflow.storage import open_storage
-from tests.pg import Server
+from tests.pg import Server, Spare
 from tests.soak.faults import LIVES, points
-from tests.soak.trials import Figures, crashes, kills, races, storm
+from tests.soak.trials import Figures, crashes, histories, kills, races, storm
 
 _Trial = Callable[[], Figures]
 
 
-def _trials(folder: Path, server: Server, share: float) -> Iterator[tuple[str, _Trial]]:
+def _trials(
+    folder: Path, server: Server, spare: Spare, share: float
+) -> Iterator[tuple[str, _Trial]]:
     """
     Yield every trial and its name.
 
     Args:
+        spare: Databases of the server.
+
         share: How much of each is run: 1 for all of it.
     """
 
@@ -44,6 +49,10 @@ def _trials(folder: Path, server: Server, share: float) -> Iterator[tuple[str, _
 
     def postgres() -> str:
         return server.url_of(server.database())
+
+    def emptied(_: Path) -> str:
+        spare.give_back()
+        return server.url_of(str(conninfo_to_dict(spare.take())["dbname"]))
 
     yield "kill -9, SQLite", lambda: kills(sqlite("kills"), some(300))
     yield "kill -9, PostgreSQL", lambda: kills(postgres(), some(100))
@@ -78,6 +87,18 @@ def _trials(folder: Path, server: Server, share: float) -> Iterator[tuple[str, _
                 lambda: open_storage(url or postgres()), share
             ),
         )
+    yield (
+        "random histories, SQLite",
+        lambda: histories(
+            lambda path: f"sqlite:///{path}/orders.db?durability=relaxed",
+            some(10_000),
+            folder / "histories",
+        ),
+    )
+    yield (
+        "random histories, PostgreSQL",
+        lambda: histories(emptied, some(10_000), folder / "more histories"),
+    )
 
 
 def _all_points(opened: Callable[[], Any], share: float) -> Figures:
@@ -106,9 +127,10 @@ def main() -> int:
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found: dict[str, dict[str, Any]] = {}
     server = Server()
+    spare = Spare(server)
     try:
         with tempfile.TemporaryDirectory() as name:
-            for title, trial in _trials(Path(name), server, chosen.share):
+            for title, trial in _trials(Path(name), server, spare, chosen.share):
                 if chosen.only not in title:
                     continue
                 figures = trial()
@@ -118,10 +140,12 @@ def main() -> int:
                 }
                 print(
                     f"{title}: {figures.rounds} rounds, {figures.commands} commands, "
+                    f"{figures.answers} answers, "
                     f"{figures.violations} violations, {figures.seconds:.0f} s",
                     flush=True,
                 )
     finally:
+        spare.close()
         server.stop()
     report = {
         "python": platform.python_version(),

@@ -6,24 +6,28 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Clock, FakeClock
 from escrowflow.engine import Engine
 from escrowflow.parties import Actor
 from escrowflow.storage import Storage, open_storage
+from escrowflow.testing import StorageContract
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
 from tests.lives import check_effects, payload
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
 
-__all__ = ["Figures", "crashes", "kills", "races", "storm"]
+__all__ = ["Figures", "crashes", "histories", "kills", "races", "storm"]
 
 _PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS)
 
@@ -42,6 +46,8 @@ class Figures:
 
         events: How many events were proved afterwards.
 
+        answers: How many answers were held against those of the reference.
+
         lost: Commands that were confirmed and are not there.
 
         doubled: Commands that are there twice.
@@ -57,6 +63,7 @@ class Figures:
     commands: int = 0
     refused: int = 0
     events: int = 0
+    answers: int = 0
     lost: int = 0
     doubled: int = 0
     faults: int = 0
@@ -349,3 +356,53 @@ def _came_to(engine: Engine, order_id: str) -> Any:
         (str(order.state), ledger.held, ledger.refunded, ledger.released, ledger.kept),
         [(item.name, str(item.by)) for item in engine.history(order_id)],
     )
+
+
+# --- whatever is asked --------------------------------------------------------------
+
+
+class _Asked(StorageContract):
+    """
+    The storage contract, of which only the random histories are run.
+    """
+
+    def __init__(self, url_of: Callable[[Path], str], count: int) -> None:
+        self._url_of = url_of
+        self._url = ""
+        self.histories = count  # type: ignore[misc]
+
+    def open(self, path: Path) -> Storage:
+        """
+        Open an empty storage.
+        """
+        self._url = self._url_of(path)
+        return open_storage(self._url)
+
+    def reopen(self, _: Storage) -> Storage:
+        """
+        Open the one that was closed.
+        """
+        return open_storage(self._url)
+
+
+def histories(url_of: Callable[[Path], str], count: int, folder: Path) -> Figures:
+    """
+    Ask a storage whatever can be asked, in any order, and the reference, too.
+
+    Args:
+        url_of: Returns the URL of an empty storage, which may lie in a folder.
+
+        count: How many times it begins anew.
+    """
+    began = time.monotonic()
+    folder.mkdir()
+    figures = Figures(rounds=count)
+    asked = _Asked(url_of, count)
+    try:
+        asked.test_random_histories(folder)
+    except pytest.fail.Exception as failure:
+        print(failure, file=sys.stderr)
+        figures.faults = 1
+    figures.answers = asked.answers
+    figures.seconds = time.monotonic() - began
+    return figures

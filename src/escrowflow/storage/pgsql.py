@@ -651,7 +651,9 @@ def _put(change: Change, rows: Sequence[list[tuple[Any, ...]]]) -> bool:
     events += [(order_id, *event_values(event)) for event in change.events]
     for place, effect in enumerate(change.effects):
         effects.append((order_id, place, *effect_values(effect)))
-    texts += [(order_id, *text_values(text)) for text in change.texts]
+    # The first of each ref: rows of one statement are written in any order.
+    kept = {text.ref: text for text in reversed(change.texts)}
+    texts += [(order_id, *text_values(text)) for text in kept.values()]
     return replaces
 
 

@@ -297,6 +297,7 @@ def everything(
         Query(unassigned=True),
         Query(parked=True),
         *(Query(party=party) for party in ("ana", "luc", "eve")),
+        Query(subject="ana"),
         *(Query(role=role) for role in ("buyer", "seller", "mediator")),
         *(Query(states=(state,)) for state in ("pending", "disputed", "completed")),
     ):

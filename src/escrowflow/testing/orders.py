@@ -593,6 +593,24 @@ class Orders(Checks):
         assert storage.load("o-1").texts == {"r-1": "first", "r-2": "hello"}
         assert storage.load("o-2").texts == {"r-1": "third"}
 
+    @pytest.mark.parametrize("behind", [0, 1], ids=["alone", "beside a conflict"])
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_first_text_of_a_change(
+        self, storage: Storage, count: int, behind: int
+    ) -> None:
+        """
+        Of texts with one ref in one change the first is kept, whatever else is
+        written with it.
+        """
+        words = [text("r-1", "first"), text("r-1", "second", subject_id="luc")]
+        changes = [change(f"o-{n}", texts=tuple(words)) for n in range(count)]
+        lost = [change(f"x-{n}", 1) for n in range(behind)]
+
+        storage.commit([*lost, *changes])
+
+        for written in changes:
+            assert list(storage.texts(written.order_id)) == words[:1]
+
     def test_erased(self, storage: Storage) -> None:
         """
         The texts of a person are gone from all orders, and counted once; those of
@@ -686,5 +704,10 @@ class Orders(Checks):
         after = everything(storage)
         touched = {name for name in after if after[name] != before[name]}
         loads = {name for name in after if name.startswith("load 'o-1'")}
-        assert touched == {"find", "texts 'o-1'", *loads}
+        assert touched == {
+            "find",
+            "texts 'o-1'",
+            f"find {Query(subject='ana')}",
+            *loads,
+        }
         assert attrs.evolve(before["load 'o-1'"], texts={}) == after["load 'o-1'"]

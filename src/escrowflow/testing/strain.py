@@ -158,6 +158,22 @@ def _write_on(storage: Storage, told: Callable[[int], object]) -> None:
         told(version + 3)
 
 
+# A write of every kind, in an order that makes sense.
+_WRITES: Final[tuple[Callable[[Storage], object], ...]] = (
+    lambda storage: put(storage, _full(), _full("o-2")),
+    lambda storage: storage.claim_due(9, 50, 1),
+    lambda storage: park(storage, "o-2", parked(33)),
+    lambda storage: storage.claim_effects(100, 200, 1),
+    lambda storage: storage.settle_effect("o-1", result(status="waiting", ready_at=1)),
+    lambda storage: storage.claim_effects(200, 300, 1),
+    lambda storage: put(storage, change(expected=2, results=(result(token=2),))),
+    lambda storage: park(storage, "o-2", None),
+    lambda storage: put(storage, change("o-2", 2, 0, receipt=receipt("luc:k", last=0))),
+    lambda storage: storage.erase_texts("ana", ["o-2"]),
+    lambda storage: put(storage, change("o-2", 2, texts=(text("r-2"),))),
+)
+
+
 @contextmanager
 def _child(work: Callable[[int], object]) -> Iterator[_Child]:
     """
@@ -562,6 +578,36 @@ class Strain(Checks):
             while told := os.read(child.pipe, 8):
                 said = told
         return int.from_bytes(said, "big")
+
+    @pytest.mark.parametrize("done", range(len(_WRITES) + 1))
+    def test_killed_between_two_writes(self, storage: Storage, done: int) -> None:
+        """
+        A process that is killed after any write, before the next, has written all of
+        it: leases, claims and what was erased, too.
+        """
+        self.need(storage, _DURABLE)
+        self._need_fork()
+        storage.load("o-1")
+        storage.close()
+
+        def work(here: int) -> None:  # pragma: no cover - in another process
+            with self.reopened(storage) as mine:
+                for write in _WRITES[:done]:
+                    write(mine)
+                os.write(here, b"!")
+                signal.pause()
+
+        with _child(work) as child:
+            assert child.read(1) == b"!"
+        with MemoryStorage() as reference, self.reopened(storage) as again:
+            for write in _WRITES[:done]:
+                write(reference)
+            assert everything(again) == everything(reference)
+            # And the next ones are as good as if nothing had happened.
+            for write in _WRITES[done:]:
+                write(reference)
+                write(again)
+            assert everything(again) == everything(reference)
 
     def test_dead_process_locks_nobody_out(self, storage: Storage) -> None:
         """
