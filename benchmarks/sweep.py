@@ -13,6 +13,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from escrowflow.processes import comeup
 from escrowflow.storage import Storage, open_storage
 from tests.pg import Server
 
-from .life import BUYER, placing
+from .life import BUYER, STEPS, placing
 
 __all__ = ["measure"]
 
@@ -176,12 +177,17 @@ def _ours_sqlite(path: Path, count: int) -> float:
 
 def _sampled(storage: Storage) -> ef.Engine:
     """
-    Return an engine whose clock is past the first deadline of the sample order.
+    Return an engine whose sample order was delivered, and whose buyer said nothing:
+    the next sweep completes it and pays the seller.
     """
     clock = FakeClock(T0)
     engine = ef.Engine(comeup(), storage, clock=clock)
     engine.place(placing(), by=BUYER, order_id=SAMPLE)
-    clock.advance(days=3)
+    for command, by in STEPS[:2]:
+        engine.execute(SAMPLE, command, by=by)
+    due_at = engine.next_due_at()
+    assert due_at is not None
+    clock.advance(due_at - clock.now() + timedelta(seconds=1))
     return engine
 
 
@@ -190,7 +196,7 @@ def _swept(engine: ef.Engine) -> float:
     done = 0
     while done < DUE:
         report = engine.run_due(BATCH)
-        assert report.orders, report
+        assert report.orders == report.moves, report
         done += report.orders
     return time.perf_counter() - begun
 
