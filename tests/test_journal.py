@@ -18,6 +18,7 @@ from escrowflow import commands as c
 from escrowflow.clock import FakeClock
 from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.engine import Engine, Fault
+from escrowflow.engine.core import summary
 from escrowflow.errors import (
     CorruptJournalError,
     InvalidInputError,
@@ -26,7 +27,7 @@ from escrowflow.errors import (
     OrdersRunningError,
 )
 from escrowflow.processes import comeup
-from escrowflow.storage import open_storage
+from escrowflow.storage import Change, CommitResult, open_storage
 from escrowflow.storage.chain import first_broken
 from escrowflow.storage.codec import content_hash
 from escrowflow.terms import PaySeller
@@ -52,6 +53,21 @@ if TYPE_CHECKING:
 
 # Words that stand nowhere else.
 CANARY: Final = "zorgblatt-3141-ananas"
+
+
+def damage(engine: Engine, order_id: str) -> None:
+    """
+    Make the snapshot of an order unreadable, behind the engine's back.
+    """
+    order = engine.order(order_id)
+    loaded = engine.storage.load(order_id)
+    change = Change(
+        **summary(order, order),
+        expected_version=loaded.version,
+        snapshot=b"{}",
+        due_at=loaded.due_at,
+    )
+    assert tuple(engine.storage.commit((change,))) == (CommitResult.DONE,)
 
 
 def filled(storage: Storage) -> Engine:
@@ -514,6 +530,24 @@ class TestErase:
             assert CANARY not in repr(engine.order("o1"))
         assert self._found(tmp_path) == 0
 
+    def test_one_that_cannot_be_read(self, storage: Storage) -> None:
+        """
+        Nobody knows whether it still runs: it is named, and nothing is erased.
+        """
+        engine = an_engine(storage)
+        for name in ("o1", "o2"):
+            self._with_canaries(engine, name)
+        damage(engine, "o2")
+
+        for name in ("ana", "mia"):
+            with pytest.raises(OrdersRunningError) as caught:
+                engine.erase(name)
+            assert caught.value.order_ids == ("o2",)
+
+        review = engine.order("o1").review
+        assert review is not None
+        assert review.text == f"{CANARY} of ana"
+
     def _found(self, folder: Path) -> int:
         return sum(
             path.read_bytes().count(CANARY.encode()) for path in folder.iterdir()
@@ -655,6 +689,30 @@ class TestOrders:
 
         assert [order.id for order in found] == names
         assert found == [engine.order(name) for name in names]
+
+    def test_one_that_cannot_be_read(self, storage: Storage) -> None:
+        """
+        It is named, and the others are listed; asked for by itself it is named, too.
+        """
+        engine = an_engine(storage)
+        for name in ("o1", "o2", "o3"):
+            brought_to(engine, "pending", name)
+        damage(engine, "o2")
+
+        page = engine.orders()
+
+        assert [order.id for order in page.items] == ["o1", "o3"]
+        assert (page.unreadable, page.after) == (("o2",), None)
+        first = engine.orders(limit=2)
+        assert (len(first.items), first.unreadable) == (1, ("o2",))
+        second = engine.orders(limit=2, after=first.after)
+        assert ([order.id for order in second.items], second.unreadable) == (["o3"], ())
+        for ask in (
+            lambda: engine.order("o2"),
+            lambda: engine.execute("o2", c.AcceptOrder(), by=LUC),
+        ):
+            with pytest.raises(CorruptJournalError, match="order 'o2': "):
+                ask()
 
     @pytest.mark.parametrize(
         ("query", "count"),

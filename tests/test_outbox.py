@@ -1333,6 +1333,35 @@ class TestStuck:
             ]
 
 
+class Picky:
+    """
+    A storage to which a batch with one of the orders is wrong by itself.
+    """
+
+    def __init__(self, inner: Storage, order_id: str) -> None:
+        self.inner = inner
+        self.order_id = order_id
+        self.awake = False
+
+    @property
+    def storage(self) -> Any:
+        """
+        Itself, as the storage it stands for.
+        """
+        return self
+
+    def commit(self, changes: Any) -> Any:
+        """
+        Refuse, or do it.
+        """
+        if self.awake and self.order_id in {change.order_id for change in changes}:
+            raise InvalidInputError("changes", f"order {self.order_id!r} is wrong")
+        return self.inner.commit(changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 class TestSweep:
     """
     Orders that cannot be settled.
@@ -1439,6 +1468,52 @@ class TestSweep:
             str(order.state) for order in engine.orders(states=["cancelled"]).items
         ]
         assert len(states) == 4
+
+    @pytest.mark.parametrize("whose", ["older", "other"])
+    def test_a_row_that_is_not_its_snapshots(
+        self, engine: Engine, storage: Storage, clock: FakeClock, whose: str
+    ) -> None:
+        """
+        An order whose row and snapshot speak of two versions, or of two orders, is
+        parked alone; those that were claimed with it are settled.
+        """
+        for number in range(5):
+            brought_to(engine, "pending", f"o{number}")
+        before = storage.load("o1").snapshot
+        engine.execute("o1", c.SubmitBrief(text="blue"), by=ANA)
+        put(
+            storage,
+            engine,
+            "o1",
+            snapshot=before if whose == "older" else storage.load("o2").snapshot,
+        )
+        clock.advance(days=2)
+
+        report = engine.run_due()
+
+        assert (report.orders, [name for name, _ in report.parked]) == (4, ["o1"])
+        (stuck,) = engine.stuck()
+        assert (stuck.order_id, stuck.reason) == ("o1", report.parked[0][1])
+        assert "order 'o1'" in stuck.reason
+
+    def test_one_that_is_refused_by_itself(
+        self, storage: Storage, clock: FakeClock
+    ) -> None:
+        """
+        Whatever a storage says of a batch because of one order: the others are
+        written.
+        """
+        picky = Picky(storage, "o1")
+        engine = an_engine(picky.storage, clock=clock)
+        for number in range(5):
+            brought_to(engine, "pending", f"o{number}")
+        clock.advance(days=2)
+        picky.awake = True
+
+        report = engine.run_due()
+
+        assert (report.orders, [name for name, _ in report.parked]) == (4, ["o1"])
+        assert [stuck.order_id for stuck in engine.stuck()] == ["o1"]
 
     def test_nothing_to_settle(
         self, engine: Engine, storage: Storage, clock: FakeClock

@@ -256,7 +256,7 @@ class OrdersRunningError(EscrowflowError):
     Attributes:
         subject_id: The person.
 
-        order_ids: The orders that still run.
+        order_ids: The orders that still run, and those that cannot be read.
     """
 
     subject_id: str

@@ -328,7 +328,8 @@ class Engine:
         limit: int = 50,
     ) -> OrderPage:
         """
-        Return orders as they are now, by id.
+        Return orders as they are now, by id.  Those that cannot be read are only
+        named: `OrderPage.unreadable`.
 
         Args:
             party: Those that this id takes part in.
@@ -491,7 +492,8 @@ class Engine:
         have a salted hash, and the salt goes with the words.
 
         Raises:
-            OrdersRunningError: If an order of this person still runs.
+            OrdersRunningError: If an order of this person still runs, or cannot be
+                read, so that nobody knows.
         """
         return self._drive(erase(self._core, subject_id))
 

@@ -399,9 +399,14 @@ class Core:
         See `Engine.orders`.
         """
         page: Page[StoredOrder] = yield "find", (query, after, limit)
-        return OrderPage(
-            tuple(self._reading(loaded, None) for loaded in page.items), page.after
-        )
+        items, unreadable = [], []
+        for loaded in page.items:
+            try:
+                items.append(self._reading(loaded, None))
+            except CorruptJournalError:
+                # One that is damaged must not hide the others.
+                unreadable.append(loaded.order_id)
+        return OrderPage(tuple(items), page.after, tuple(unreadable))
 
     def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
         order = self.decoded(loaded)
@@ -469,8 +474,19 @@ class Core:
             raise OrderNotFoundError(loaded.order_id)
         order = self._read.get((loaded.snapshot, frozenset(loaded.texts)))
         if order is None:
-            order = decode_order(loaded.snapshot, loaded.texts)
+            try:
+                order = decode_order(loaded.snapshot, loaded.texts)
+            except CorruptJournalError as error:
+                raise CorruptJournalError(
+                    f"order {loaded.order_id!r}: {error}"
+                ) from error
             self._remember(loaded.snapshot, loaded.texts, order)
+        if (order.id, order.version) != (loaded.order_id, loaded.version):
+            # Whatever is decided on it could not be written.
+            raise CorruptJournalError(
+                f"order {loaded.order_id!r}: its row is at version {loaded.version}, "
+                f"and has order {order.id!r} at version {order.version} in it"
+            )
         return order
 
     def _remember(self, snapshot: bytes, refs: Iterable[str], order: Order) -> None:

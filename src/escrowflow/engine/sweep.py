@@ -17,7 +17,6 @@ from ..errors import (
     InvalidInputError,
     OrderNotFoundError,
     OutcomeUnknownError,
-    StorageError,
 )
 from ..inputs import as_id
 from ..storage import (
@@ -206,7 +205,7 @@ class _Sweep:
             # What was written is settled; the rest is claimed again later, and
             # comes out the same.
             results = (CommitResult.CONFLICT,) * len(changes)
-        except StorageError as error:
+        except EscrowflowError as error:
             if len(changes) == 1:
                 ((loaded, _),) = changes
                 # If nothing at all can be written, this cannot either, and says so.
