@@ -18,7 +18,7 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import Clock, SystemClock, as_utc, to_micros
-from ..commands import AssignMediator, Command, PlaceOrder
+from ..commands import AssignMediator, Blocker, Command, PlaceOrder
 from ..decisions import (
     Decided,
     Option,
@@ -99,6 +99,9 @@ _ROUNDS_MAX: Final = 64
 
 # How often it may stay unknown whether something was written.
 _DOUBTS_MAX: Final = 5
+
+# How many texts one person writes on one order: whoever reads it carries all of them.
+_TEXTS_MAX: Final = 500
 
 # How many snapshots an engine remembers the meaning of: some two megabytes.
 _READ_MAX: Final = 256
@@ -327,7 +330,8 @@ class Core:
                         order_id, expected=if_version, actual=due.order.version
                     )
                 continue
-            judged = decide(process, due.order, sealed, by=by, now=now)
+            besides = yield from self._flood(loaded, by, texts)
+            judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)
             answer: Outcome | Refusal
             if isinstance(judged, Refusal):
                 assert judged.order is not None
@@ -377,11 +381,28 @@ class Core:
         _known(command)
         loaded: StoredOrder = yield "load", (order_id,)
         process, _, due = self._opened(loaded, by, command, now)
-        answer = decide(process, due.order, command, by=by, now=now)
+        # Nothing is kept of it, so it needs no salt.
+        _, texts = seal(command, by.id, bytes)
+        besides = yield from self._flood(loaded, by, texts)
+        answer = decide(process, due.order, command, by=by, now=now, besides=besides)
         if isinstance(answer, Refusal):
             assert answer.order is not None
             return attrs.evolve(answer, order=seen(answer.order, now))
         return _outcome(self._settled_after(process, answer, now), now)
+
+    def _flood(
+        self, loaded: StoredOrder, by: Actor, texts: tuple[StoredText, ...]
+    ) -> Asking[tuple[Blocker, ...]]:
+        """
+        Return what is in the way of more texts: that this person has written enough.
+        """
+        if not texts or len(loaded.texts) + len(texts) <= _TEXTS_MAX:
+            return ()
+        found: Iterable[StoredText] = yield "texts", (loaded.order_id,)
+        mine = sum(text.subject_id == by.id for text in found)
+        if mine + len(texts) <= _TEXTS_MAX:
+            return ()
+        return (Blocker(code="too_many_texts", params={"maximum": _TEXTS_MAX}),)
 
     # --- reading ------------------------------------------------------------------
 
