@@ -376,6 +376,8 @@ class Engine:
         handlers: Handlers,
         kinds: Collection[str] | None = None,
         limit: int = 100,
+        *,
+        stop: Callable[[], bool] | None = None,
     ) -> EffectReport:
         """
         Carry out effects from the outbox, those that have been ready longest.
@@ -393,22 +395,27 @@ class Engine:
 
             limit: How many at the most.
 
+            stop: Asked before each effect; once it says yes, no other one is begun,
+                and what was taken on is left to whoever comes next.
+
         Raises:
-            InvalidInputError: If a kind of effect that is asked for has no handler.
+            InvalidInputError: If a kind of effect that is asked for has no handler,
+                or the engine never asks for a `Publish` that is to be carried out.
         """
         self.check_handlers(handlers, kinds)
         return self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries)
+            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
         )
 
     def check_handlers(
         self, handlers: Handlers, kinds: Collection[str] | None = None
     ) -> None:
         """
-        Raise unless every kind of effect that would be asked for has a handler.
+        Raise unless every kind of effect that would be asked for has a handler, and
+        `Publish` only if it is asked for.
 
         Raises:
-            InvalidInputError: If one has none.
+            InvalidInputError: If it is not so.
         """
         check_handlers(handlers, kinds, publish=self._core.publish, awaits=False)
 
@@ -741,13 +748,15 @@ class AsyncEngine:
         handlers: Handlers,
         kinds: Collection[str] | None = None,
         limit: int = 100,
+        *,
+        stop: Callable[[], bool] | None = None,
     ) -> EffectReport:
         """
         See `Engine.run_effects`.
         """
         self.check_handlers(handlers, kinds)
         return await self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries)
+            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
         )
 
     def check_handlers(

@@ -66,6 +66,10 @@ def _as_wait(value: object) -> timedelta:
     return as_window(value, "wait")
 
 
+def _as_lease(value: object) -> timedelta:
+    return as_window(value, "lease")
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Retries:
@@ -84,11 +88,16 @@ class Retries:
 
         attempts: How often an effect is tried before a human must look; with the
             defaults, for more than a day.
+
+        lease: How long a worker has for the effects it has taken on before others
+            may try them.  A handler must return within it: set your HTTP timeouts
+            below.
     """
 
     first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
     longest: timedelta = attrs.field(default=timedelta(hours=1), converter=_as_wait)
     attempts: int = attrs.field(default=32)
+    lease: timedelta = attrs.field(default=timedelta(minutes=1), converter=_as_lease)
 
     @attempts.validator
     def _check_attempts(self, _: object, value: object) -> None:
