@@ -63,6 +63,33 @@ def storage(dsn: str) -> Iterator[PostgresStorage]:
         yield storage
 
 
+# --- an empty database ------------------------------------------------------------
+
+
+def test_nothing_is_made(dsn: str) -> None:
+    """
+    Without `create` an empty database stays empty; `migrate` makes the tables.
+    """
+    with PostgresStorage(dsn, create=False) as storage:
+        for _ in range(2):
+            with pytest.raises(StorageError, match="no orders are kept in this"):
+                storage.load("o1")
+        with psycopg.connect(dsn) as raw:
+            found = raw.execute(
+                "SELECT FROM pg_class WHERE relname LIKE 'escrowflow%'"
+            ).fetchall()
+        assert found == []
+
+        async def ask() -> None:
+            async with AsyncPostgresStorage(dsn, create=False) as awaited:
+                with pytest.raises(StorageError, match="no orders are kept in this"):
+                    await awaited.load("o1")
+
+        asyncio.run(ask())
+        storage.migrate()
+        assert storage.load("o1").version == 0
+
+
 # --- the contract -----------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ from ..errors import InvalidInputError, OutcomeUnknownError, StorageError
 from . import AsyncStorage, Capability, Change, CommitResult, Storage
 from .driven import AsyncSqlStorage, SqlStorage
 from .pgsql import PostgresVerbs
-from .sql import Asking, Row, SqlVerbs
+from .sql import NOT_HERE, Asking, Row, SqlVerbs
 
 __all__ = ["AsyncPostgresStorage", "PostgresStorage", "PostgresVerbs"]
 
@@ -204,6 +204,9 @@ class _Settings:
         timeout: How long a verb waits for one of them, in seconds or as a
             `timedelta`.
 
+        create: Whether the tables are made when they are first needed; otherwise
+            only by `migrate()`.
+
     Raises:
         InvalidInputError: If an argument is none of these.
     """
@@ -217,6 +220,7 @@ class _Settings:
     )
     connections: int = attrs.field(default=10, converter=_as_connections, kw_only=True)
     timeout: float = attrs.field(default=30.0, converter=_as_seconds, kw_only=True)
+    create: bool = attrs.field(default=True, converter=bool, kw_only=True, repr=False)
     _verbs: SqlVerbs = attrs.field(init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False, repr=False)
 
@@ -226,7 +230,7 @@ class _Settings:
         return _LENIENT if self.durability == "relaxed" else _VERBS
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
+    def from_url(cls, url: str, *, create: bool = True) -> Self:
         """
         Return the storage a URL names.
 
@@ -235,11 +239,13 @@ class _Settings:
                 wanted, `?durability=relaxed`, `prepare_threshold=none`,
                 `connections=20`, `timeout=5`, joined by `&`.
 
+            create: As the attribute.
+
         Raises:
             InvalidInputError: If it is none of these.
         """
         dsn, ours = _options(url)
-        return cls(dsn, **ours)
+        return cls(dsn, **ours, create=create)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -367,10 +373,15 @@ def _tired(error: Exception) -> StorageError:
     )
 
 
-def _preparing(verbs: PostgresVerbs, *, migrate: bool) -> Asking[None]:
+def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[None]:
     """
     Ask whether the schema is there, and make it or bring it up to date.
+
+    Raises:
+        StorageError: If it is missing and is not to be made.
     """
+    if not (create or migrate or (yield from verbs.parts())):
+        raise StorageError(f"PostgreSQL: {NOT_HERE}")
     if migrate or not (yield from verbs.inspect()):
         # Who has waited for the lock sees what the other one has made, whatever the
         # level of isolation is by default.
@@ -532,7 +543,7 @@ class PostgresStorage(_Settings, SqlStorage):
         See that the schema is there, on a connection of its own: who cannot open
         one is told why, which a pool does not say.
         """
-        asking = _preparing(self._own, migrate=migrate)
+        asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
             named = self._named(psycopg.RawCursor)
             with closing(psycopg.connect(self.dsn, **named)) as link:
@@ -719,7 +730,7 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         """
         See `PostgresStorage`.
         """
-        asking = _preparing(self._own, migrate=migrate)
+        asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
             named = self._named(psycopg.AsyncRawCursor)
             link = await psycopg.AsyncConnection.connect(self.dsn, **named)
