@@ -424,6 +424,12 @@ class TestWorkerOnce:
             assert engine.order("late").state == "cancelled"
 
 
+# Those that look at what is there already.
+READERS: Final = (("worker", "--once"), ("verify",), ("export",))
+
+each_reader = pytest.mark.parametrize("command", READERS, ids=lambda words: words[0])
+
+
 class TestMistakes:
     """
     A mistake in the call is one clear line, and no traceback.
@@ -453,19 +459,23 @@ class TestMistakes:
 
         assert words in one_line(result)
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export"])
-    def test_a_file_that_is_not_there(self, folder: Path, command: str) -> None:
+    @each_reader
+    def test_a_file_that_is_not_there(
+        self, folder: Path, command: tuple[str, ...]
+    ) -> None:
         """
         Nothing is proven, saved or done by looking at a file that is not there; it is
         not made, either.
         """
-        result = invoked(command, "--db", "sqlite:///typo.db")
+        result = invoked(*command, "--db", "sqlite:///typo.db")
 
         assert "typo.db" in one_line(result)
         assert not (folder / "typo.db").exists()
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export"])
-    def test_a_file_of_somebody_else(self, folder: Path, command: str) -> None:
+    @each_reader
+    def test_a_file_of_somebody_else(
+        self, folder: Path, command: tuple[str, ...]
+    ) -> None:
         """
         A database without orders is another one than was meant: it is left as it
         is, and not reported as all well.  The same goes for an empty file.
@@ -476,31 +486,31 @@ class TestMistakes:
 
         for name in ("theirs.db", "empty.db"):
             before = (folder / name).read_bytes()
-            result = invoked(command, "--db", f"sqlite:///{name}")
+            result = invoked(*command, "--db", f"sqlite:///{name}")
 
             assert "no orders are kept in this database" in one_line(result)
             assert (folder / name).read_bytes() == before
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export"])
-    def test_an_empty_database(self, dsn: str, command: str) -> None:
+    def test_an_empty_database(self, fresh: str) -> None:
         """
         An empty PostgreSQL database stays empty.
         """
-        url = "postgresql:///?" + urlencode(conninfo_to_dict(dsn))
+        url = "postgresql:///?" + urlencode(conninfo_to_dict(fresh))
 
-        result = invoked(command, "--db", url)
+        for command in READERS:
+            result = invoked(*command, "--db", url)
+            assert "no orders are kept in this database" in one_line(result)
 
-        assert "no orders are kept in this database" in one_line(result)
-        with psycopg.connect(dsn) as raw:
+        with psycopg.connect(fresh) as raw:
             ours = "SELECT FROM pg_class WHERE relname LIKE 'escrowflow%'"
             assert raw.execute(ours).fetchall() == []
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export"])
-    def test_a_storage_in_memory(self, command: str) -> None:
+    @each_reader
+    def test_a_storage_in_memory(self, command: tuple[str, ...]) -> None:
         """
         Nothing is ever there in memory.
         """
-        assert "always made anew" in one_line(invoked(command, "--db", "memory://"))
+        assert "always made anew" in one_line(invoked(*command, "--db", "memory://"))
 
     @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
     def test_without_a_storage(self, command: str) -> None:

@@ -66,22 +66,22 @@ def storage(dsn: str) -> Iterator[PostgresStorage]:
 # --- an empty database ------------------------------------------------------------
 
 
-def test_nothing_is_made(dsn: str) -> None:
+def test_nothing_is_made(fresh: str) -> None:
     """
     Without `create` an empty database stays empty; `migrate` makes the tables.
     """
-    with PostgresStorage(dsn, create=False) as storage:
+    with PostgresStorage(fresh, create=False) as storage:
         for _ in range(2):
             with pytest.raises(StorageError, match="no orders are kept in this"):
                 storage.load("o1")
-        with psycopg.connect(dsn) as raw:
+        with psycopg.connect(fresh) as raw:
             found = raw.execute(
                 "SELECT FROM pg_class WHERE relname LIKE 'escrowflow%'"
             ).fetchall()
         assert found == []
 
         async def ask() -> None:
-            async with AsyncPostgresStorage(dsn, create=False) as awaited:
+            async with AsyncPostgresStorage(fresh, create=False) as awaited:
                 with pytest.raises(StorageError, match="no orders are kept in this"):
                     await awaited.load("o1")
 
