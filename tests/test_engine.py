@@ -905,7 +905,11 @@ class TestProcesses:
         clock.advance(days=3)
         before = contents(storage)
 
-        assert engine.order("o1", by=ANA).state == "pending"
+        order = engine.order("o1", by=ANA)
+        assert order.state == "pending"
+        # True when it was last written; what became due since, nobody here knows.
+        assert order.as_of == order.effective_at == FakeClock(T0).now()
+        assert engine.orders().items[0].as_of == order.as_of
         assert len(engine.history("o1", by=LUC)) == 3
         assert len(engine.effects("o1")) == 1
         for ask in (

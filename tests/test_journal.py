@@ -24,6 +24,7 @@ from escrowflow.errors import (
     InvalidInputError,
     KeyReusedError,
     OrderExistsError,
+    OrderNotFoundError,
     OrdersRunningError,
 )
 from escrowflow.processes import comeup
@@ -44,6 +45,7 @@ from tests.given import (
     brought_to,
     terms,
 )
+from tests.test_states import pausing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +118,9 @@ class TestVerify:
         engine = filled(storage)
 
         assert engine.verify("keyed").orders == 1
-        assert engine.verify("nobody").orders == 0
+        with pytest.raises(OrderNotFoundError) as caught:
+            engine.verify("nobody")
+        assert caught.value.order_id == "nobody"
 
     def test_erased_texts_are_no_fault(self, storage: Storage) -> None:
         """
@@ -752,6 +756,8 @@ class TestOrders:
             ("states", {"states": "pending"}),
             ("states", {"states": 7}),
             ("states", {"states": [None]}),
+            ("states", {"states": ["foo"]}),
+            ("states", {"states": ["pending", "Pending"]}),
             ("unassigned", {"unassigned": "yes"}),
             ("limit", {"limit": 0}),
             ("limit", {"limit": 1001}),
@@ -771,6 +777,21 @@ class TestOrders:
             an_engine(storage).orders(**query)
 
         assert caught.value.field == field
+
+    def test_states_there_are(self, storage: Storage) -> None:
+        """
+        A state that no process of the engine has is a mistake; which ones there are
+        is said.
+        """
+        engine = an_engine(storage, also=[pausing()])
+
+        with pytest.raises(InvalidInputError) as caught:
+            engine.orders(states=["paused", "foo"])
+
+        assert "'foo'" in caught.value.problem
+        for name in ("pending", "in_progress", "paused", "cancelled"):
+            assert name in caught.value.problem
+        assert engine.orders(states=["paused"]).items == ()
 
 
 class Between:

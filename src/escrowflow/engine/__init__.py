@@ -279,6 +279,9 @@ class Engine:
         """
         Return the order as it is now: what is due applied, nothing written.
 
+        If its process is not in this engine, nothing can be applied: it is as it was
+        when it was last written, and `Order.as_of` is the instant of its last event.
+
         Args:
             by: Who asks; without, the host itself, who may read everything.
 
@@ -328,7 +331,8 @@ class Engine:
         limit: int = 50,
     ) -> OrderPage:
         """
-        Return orders as they are now, by id.  Those that cannot be read are only
+        Return orders as they are now, by id; one whose process is not in this engine
+        as it was at its `as_of`, see `order`.  Those that cannot be read are only
         named: `OrderPage.unreadable`.
 
         Args:
@@ -346,6 +350,10 @@ class Engine:
             after: `OrderPage.after` of the page before.
 
             limit: How many at the most, 1 to 1000.
+
+        Raises:
+            InvalidInputError: If it cannot be asked for, such as a state that no
+                process of this engine has.
         """
         query = as_query(party, role, states, unassigned)
         return self._drive(self._core.orders(query, after, limit))
@@ -455,6 +463,9 @@ class Engine:
 
         Args:
             order_id: Only this order.
+
+        Raises:
+            OrderNotFoundError: If there is no such order.
         """
         return self._drive(verify(self._core, order_id))
 

@@ -419,6 +419,12 @@ class Core:
         """
         See `Engine.orders`.
         """
+        known = sorted({name for p in self.processes.values() for name in p.members})
+        for state in query.states or ():
+            if state not in known:
+                raise InvalidInputError(
+                    "states", f"no state {state!r}: one of {', '.join(known)}"
+                )
         page: Page[StoredOrder] = yield "find", (query, after, limit)
         items, unreadable = [], []
         for loaded in page.items:
@@ -433,8 +439,13 @@ class Core:
         order = self.decoded(loaded)
         now = self.now()
         process = self.processes.get(order.fingerprint)
-        # An order whose process is missing is readable all the same.
-        current = seen(order, now) if process is None else as_of(process, order, now)
+        # An order whose process is missing is readable all the same, as it was when
+        # it was last written: what has become due since, nobody knows here.
+        current = (
+            seen(order, order.effective_at)
+            if process is None
+            else as_of(process, order, now)
+        )
         if by is not None and not _may_read(current, by):
             raise OrderNotFoundError(loaded.order_id)
         return current

@@ -20,6 +20,7 @@ from ..errors import (
     InvalidInputError,
     KeyReusedError,
     OrderExistsError,
+    OrderNotFoundError,
     OrdersRunningError,
     StorageError,
 )
@@ -130,7 +131,9 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
     while True:
         if order_id is not None:
             loaded: StoredOrder = yield "load", (as_id(order_id, "order_id"),)
-            page = Page((loaded,) if loaded.version else ())
+            if not loaded.version:
+                raise OrderNotFoundError(order_id)
+            page = Page((loaded,))
         else:
             page = yield "find", (Query(), after, _PAGE)
         for found in page.items:
