@@ -325,6 +325,7 @@ class TestRefusals:
             with pytest.raises(StorageError, match="not now") as caught:
                 storage.commit([change()])
             assert type(caught.value) is StorageError
+            assert caught.value.repeat
             assert storage.load("o-1").version == 0
 
     def test_awaited(self, refusing: str) -> None:
@@ -337,8 +338,9 @@ class TestRefusals:
                 self._refuse(refusing, 3, "40001")
                 assert list(await storage.commit([change()])) == [DONE]
                 self._refuse(refusing, 1000, "40P01")
-                with pytest.raises(StorageError, match="not now"):
+                with pytest.raises(StorageError, match="not now") as caught:
                     await storage.commit([change("o-2")])
+                assert caught.value.repeat
 
         asyncio.run(scenario())
 

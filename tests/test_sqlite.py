@@ -574,8 +574,9 @@ class TestSqlite:
             storage._read(asked("PRAGMA query_only = ON"))
 
             assert storage.load("o-1").version == 1
-            with pytest.raises(StorageError, match="readonly"):
+            with pytest.raises(StorageError, match="readonly") as caught:
                 storage.commit([change(expected=1)])
+            assert not caught.value.repeat
 
     @pytest.mark.parametrize("content", [b"no database" * 100, None])
     def test_no_database(self, path: Path, content: bytes | None) -> None:
@@ -710,14 +711,16 @@ class TestSqlite:
             other = sqlite3.connect(path, isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
 
-            with pytest.raises(StorageError, match="locked"):
+            with pytest.raises(StorageError, match="locked") as caught:
                 storage.commit([change()])
+            assert caught.value.repeat
             other.close()
             put(storage, change())
 
             storage._link().writer.acquire()
-            with pytest.raises(StorageError, match="other threads"):
+            with pytest.raises(StorageError, match="other threads") as caught:
                 storage.commit([change(expected=1)])
+            assert caught.value.repeat
             storage._link().writer.release()
             put(storage, change(expected=1))
 

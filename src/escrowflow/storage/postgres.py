@@ -64,6 +64,9 @@ _PAUSE_MAX: Final = 0.1
 # be put in a row with others, or waited for somebody who waited for it.
 _AGAIN: Final = frozenset({"40001", "40P01"})
 
+# A lock that was waited for in vain.
+_LOCKED: Final = "55P03"
+
 # What psycopg raises, also for values it cannot send.
 _FOREIGN: Final = (psycopg.Error, OverflowError, UnicodeEncodeError)
 
@@ -327,7 +330,17 @@ def _failure(
         )
     if isinstance(error, psycopg.Error) and error.sqlstate in _AGAIN:
         return None
-    return StorageError(f"PostgreSQL: {_said(error)}")
+    locked = isinstance(error, psycopg.Error) and error.sqlstate == _LOCKED
+    return StorageError(f"PostgreSQL: {_said(error)}", repeat=locked)
+
+
+def _unreached(error: psycopg.Error) -> StorageError:
+    """
+    Return what it means that there is no connection: nothing was sent, unless the
+    server has said what is wrong.
+    """
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return StorageError(f"PostgreSQL: {_said(error)}", repeat=lost)
 
 
 def _unsaid(error: Exception, sql: str) -> bool:
@@ -369,7 +382,8 @@ def _pauses() -> Iterator[float]:
 def _tired(error: Exception) -> StorageError:
     return StorageError(
         f"PostgreSQL: {_said(error)}, {_ATTEMPTS_MAX} times; nothing was written: "
-        "try again later"
+        "try again later",
+        repeat=True,
     )
 
 
@@ -555,7 +569,7 @@ class PostgresStorage(_Settings, SqlStorage):
         except StopIteration:
             return
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
 
 
 def _taken(pool: _Pool) -> _Link:
@@ -566,7 +580,7 @@ def _taken(pool: _Pool) -> _Link:
         try:
             link = pool.getconn()
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
         if not _is_stale(link):
             return link
         link.close()
@@ -745,7 +759,7 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         except StopIteration:
             return
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
 
 
 async def _taken_async(pool: _AsyncPool) -> _AsyncLink:
@@ -756,7 +770,7 @@ async def _taken_async(pool: _AsyncPool) -> _AsyncLink:
         try:
             link = await pool.getconn()
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
         if not _is_stale(link):
             return link
         await link.close()

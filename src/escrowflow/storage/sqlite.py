@@ -562,7 +562,9 @@ class SqliteStorage(SqlStorage):
         link = self._link()
         with link.lock:
             if not link.writer.acquire(timeout=self.busy_timeout):
-                raise StorageError(f"{self.path}: other threads write all the time")
+                raise StorageError(
+                    f"{self.path}: other threads write all the time", repeat=True
+                )
             db = link.cursor
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -590,7 +592,10 @@ class SqliteStorage(SqlStorage):
                 link.writer.release()
 
     def _failed(self, error: Exception) -> StorageError:
-        return StorageError(f"{self.path}: {error}")
+        # Who waited in vain for somebody else's lock has written nothing.
+        name = getattr(error, "sqlite_errorname", None) or ""
+        busy = name.startswith("SQLITE_BUSY")
+        return StorageError(f"{self.path}: {error}", repeat=busy)
 
     def _link(self, *, migrate: bool = False) -> _Link:
         """
