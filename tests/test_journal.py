@@ -1002,6 +1002,38 @@ class TestBusy:
             an_engine(other).restore([json.dumps(plain)])
 
 
+class TestDamaged:
+    """
+    Whatever cannot be read, the error says of which order it is.
+    """
+
+    @pytest.mark.parametrize(
+        ("statement", "ask"),
+        [
+            ("escrowflow_event SET body = x'37'", "history"),
+            ("escrowflow_event SET name = 'x'", "history"),
+            ("escrowflow_effect SET body = x'37'", "effects"),
+            ("escrowflow_effect SET kind = 'x'", "effects"),
+            ("escrowflow_effect SET result = x'37'", "effects"),
+        ],
+    )
+    def test_it_is_named(self, tmp_path: Path, statement: str, ask: str) -> None:
+        """
+        An event or an effect that was damaged is that of an order.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "completed")
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            for trigger in ("event_fixed", "effect_fixed"):
+                raw.execute(f"DROP TRIGGER escrowflow_{trigger}")
+            raw.execute(f"UPDATE {statement}")
+            raw.close()
+
+            with pytest.raises(CorruptJournalError, match="order 'o1': "):
+                getattr(engine, ask)("o1")
+
+
 class TestForged:
     """
     Money does not leave because somebody wrote a row.

@@ -10,8 +10,15 @@ processes may share a storage, and the version of the order decides who was firs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 import attrs
@@ -82,6 +89,7 @@ __all__ = [
     "as_query",
     "commit",
     "is_sound",
+    "naming",
     "settled_effect",
     "summary",
 ]
@@ -487,9 +495,10 @@ class Core:
     ) -> Asking[tuple[Recorded, ...]]:
         last = loaded.version if until is None else until
         found = yield from self.journal(loaded.order_id, last)
-        return tuple(
-            decode_event(stored, loaded.texts, self.events) for stored in found
-        )
+        with naming(loaded.order_id):
+            return tuple(
+                decode_event(stored, loaded.texts, self.events) for stored in found
+            )
 
     # --- below the verbs ----------------------------------------------------------
 
@@ -506,12 +515,8 @@ class Core:
             raise OrderNotFoundError(loaded.order_id)
         order = self._read.get((loaded.snapshot, frozenset(loaded.texts)))
         if order is None:
-            try:
+            with naming(loaded.order_id):
                 order = decode_order(loaded.snapshot, loaded.texts)
-            except CorruptJournalError as error:
-                raise CorruptJournalError(
-                    f"order {loaded.order_id!r}: {error}"
-                ) from error
             self._remember(loaded.snapshot, loaded.texts, order)
         if (order.id, order.version) != (loaded.order_id, loaded.version):
             # Whatever is decided on it could not be written.
@@ -668,6 +673,17 @@ class Core:
 
 
 # --- what the core is made of -----------------------------------------------------
+
+
+@contextmanager
+def naming(order_id: str) -> Iterator[None]:
+    """
+    Say of which order it is that something cannot be read.
+    """
+    try:
+        yield
+    except CorruptJournalError as error:
+        raise CorruptJournalError(f"order {order_id!r}: {error}") from error
 
 
 def commit(change: Change) -> Asking[bool | None]:

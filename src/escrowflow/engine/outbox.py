@@ -39,7 +39,7 @@ from ..storage.codec import (
     load_result,
 )
 from .answers import EffectReport, EffectStatus
-from .core import EFFECTS, Asking, Core, settled_effect
+from .core import EFFECTS, Asking, Core, naming, settled_effect
 from .sweep import Retries, as_limit, said_by
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
@@ -180,10 +180,11 @@ def effects(core: Core, order_id: str) -> Asking[tuple[EffectStatus, ...]]:
     stored: Iterable[StoredEffect] = yield "effects", (order_id,)
     found = []
     for one in stored:
-        said = load_result(one.result)
+        with naming(order_id):
+            said, effect = load_result(one.result), _decoded(one)
         found.append(
             EffectStatus(
-                effect=_decoded(one),
+                effect=effect,
                 status="lapsed" if said.get("lapsed") else one.status,
                 attempts=one.attempts,
                 reference=said.get("reference", ""),
@@ -196,9 +197,7 @@ def effects(core: Core, order_id: str) -> Asking[tuple[EffectStatus, ...]]:
 def _decoded(stored: StoredEffect) -> Effect:
     kind = EFFECTS.get(stored.kind)
     if kind is None:
-        raise CorruptJournalError(
-            f"order {stored.order_id!r}: this release knows no effect {stored.kind!r}"
-        )
+        raise CorruptJournalError(f"this release knows no effect {stored.kind!r}")
     return decode_effect(stored.body, kind)
 
 
