@@ -5,22 +5,32 @@ The command line of a host: `escrowflow worker`, `verify`, `export` and `import`
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
+import attrs
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.conninfo import conninfo_to_dict
 
 from escrowflow import commands as c
 from escrowflow.__main__ import main
 from escrowflow.clock import FakeClock, SystemClock
+from escrowflow.decisions import Decides, Step
 from escrowflow.effects import Effect, Notify, PayOut, Refund
 from escrowflow.engine import Engine
+from escrowflow.events import Event
+from escrowflow.parties import Role
+from escrowflow.states import Row
 from escrowflow.storage.sqlite import SqliteStorage
 from tests.given import ANA, COMEUP, LUC, an_engine, an_order, brought_to
 
@@ -48,6 +58,7 @@ async def later(effect):
 
 
 handlers = {ef.Refund: tell, ef.PayOut: tell, ef.Notify: tell}
+publishing = {**handlers, ef.Publish: tell}
 some = {ef.Refund: tell}
 coroutines = {ef.Refund: later, ef.PayOut: later, ef.Notify: later}
 number = 7
@@ -169,11 +180,78 @@ class TestVerify:
 
         assert result.exit_code == 0
 
+    def test_an_event_of_a_process_that_was_not_named(self, folder: Path) -> None:
+        """
+        Who knows an event only by its process is told how to name it.
+        """
+
+        @attrs.frozen(kw_only=True)
+        class ColourChosen(Event):
+            """
+            An event of somebody's own.
+            """
+
+        @attrs.frozen(kw_only=True)
+        class ChooseColour(c.Command):
+            """
+            A command of somebody's own.
+            """
+
+        chooses = Decides(
+            ChooseColour,
+            lambda case, command: [Step(events=(ColourChosen(),))],
+            version="1",
+        )
+        painter = COMEUP.extend(
+            name="painter",
+            rows=[Row(ChooseColour, Role.BUYER, "in_progress", "in_progress")],
+            decisions=[chooses],
+            events=[ColourChosen],
+        )
+        with filled(folder / "paint.db", painter) as engine:
+            brought_to(engine, "in_progress", "o1")
+            engine.execute("o1", ChooseColour(), by=ANA)
+
+        result = invoked("verify", "--db", "sqlite:///paint.db")
+
+        assert result.exit_code == 1
+        assert "--process" in result.stderr
+
 
 class TestExport:
     """
     `escrowflow export` and `escrowflow import`.
     """
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-16"])
+    def test_whatever_the_terminal_speaks(self, folder: Path, encoding: str) -> None:
+        """
+        An export is UTF-8, and so is read again, whatever is set for the terminal.
+        """
+        with filled(folder / "words.db") as engine:
+            brought_to(engine, "in_progress", "o1")
+            engine.execute("o1", c.DeliverOrder(note="voilà 日本"), by=LUC)
+        program = [sys.executable, "-m", "escrowflow"]
+        there = {**os.environ, "PYTHONIOENCODING": encoding}
+
+        exported = subprocess.run(
+            [*program, "export", "--db", "sqlite:///words.db"],
+            env=there,
+            capture_output=True,
+            check=True,
+        )
+        imported = subprocess.run(
+            [*program, "import", "--db", "sqlite:///copy.db"],
+            env=there,
+            input=exported.stdout,
+            capture_output=True,
+            check=False,
+        )
+
+        assert "voilà 日本" in exported.stdout.decode("utf-8")
+        assert imported.returncode == 0, imported.stderr
+        with an_engine(SqliteStorage("copy.db"), clock=FakeClock(LONG_AGO)) as copy:
+            assert copy.order("o1").deliveries[-1].note == "voilà 日本"
 
     def test_there_and_back(self, folder: Path) -> None:
         """
@@ -286,6 +364,44 @@ class TestWorkerOnce:
             assert sorted(done) == sorted(line.rpartition(" ")[2] for line in lines)
             assert {one.status for one in statuses} == {"done", "lapsed"}
 
+    def test_only_some_kinds(self, folder: Path) -> None:
+        """
+        A worker may carry out some kinds only, and leaves the others.
+        """
+        handlers = ("--handlers", f"{shop_of(folder)}:handlers")
+
+        result = invoked(
+            "worker", *DB, "--once", *handlers, "--kinds", "refund, pay_out"
+        )
+
+        assert result.exit_code == 0
+        told = {line.partition(" ")[0] for line in result.stdout.splitlines()}
+        assert told == {"refund", "pay_out"}
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            waiting = [
+                one.effect.name
+                for one in (*engine.effects("late"), *engine.effects("good"))
+                if one.status == "waiting"
+            ]
+        assert set(waiting) == {"notify"}
+
+    def test_what_deadlines_record_is_published(self, folder: Path) -> None:
+        """
+        A worker that carries out `Publish` asks for it, too: what its sweep records
+        is passed on.
+        """
+        handlers = f"{shop_of(folder)}:publishing"
+
+        result = invoked("worker", *DB, "--once", "--handlers", handlers)
+
+        assert result.exit_code == 0
+        published = [
+            line for line in result.stdout.splitlines() if line.startswith("publish ")
+        ]
+        assert {line.split()[1] for line in published} == {"late", "good"}
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            assert engine.verify().faults == ()
+
     def test_a_process_of_ones_own(self, folder: Path) -> None:
         """
         Orders of a host's own process are settled by whoever is told of it.
@@ -306,6 +422,12 @@ class TestWorkerOnce:
         with an_engine(SqliteStorage("theirs.db"), theirs) as engine:
             assert engine.stuck() == ()
             assert engine.order("late").state == "cancelled"
+
+
+# Those that look at what is there already.
+READERS: Final = (("worker", "--once"), ("verify",), ("export",))
+
+each_reader = pytest.mark.parametrize("command", READERS, ids=lambda words: words[0])
 
 
 class TestMistakes:
@@ -337,16 +459,58 @@ class TestMistakes:
 
         assert words in one_line(result)
 
-    @pytest.mark.parametrize("command", ["verify", "export"])
-    def test_a_file_that_is_not_there(self, folder: Path, command: str) -> None:
+    @each_reader
+    def test_a_file_that_is_not_there(
+        self, folder: Path, command: tuple[str, ...]
+    ) -> None:
         """
-        Nothing is proven, and nothing saved, by looking at a file that is not there;
-        it is not made, either.
+        Nothing is proven, saved or done by looking at a file that is not there; it is
+        not made, either.
         """
-        result = invoked(command, "--db", "sqlite:///typo.db")
+        result = invoked(*command, "--db", "sqlite:///typo.db")
 
         assert "typo.db" in one_line(result)
         assert not (folder / "typo.db").exists()
+
+    @each_reader
+    def test_a_file_of_somebody_else(
+        self, folder: Path, command: tuple[str, ...]
+    ) -> None:
+        """
+        A database without orders is another one than was meant: it is left as it
+        is, and not reported as all well.  The same goes for an empty file.
+        """
+        with closing(sqlite3.connect("theirs.db")) as theirs:
+            theirs.execute("CREATE TABLE auth_user (id)")
+        (folder / "empty.db").touch()
+
+        for name in ("theirs.db", "empty.db"):
+            before = (folder / name).read_bytes()
+            result = invoked(*command, "--db", f"sqlite:///{name}")
+
+            assert "no orders are kept in this database" in one_line(result)
+            assert (folder / name).read_bytes() == before
+
+    def test_an_empty_database(self, fresh: str) -> None:
+        """
+        An empty PostgreSQL database stays empty.
+        """
+        url = "postgresql:///?" + urlencode(conninfo_to_dict(fresh))
+
+        for command in READERS:
+            result = invoked(*command, "--db", url)
+            assert "no orders are kept in this database" in one_line(result)
+
+        with psycopg.connect(fresh) as raw:
+            ours = "SELECT FROM pg_class WHERE relname LIKE 'escrowflow%'"
+            assert raw.execute(ours).fetchall() == []
+
+    @each_reader
+    def test_a_storage_in_memory(self, command: tuple[str, ...]) -> None:
+        """
+        Nothing is ever there in memory.
+        """
+        assert "always made anew" in one_line(invoked(*command, "--db", "memory://"))
 
     @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
     def test_without_a_storage(self, command: str) -> None:
@@ -384,7 +548,7 @@ class TestMistakes:
             ("SHOP:no_such_name", "no_such_name"),
             ("SHOP:number", "handlers"),
             ("SHOP:some", "nothing carries out notify, pay_out"),
-            ("SHOP:coroutines", "nobody would await"),
+            ("SHOP:coroutines", "so the command line, takes plain functions"),
         ],
     )
     def test_no_such_handlers(self, folder: Path, name: str, words: str) -> None:
@@ -412,6 +576,31 @@ class TestMistakes:
 
         assert f"{name}:x" in one_line(result)
 
+    @pytest.mark.parametrize(
+        ("kinds", "status", "words"),
+        [
+            ("teleport", 1, "teleport"),
+            ("refund,,notify", 2, "--kinds"),
+            ("", 2, "--kinds"),
+        ],
+    )
+    def test_bad_kinds(self, folder: Path, kinds: str, status: int, words: str) -> None:
+        """
+        Kinds that nobody carries out, or that are none, are named.
+        """
+        handlers = ("--handlers", f"{shop_of(folder)}:handlers")
+
+        result = invoked("worker", *DB, "--once", *handlers, "--kinds", kinds)
+
+        assert result.exit_code == status
+        assert words in result.stderr
+
+    def test_kinds_without_handlers(self, folder: Path) -> None:
+        """
+        Who names kinds says who carries them out.
+        """
+        assert "handlers" in one_line(invoked("worker", *DB, "--kinds", "refund"))
+
     @pytest.mark.parametrize("poll", ["0", "-1", "soon", "inf", "nan", "1e9"])
     def test_a_bad_poll(self, folder: Path, poll: str) -> None:
         """
@@ -431,6 +620,7 @@ class TestMistakes:
 
         assert result.exit_code == 0
         assert "--db" in result.output
+        assert "may be repeated" in " ".join(result.output.split())
         assert command in invoked("--help").output
 
 
@@ -461,8 +651,8 @@ class TestProcess:
         self, worker: subprocess.Popen[str], folder: Path, number: signal.Signals
     ) -> None:
         """
-        It settles what is due, carries out what is asked for, waits, and ends with
-        status 0 when it is told to.
+        It settles what is due, carries out what is asked for, and ends with status
+        0 when it is told to; what it has not begun is left to others at once.
         """
         with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
             expected = {"refund late", "pay_out good"}
@@ -478,7 +668,9 @@ class TestProcess:
             assert "settled 2 orders" in log
             assert engine.order("late").state == "cancelled"
             statuses = [*engine.effects("late"), *engine.effects("good")]
-            assert {one.status for one in statuses} == {"done", "lapsed"}
+            assert "claimed" not in {one.status for one in statuses}
+            money = {one.status for one in statuses if one.effect.moves_money}
+            assert money == {"done"}
             assert engine.stuck() == ()
             assert engine.verify().faults == ()
 

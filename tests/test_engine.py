@@ -17,6 +17,7 @@ import pytest
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock, SystemClock
 from escrowflow.decisions import Decides, Refusal, Step
+from escrowflow.effects import Refund
 from escrowflow.engine import Engine, Outcome, SweepReport
 from escrowflow.errors import (
     CommandRefusedError,
@@ -904,7 +905,11 @@ class TestProcesses:
         clock.advance(days=3)
         before = contents(storage)
 
-        assert engine.order("o1", by=ANA).state == "pending"
+        order = engine.order("o1", by=ANA)
+        assert order.state == "pending"
+        # True when it was last written; what became due since, nobody here knows.
+        assert order.as_of == order.effective_at == FakeClock(T0).now()
+        assert engine.orders().items[0].as_of == order.as_of
         assert len(engine.history("o1", by=LUC)) == 3
         assert len(engine.effects("o1")) == 1
         for ask in (
@@ -980,6 +985,107 @@ class TestProcesses:
         Unless said otherwise, it is the time on the wall.
         """
         assert isinstance(Engine(COMEUP, storage).clock, SystemClock)
+
+
+# --- how much one person can write --------------------------------------------------
+
+
+TEXTS_MAX = 500
+
+
+def flooded(engine: Engine, by: Actor = ANA, count: int = TEXTS_MAX) -> None:
+    """
+    Have one person write so many texts on an order, in a claim and its edits.
+    """
+    brought_to(engine, "in_progress")
+    engine.execute("o1", c.FileClaim(reason="0"), by=by)
+    for number in range(1, count):
+        engine.execute("o1", c.EditClaim(reason=str(number)), by=by)
+
+
+class TestManyTexts:
+    """
+    Every reader of an order carries all of its texts: nobody writes without end.
+    """
+
+    MORE = c.EditClaim(reason="once more")
+
+    def test_the_last_and_the_first_too_many(self, engine: Engine) -> None:
+        """
+        The 500th text of a person is taken, the next one refused, also beforehand;
+        who has a key gets its answer again.
+        """
+        flooded(engine, count=TEXTS_MAX - 1)
+        assert isinstance(engine.preview("o1", self.MORE, by=ANA), Outcome)
+        last = engine.execute("o1", self.MORE, by=ANA, key="last")
+        before = engine.history("o1")
+
+        refusal = engine.attempt("o1", self.MORE, by=ANA)
+
+        assert isinstance(refusal, Refusal)
+        (blocker,) = refusal.blockers
+        assert (blocker.code, blocker.params) == (
+            "too_many_texts",
+            {"maximum": TEXTS_MAX},
+        )
+        assert refusal.recorded == ()
+        assert engine.preview("o1", self.MORE, by=ANA) == refusal
+        again = engine.execute("o1", self.MORE, by=ANA, key="last")
+        assert (again.replayed, again.events) == (True, last.events)
+        assert engine.history("o1") == before
+        assert engine.verify().faults == ()
+
+    def test_nobody_else_is_in_the_way(self, engine: Engine) -> None:
+        """
+        What one person wrote does not silence another; who has written enough may
+        do everything that takes no words.
+        """
+        flooded(engine)
+
+        engine.execute("o1", c.DeliverOrder(note="here"), by=LUC)
+        engine.execute("o1", c.WithdrawClaim(), by=ANA)
+        engine.execute("o1", c.ApproveDelivery(), by=ANA)
+        refusal = engine.attempt("o1", c.LeaveReview(rating=1, text="and"), by=ANA)
+
+        assert isinstance(refusal, Refusal)
+        assert [blocker.code for blocker in refusal.blockers] == ["too_many_texts"]
+        engine.execute("o1", c.LeaveReview(rating=1), by=ANA)
+        assert engine.order("o1").state == "completed"
+
+    def test_with_everything_else(self, engine: Engine) -> None:
+        """
+        It is named after whatever else is in the way.
+        """
+        flooded(engine)
+
+        refusal = engine.attempt("o1", c.FileClaim(reason="again"), by=ANA)
+
+        assert isinstance(refusal, Refusal)
+        assert [blocker.code for blocker in refusal.blockers] == [
+            "claim_open",
+            "too_many_texts",
+        ]
+
+    def test_a_payment_goes_back(self, engine: Engine) -> None:
+        """
+        Money that comes with one text too many is booked and returned whole.
+        """
+        flooded(engine)
+        engine.execute("o1", c.WithdrawClaim(), by=ANA)
+        bought = c.BuyAddOn(
+            title="faster", price=eur(10), payment=paid("pi_2", eur(10))
+        )
+
+        refusal = engine.attempt("o1", bought, by=ANA)
+
+        assert isinstance(refusal, Refusal)
+        assert names(refusal.recorded) == ["payment_returned"]
+        assert refusal.recorded[0].data["why"] == "too_many_texts"
+        (refund,) = [
+            one.effect for one in engine.effects("o1") if isinstance(one.effect, Refund)
+        ]
+        assert (refund.payment.reference, refund.amount) == ("pi_2", eur(10))
+        assert engine.verify().faults == ()
 
 
 # --- several at once ----------------------------------------------------------------

@@ -105,8 +105,9 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
         "pass it in `also`, as it was when the order was placed",
         {"fingerprint": "comeup:123"},
     ),
-    (StorageError("the disk is full"), "the disk is full", {}),
-    (OutcomeUnknownError("gone"), "gone", {}),
+    (StorageError("the disk is full"), "the disk is full", {"repeat": False}),
+    (StorageError("busy", repeat=True), "busy", {"repeat": True}),
+    (OutcomeUnknownError("gone"), "gone", {"repeat": False}),
     (NoTransactionError("autocommit"), "autocommit", {}),
     (CorruptJournalError("event 3 cannot be read"), "event 3 cannot be read", {}),
     (

@@ -18,15 +18,17 @@ from escrowflow import commands as c
 from escrowflow.clock import FakeClock
 from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.engine import Engine, Fault
+from escrowflow.engine.core import summary
 from escrowflow.errors import (
     CorruptJournalError,
     InvalidInputError,
     KeyReusedError,
     OrderExistsError,
+    OrderNotFoundError,
     OrdersRunningError,
 )
 from escrowflow.processes import comeup
-from escrowflow.storage import open_storage
+from escrowflow.storage import Change, CommitResult, open_storage
 from escrowflow.storage.chain import first_broken
 from escrowflow.storage.codec import content_hash
 from escrowflow.terms import PaySeller
@@ -43,6 +45,7 @@ from tests.given import (
     brought_to,
     terms,
 )
+from tests.test_states import pausing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +55,21 @@ if TYPE_CHECKING:
 
 # Words that stand nowhere else.
 CANARY: Final = "zorgblatt-3141-ananas"
+
+
+def damage(engine: Engine, order_id: str) -> None:
+    """
+    Make the snapshot of an order unreadable, behind the engine's back.
+    """
+    order = engine.order(order_id)
+    loaded = engine.storage.load(order_id)
+    change = Change(
+        **summary(order, order),
+        expected_version=loaded.version,
+        snapshot=b"{}",
+        due_at=loaded.due_at,
+    )
+    assert tuple(engine.storage.commit((change,))) == (CommitResult.DONE,)
 
 
 def filled(storage: Storage) -> Engine:
@@ -100,7 +118,9 @@ class TestVerify:
         engine = filled(storage)
 
         assert engine.verify("keyed").orders == 1
-        assert engine.verify("nobody").orders == 0
+        with pytest.raises(OrderNotFoundError) as caught:
+            engine.verify("nobody")
+        assert caught.value.order_id == "nobody"
 
     def test_erased_texts_are_no_fault(self, storage: Storage) -> None:
         """
@@ -514,6 +534,24 @@ class TestErase:
             assert CANARY not in repr(engine.order("o1"))
         assert self._found(tmp_path) == 0
 
+    def test_one_that_cannot_be_read(self, storage: Storage) -> None:
+        """
+        Nobody knows whether it still runs: it is named, and nothing is erased.
+        """
+        engine = an_engine(storage)
+        for name in ("o1", "o2"):
+            self._with_canaries(engine, name)
+        damage(engine, "o2")
+
+        for name in ("ana", "mia"):
+            with pytest.raises(OrdersRunningError) as caught:
+                engine.erase(name)
+            assert caught.value.order_ids == ("o2",)
+
+        review = engine.order("o1").review
+        assert review is not None
+        assert review.text == f"{CANARY} of ana"
+
     def _found(self, folder: Path) -> int:
         return sum(
             path.read_bytes().count(CANARY.encode()) for path in folder.iterdir()
@@ -656,6 +694,30 @@ class TestOrders:
         assert [order.id for order in found] == names
         assert found == [engine.order(name) for name in names]
 
+    def test_one_that_cannot_be_read(self, storage: Storage) -> None:
+        """
+        It is named, and the others are listed; asked for by itself it is named, too.
+        """
+        engine = an_engine(storage)
+        for name in ("o1", "o2", "o3"):
+            brought_to(engine, "pending", name)
+        damage(engine, "o2")
+
+        page = engine.orders()
+
+        assert [order.id for order in page.items] == ["o1", "o3"]
+        assert (page.unreadable, page.after) == (("o2",), None)
+        first = engine.orders(limit=2)
+        assert (len(first.items), first.unreadable) == (1, ("o2",))
+        second = engine.orders(limit=2, after=first.after)
+        assert ([order.id for order in second.items], second.unreadable) == (["o3"], ())
+        for ask in (
+            lambda: engine.order("o2"),
+            lambda: engine.execute("o2", c.AcceptOrder(), by=LUC),
+        ):
+            with pytest.raises(CorruptJournalError, match="order 'o2': "):
+                ask()
+
     @pytest.mark.parametrize(
         ("query", "count"),
         [
@@ -694,6 +756,8 @@ class TestOrders:
             ("states", {"states": "pending"}),
             ("states", {"states": 7}),
             ("states", {"states": [None]}),
+            ("states", {"states": ["foo"]}),
+            ("states", {"states": ["pending", "Pending"]}),
             ("unassigned", {"unassigned": "yes"}),
             ("limit", {"limit": 0}),
             ("limit", {"limit": 1001}),
@@ -713,6 +777,21 @@ class TestOrders:
             an_engine(storage).orders(**query)
 
         assert caught.value.field == field
+
+    def test_states_there_are(self, storage: Storage) -> None:
+        """
+        A state that no process of the engine has is a mistake; which ones there are
+        is said.
+        """
+        engine = an_engine(storage, also=[pausing()])
+
+        with pytest.raises(InvalidInputError) as caught:
+            engine.orders(states=["paused", "foo"])
+
+        assert "'foo'" in caught.value.problem
+        for name in ("pending", "in_progress", "paused", "cancelled"):
+            assert name in caught.value.problem
+        assert engine.orders(states=["paused"]).items == ()
 
 
 class Between:
@@ -921,6 +1000,38 @@ class TestBusy:
 
         with open_storage("memory://") as other, pytest.raises(CorruptJournalError):
             an_engine(other).restore([json.dumps(plain)])
+
+
+class TestDamaged:
+    """
+    Whatever cannot be read, the error says of which order it is.
+    """
+
+    @pytest.mark.parametrize(
+        ("statement", "ask"),
+        [
+            ("escrowflow_event SET body = x'37'", "history"),
+            ("escrowflow_event SET name = 'x'", "history"),
+            ("escrowflow_effect SET body = x'37'", "effects"),
+            ("escrowflow_effect SET kind = 'x'", "effects"),
+            ("escrowflow_effect SET result = x'37'", "effects"),
+        ],
+    )
+    def test_it_is_named(self, tmp_path: Path, statement: str, ask: str) -> None:
+        """
+        An event or an effect that was damaged is that of an order.
+        """
+        with a_storage("sqlite", tmp_path) as storage:
+            engine = an_engine(storage)
+            brought_to(engine, "completed")
+            raw = sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+            for trigger in ("event_fixed", "effect_fixed"):
+                raw.execute(f"DROP TRIGGER escrowflow_{trigger}")
+            raw.execute(f"UPDATE {statement}")
+            raw.close()
+
+            with pytest.raises(CorruptJournalError, match="order 'o1': "):
+                getattr(engine, ask)("o1")
 
 
 class TestForged:

@@ -102,9 +102,9 @@ class Hands:
     @property
     def handlers(self) -> dict[type[Effect], Any]:
         """
-        These hands for every kind of effect.
+        These hands for every kind of effect that is asked for without more.
         """
-        return {Refund: self, PayOut: self, Notify: self, Publish: self}
+        return {Refund: self, PayOut: self, Notify: self}
 
 
 def statuses(engine: Engine, order_id: str = "o1") -> list[tuple[str, str, int]]:
@@ -509,6 +509,18 @@ class TestRetries:
             Retries(**named)
 
         assert caught.value.field == field
+
+    @pytest.mark.parametrize("value", [timedelta(), "P1M", 60, None])
+    def test_a_malformed_lease(self, value: Any) -> None:
+        """
+        A lease is a length of time, too, and a text may say it.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            Retries(lease=value)
+
+        assert caught.value.field == "lease"
+        assert Retries(lease="PT2M").lease == timedelta(minutes=2)
+        assert Retries().lease == LEASE
 
 
 # --- what does not work -------------------------------------------------------------
@@ -989,6 +1001,92 @@ class TestWorkers:
         assert [status for _, status, _ in statuses(engine)] == ["done"] * 3
         assert len(other.seen) == 3
 
+    def test_told_to_stop(self, engine: Engine, storage: Storage) -> None:
+        """
+        It is asked before each effect; what was not begun is handed back untried,
+        and nothing more is claimed.
+        """
+        for number in range(15):
+            brought_to(engine, "pending", f"o{number:02}")
+        hands = Hands()
+
+        report = engine.run_effects(hands.handlers, stop=lambda: len(hands.seen) == 3)
+
+        assert (report.done, len(hands.seen)) == (3, 3)
+        found = [statuses(engine, f"o{number:02}") for number in range(15)]
+        assert sorted(one for (one,) in found) == [
+            *[("notify", "done", 1)] * 3,
+            *[("notify", "waiting", 0)] * 12,
+        ]
+        assert engine.run_effects(hands.handlers) == EffectReport(done=12)
+        assert len(set(hands.keys)) == 15
+
+    def test_told_to_stop_before_it_began(
+        self, engine: Engine, storage: Storage
+    ) -> None:
+        """
+        Then nothing is claimed at all.
+        """
+        brought_to(engine, "pending")
+
+        report = engine.run_effects(Hands().handlers, stop=lambda: True)
+
+        assert report == EffectReport()
+        assert storage.effects("o1")[0].token == 0
+
+    def test_what_cannot_say_stop(self, engine: Engine) -> None:
+        """
+        It is called, so it is something to call.
+        """
+        stop: Any = True
+
+        with pytest.raises(InvalidInputError) as caught:
+            engine.run_effects(Hands().handlers, stop=stop)
+
+        assert caught.value.field == "stop"
+
+    def test_a_lease_of_ones_own(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        How long a handler may take is up to the host.
+        """
+        patient = Retries(lease=timedelta(minutes=10))
+        engine = an_engine(storage, clock=clock, retries=patient)
+        brought_to(engine, "pending")
+        meanwhile: list[EffectReport] = []
+
+        def slow(_: Effect) -> None:
+            clock.advance(minutes=10, microseconds=-1)
+            meanwhile.append(engine.run_effects(Hands().handlers))
+            clock.advance(MICROSECOND)
+            meanwhile.append(engine.run_effects(Hands().handlers))
+
+        report = engine.run_effects(Hands(slow).handlers)
+
+        assert meanwhile == [EffectReport(), EffectReport(done=1)]
+        assert report == EffectReport(stale=1)
+
+    def test_a_stale_result_is_told_to_the_log(
+        self, engine: Engine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A handler that is slower than its lease is a mistake somebody must hear of;
+        by ids, without what it said.
+        """
+        brought_to(engine, "pending")
+
+        def slow(_: Effect) -> Done:
+            clock.advance(LEASE)
+            engine.run_effects(Hands().handlers)
+            return Done("re_secret")
+
+        engine.run_effects(Hands(slow).handlers)
+
+        (record,) = caplog.records
+        assert (record.name, record.levelname) == ("escrowflow.outbox", "WARNING")
+        assert engine.effects("o1")[0].effect.key in record.getMessage()
+        assert "o1" in record.getMessage()
+        assert "re_secret" not in caplog.text
+
     def test_two_that_are_always_too_slow(
         self, engine: Engine, clock: FakeClock
     ) -> None:
@@ -1333,6 +1431,35 @@ class TestStuck:
             ]
 
 
+class Picky:
+    """
+    A storage to which a batch with one of the orders is wrong by itself.
+    """
+
+    def __init__(self, inner: Storage, order_id: str) -> None:
+        self.inner = inner
+        self.order_id = order_id
+        self.awake = False
+
+    @property
+    def storage(self) -> Any:
+        """
+        Itself, as the storage it stands for.
+        """
+        return self
+
+    def commit(self, changes: Any) -> Any:
+        """
+        Refuse, or do it.
+        """
+        if self.awake and self.order_id in {change.order_id for change in changes}:
+            raise InvalidInputError("changes", f"order {self.order_id!r} is wrong")
+        return self.inner.commit(changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 class TestSweep:
     """
     Orders that cannot be settled.
@@ -1440,6 +1567,52 @@ class TestSweep:
         ]
         assert len(states) == 4
 
+    @pytest.mark.parametrize("whose", ["older", "other"])
+    def test_a_row_that_is_not_its_snapshots(
+        self, engine: Engine, storage: Storage, clock: FakeClock, whose: str
+    ) -> None:
+        """
+        An order whose row and snapshot speak of two versions, or of two orders, is
+        parked alone; those that were claimed with it are settled.
+        """
+        for number in range(5):
+            brought_to(engine, "pending", f"o{number}")
+        before = storage.load("o1").snapshot
+        engine.execute("o1", c.SubmitBrief(text="blue"), by=ANA)
+        put(
+            storage,
+            engine,
+            "o1",
+            snapshot=before if whose == "older" else storage.load("o2").snapshot,
+        )
+        clock.advance(days=2)
+
+        report = engine.run_due()
+
+        assert (report.orders, [name for name, _ in report.parked]) == (4, ["o1"])
+        (stuck,) = engine.stuck()
+        assert (stuck.order_id, stuck.reason) == ("o1", report.parked[0][1])
+        assert "order 'o1'" in stuck.reason
+
+    def test_one_that_is_refused_by_itself(
+        self, storage: Storage, clock: FakeClock
+    ) -> None:
+        """
+        Whatever a storage says of a batch because of one order: the others are
+        written.
+        """
+        picky = Picky(storage, "o1")
+        engine = an_engine(picky.storage, clock=clock)
+        for number in range(5):
+            brought_to(engine, "pending", f"o{number}")
+        clock.advance(days=2)
+        picky.awake = True
+
+        report = engine.run_due()
+
+        assert (report.orders, [name for name, _ in report.parked]) == (4, ["o1"])
+        assert [stuck.order_id for stuck in engine.stuck()] == ["o1"]
+
     def test_nothing_to_settle(
         self, engine: Engine, storage: Storage, clock: FakeClock
     ) -> None:
@@ -1546,22 +1719,23 @@ class TestPublish:
         """
         engine = an_engine(storage, clock=clock, publish=True)
         hands = Hands()
+        handlers = {**hands.handlers, Publish: hands}
         engine.place(an_order(), by=ANA, order_id="o1", key="k")
         engine.place(an_order(), by=ANA, order_id="o1", key="k")
-        engine.run_effects(hands.handlers)
+        engine.run_effects(handlers)
         engine.execute("o1", c.AcceptOrder(), by=LUC)
         engine.attempt("o1", c.AcceptOrder(), by=LUC)
         clock.advance(days=6)
         engine.run_due()
         engine.execute("o1", c.DeliverOrder(note="here"), by=LUC)
-        engine.run_effects(hands.handlers)
+        engine.run_effects(handlers)
         # What is due is settled with the command that comes upon it.
         clock.advance(days=30)
         engine.attempt("o1", c.ApproveDelivery(), by=ANA)
         clock.advance(days=300)
         engine.run_due()
 
-        engine.run_effects(hands.handlers)
+        engine.run_effects(handlers)
 
         told = sorted(
             (effect for effect in hands.seen if isinstance(effect, Publish)),
@@ -1599,3 +1773,17 @@ class TestPublish:
             engine.check_handlers(handlers)
         engine.check_handlers(handlers, kinds=["notify"])
         engine.check_handlers({**handlers, Publish: print})
+
+    def test_nobody_would_ask_for_it(self, engine: Engine) -> None:
+        """
+        Who carries it out on an engine that never asks for it is told so: what its
+        sweeps record would be passed on by nobody.
+        """
+        handlers = {Refund: print, PayOut: print, Notify: print, Publish: print}
+
+        for kinds in (None, ["publish"], ["notify"]):
+            with pytest.raises(InvalidInputError, match="publish=True") as caught:
+                engine.check_handlers(handlers, kinds)
+            assert caught.value.field == "handlers"
+            with pytest.raises(InvalidInputError, match="publish=True"):
+                engine.run_effects(handlers, kinds)

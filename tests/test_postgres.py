@@ -63,6 +63,33 @@ def storage(dsn: str) -> Iterator[PostgresStorage]:
         yield storage
 
 
+# --- an empty database ------------------------------------------------------------
+
+
+def test_nothing_is_made(fresh: str) -> None:
+    """
+    Without `create` an empty database stays empty; `migrate` makes the tables.
+    """
+    with PostgresStorage(fresh, create=False) as storage:
+        for _ in range(2):
+            with pytest.raises(StorageError, match="no orders are kept in this"):
+                storage.load("o1")
+        with psycopg.connect(fresh) as raw:
+            found = raw.execute(
+                "SELECT FROM pg_class WHERE relname LIKE 'escrowflow%'"
+            ).fetchall()
+        assert found == []
+
+        async def ask() -> None:
+            async with AsyncPostgresStorage(fresh, create=False) as awaited:
+                with pytest.raises(StorageError, match="no orders are kept in this"):
+                    await awaited.load("o1")
+
+        asyncio.run(ask())
+        storage.migrate()
+        assert storage.load("o1").version == 0
+
+
 # --- the contract -----------------------------------------------------------------
 
 
@@ -298,6 +325,7 @@ class TestRefusals:
             with pytest.raises(StorageError, match="not now") as caught:
                 storage.commit([change()])
             assert type(caught.value) is StorageError
+            assert caught.value.repeat
             assert storage.load("o-1").version == 0
 
     def test_awaited(self, refusing: str) -> None:
@@ -310,8 +338,9 @@ class TestRefusals:
                 self._refuse(refusing, 3, "40001")
                 assert list(await storage.commit([change()])) == [DONE]
                 self._refuse(refusing, 1000, "40P01")
-                with pytest.raises(StorageError, match="not now"):
+                with pytest.raises(StorageError, match="not now") as caught:
                     await storage.commit([change("o-2")])
+                assert caught.value.repeat
 
         asyncio.run(scenario())
 

@@ -244,6 +244,7 @@ class TestLostConnections:
                 with pytest.raises(StorageError, match="lock timeout") as caught:
                     storage.commit([change(expected=1)])
             assert type(caught.value) is StorageError
+            assert caught.value.repeat
             put(storage, change(expected=1))
 
 
@@ -261,6 +262,7 @@ class TestConnections:
         assert "secret" not in repr(storage)
         with storage, pytest.raises(StorageError, match="/nowhere") as caught:
             storage.load("o-1")
+        assert caught.value.repeat
         assert "secret" not in str(caught.value)
 
     def test_nothing_is_opened_at_once_awaited(self) -> None:
@@ -290,8 +292,9 @@ class TestConnections:
                 )
                 late.start()
                 wait_until(lambda: waits(dsn))
-                with pytest.raises(StorageError):
+                with pytest.raises(StorageError) as caught:
                     storage.load("o-1")
+                assert caught.value.repeat
             late.join()
             assert found == [DONE]
 

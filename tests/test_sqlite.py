@@ -5,12 +5,14 @@ What the storage in a SQLite file does beyond what every storage promises.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import pytest
 from escrowflow.clock import FakeClock
 from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
-from escrowflow.storage import Capability, Query, StoredOrder
+from escrowflow.storage import Capability, Query, StoredOrder, open_storage
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.testing.given import (
     CONFLICT,
@@ -112,6 +114,42 @@ class TestSqlite:
                 "busy_timeout=5.0)"
             )
         assert not path.exists()
+
+    def test_nothing_is_made(self, path: Path) -> None:
+        """
+        Without `create` a file that is not there is not made, one that is somebody
+        else's, or empty, is left as it is; and `migrate` makes it all the same.
+        """
+        with SqliteStorage(path, create=False) as storage:
+            with pytest.raises(StorageError, match=re.escape(str(path))):
+                storage.load("o1")
+            assert not path.exists()
+            path.touch()
+            with pytest.raises(StorageError, match="no orders are kept in this"):
+                storage.load("o1")
+            assert path.read_bytes() == b""
+            with closing(sqlite3.connect(path)) as theirs:
+                theirs.execute("CREATE TABLE auth_user (id)")
+            before = path.read_bytes()
+            for _ in range(2):
+                with pytest.raises(StorageError, match="no orders are kept in this"):
+                    storage.load("o1")
+            assert path.read_bytes() == before
+            storage.migrate()
+            assert storage.load("o1").version == 0
+        with open_storage(f"sqlite:///{path}", create=False) as again:
+            assert again.load("o1").version == 0
+
+    @pytest.mark.parametrize("name", ["a b", "q?x=1", "h#1", "100%41", "é", "a'b"])
+    def test_it_is_that_very_file(self, tmp_path: Path, name: str) -> None:
+        """
+        A file is found without `create` whatever its name has in it.
+        """
+        with SqliteStorage(tmp_path / name) as storage:
+            storage.migrate()
+
+        with SqliteStorage(tmp_path / name, create=False) as again:
+            assert again.load("o1").version == 0
 
     def test_relative_path(self, tmp_path: Path, monkeypatch: Any) -> None:
         """
@@ -536,8 +574,9 @@ class TestSqlite:
             storage._read(asked("PRAGMA query_only = ON"))
 
             assert storage.load("o-1").version == 1
-            with pytest.raises(StorageError, match="readonly"):
+            with pytest.raises(StorageError, match="readonly") as caught:
                 storage.commit([change(expected=1)])
+            assert not caught.value.repeat
 
     @pytest.mark.parametrize("content", [b"no database" * 100, None])
     def test_no_database(self, path: Path, content: bytes | None) -> None:
@@ -672,14 +711,16 @@ class TestSqlite:
             other = sqlite3.connect(path, isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
 
-            with pytest.raises(StorageError, match="locked"):
+            with pytest.raises(StorageError, match="locked") as caught:
                 storage.commit([change()])
+            assert caught.value.repeat
             other.close()
             put(storage, change())
 
             storage._link().writer.acquire()
-            with pytest.raises(StorageError, match="other threads"):
+            with pytest.raises(StorageError, match="other threads") as caught:
                 storage.commit([change(expected=1)])
+            assert caught.value.repeat
             storage._link().writer.release()
             put(storage, change(expected=1))
 

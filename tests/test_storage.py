@@ -196,6 +196,8 @@ class TestOpenStorage:
         """
         `memory://` is a new storage each time, which can do nothing special.
         """
+        with pytest.raises(InvalidInputError, match="always made anew"):
+            open_storage("memory://", create=False)
         with open_storage("memory://") as storage, open_storage("memory://") as other:
             put(storage, change())
 

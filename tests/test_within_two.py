@@ -302,8 +302,9 @@ class TestWithoutSchema:
             with pytest.raises(StorageError, match="call engine"):
                 e.Engine(COMEUP, storage).within(shop.handle).order(order_id)
             # A statement failed: what is left is to roll back.
-            with pytest.raises(StorageError, match="roll it back"):
+            with pytest.raises(StorageError, match="roll it back") as caught:
                 e.Engine(COMEUP, storage).within(shop.handle).order(order_id)
+            assert not caught.value.repeat
 
 
 # --- two at once ------------------------------------------------------------------
@@ -347,8 +348,11 @@ class TestTwoOnSqlite:
             first.execute("INSERT INTO shop_listing VALUES ('first')")
             inside = database.engine.within(second)
 
-            with pytest.raises(StorageError, match="somebody else is writing"):
+            with pytest.raises(
+                StorageError, match="somebody else is writing"
+            ) as caught:
                 inside.place(an_order(), by=ANA, order_id=order_id)
+            assert caught.value.repeat
 
             first.commit()
             inside.place(an_order(), by=ANA, order_id=order_id)
@@ -369,8 +373,9 @@ class TestTwoOnSqlite:
                 cursor.fetchall()
             database.execute("INSERT INTO shop_listing VALUES ('meanwhile')")
 
-            with pytest.raises(StorageError, match="BEGIN IMMEDIATE"):
+            with pytest.raises(StorageError, match="BEGIN IMMEDIATE") as caught:
                 database.engine.within(database.alias).order(order_id)
+            assert caught.value.repeat
         connections[database.alias].close()
 
     @pytest.mark.parametrize("kind", [KINDS[1], KINDS[2], KINDS[4]])
@@ -553,8 +558,9 @@ class TestTwoOnPostgres:
             storage.load(order_id)
             database.storage.commit([change(order_id, 1, 2, state="faster")])
 
-            with pytest.raises(StorageError, match="repeat all of it"):
+            with pytest.raises(StorageError, match="repeat all of it") as caught:
                 storage.commit([change(order_id, 1, 2, state="slower")])
+            assert caught.value.repeat
 
             shop.rollback()
             shop.list(order_id)
@@ -575,6 +581,7 @@ class TestTwoOnPostgres:
         inside.place(an_order(), by=ANA, order_id=order_id)
         handle.close()
 
-        with pytest.raises(StorageError, match="closed"):
+        with pytest.raises(StorageError, match="closed") as caught:
             inside.order(order_id)
+        assert caught.value.repeat
         assert database.version(order_id) == 0

@@ -52,9 +52,9 @@ def awaited(storage: Storage, clock: FakeClock) -> AsyncEngine:
 
 def by_all(handler: Callable[[Any], Any]) -> dict[type[Effect], Any]:
     """
-    Return one handler for every kind of effect.
+    Return one handler for every kind of effect that is asked for without more.
     """
-    return {Refund: handler, PayOut: handler, Notify: handler, Publish: handler}
+    return {Refund: handler, PayOut: handler, Notify: handler}
 
 
 def nothing(_: Any) -> None:
@@ -265,10 +265,10 @@ class TestMalformed:
 
     def test_publish_without_a_handler(self) -> None:
         """
-        An engine that publishes needs somebody who passes it on.
+        An engine that publishes needs somebody who passes it on, and nobody passes
+        on what an engine does not publish.
         """
         handlers: dict[type[Effect], Any] = by_all(nothing)
-        del handlers[Publish]
         plain = an_engine(MemoryStorage())
         telling = an_engine(MemoryStorage(), publish=True)
         awaited = AsyncEngine(COMEUP, threaded(MemoryStorage()), publish=True)
@@ -280,6 +280,11 @@ class TestMalformed:
             Worker(telling, handlers)
         with pytest.raises(InvalidInputError, match="publish"):
             AsyncWorker(awaited, handlers)
+        handlers[Publish] = nothing
+        Worker(telling, handlers)
+        AsyncWorker(awaited, handlers)
+        with pytest.raises(InvalidInputError, match="publish=True"):
+            Worker(plain, handlers)
 
     def test_coroutines_without_a_loop(self) -> None:
         """
@@ -347,9 +352,10 @@ class TestRun:
 
     def test_stopped_by_a_handler(self, engine: Engine) -> None:
         """
-        Told to stop in the middle of a round, a worker ends before the next one.
+        Told to stop while it carries something out, a worker begins nothing else,
+        and what it had taken on may be done by others at once.
         """
-        for number in range(120):
+        for number in range(20):
             brought_to(engine, "pending", f"o{number}")
         seen: list[Effect] = []
 
@@ -361,9 +367,8 @@ class TestRun:
 
         worker.run()
 
-        # A round: what it had taken on is done, and the rest is left.
-        assert len(seen) == 100
-        assert engine.storage.next_effect() is not None
+        assert len(seen) == 1
+        assert engine.run_effects(by_all(nothing)) == EffectReport(done=19)
 
     def test_stopped_in_the_middle_of_a_round(
         self, storage: Storage, clock: FakeClock
@@ -486,7 +491,8 @@ class TestRun:
             one.getMessage() for one in caplog.records if one.levelno == logging.WARNING
         ]
         assert warnings == [
-            f"order unknown: no process {theirs.fingerprint} in this worker",
+            f"order unknown: no process {theirs.fingerprint} in this worker: pass it to "
+            "the engine in `also`, on the command line with --process",
             "order bad cannot be settled: see engine.stuck()",
             "5 effects need a human: see stuck()",
         ]
@@ -553,11 +559,11 @@ class TestAsyncRun:
 
     def test_stopped_by_a_handler(self, awaited: AsyncEngine) -> None:
         """
-        Told to stop in the middle of a round, a worker ends before the next one.
+        Told to stop while it carries something out, a worker begins nothing else.
         """
 
         async def work() -> int:
-            for number in range(110):
+            for number in range(20):
                 await awaited.place(an_order(), by=ANA, order_id=f"o{number}")
             seen: list[Effect] = []
 
@@ -572,7 +578,7 @@ class TestAsyncRun:
             await awaited.close()
             return len(seen)
 
-        assert asyncio.run(work()) == 100
+        assert asyncio.run(work()) == 1
 
     def test_cancelled_while_it_waits(self, awaited: AsyncEngine) -> None:
         """

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from .demo import Line, play, rendered, totals
+from .effects import Publish
 from .engine import Engine
 from .engine.core import OrderProcess
 from .errors import EscrowflowError
@@ -80,7 +81,8 @@ _PROCESSES: Final = click.option(
     "processes",
     multiple=True,
     metavar="MODULE:NAME",
-    help="A process of yours, or what makes it; the built-in ones are known.",
+    help="A process of yours, or what makes it; may be repeated.  The built-in ones "
+    "are known.",
 )
 
 
@@ -90,8 +92,14 @@ _PROCESSES: Final = click.option(
 @click.option(
     "--handlers",
     metavar="MODULE:NAME",
-    help="What carries effects out: {Refund: send_refund, ...}.  Without, only "
-    "deadlines are settled.",
+    help="What carries effects out, plain functions: {Refund: send_refund, ...}.  "
+    "Without, only deadlines are settled.",
+)
+@click.option(
+    "--kinds",
+    callback=lambda _, __, given: None if given is None else _names(given),
+    metavar="NAME,...",
+    help="Only effects of these names, such as refund,pay_out.",
 )
 @click.option(
     "--poll",
@@ -102,21 +110,25 @@ _PROCESSES: Final = click.option(
 )
 @click.option("--once", is_flag=True, help="Do what there is to do now, and end.")
 def worker(
-    db: str, processes: tuple[str, ...], handlers: str | None, poll: float, once: bool
+    db: str,
+    processes: tuple[str, ...],
+    handlers: str | None,
+    kinds: tuple[str, ...] | None,
+    poll: float,
+    once: bool,
 ) -> None:
     """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if math.isnan(poll):
         raise click.BadParameter("not a number of seconds", param_hint="--poll")
-    with _engine(db, processes) as engine:
+    hands = None if handlers is None else _named(handlers)
+    # Who passes events on passes on those of deadlines, too.
+    publish = isinstance(hands, Mapping) and Publish in hands
+    with _engine(db, processes, publish=publish) as engine:
         try:
             # What cannot be read now is more likely a mistake than a bad moment.
             engine.next_due_at()
-            work = Worker(
-                engine,
-                None if handlers is None else _named(handlers),
-                poll=timedelta(seconds=poll),
-            )
+            work = Worker(engine, hands, kinds=kinds, poll=timedelta(seconds=poll))
             if once:
                 while not work.run_once().idle:
                     pass
@@ -133,7 +145,7 @@ def worker(
 @_PROCESSES
 def verify(db: str, processes: tuple[str, ...]) -> None:
     """Prove every history, order and ledger; name what is wrong."""
-    with _engine(db, processes, there=True) as engine:
+    with _engine(db, processes) as engine:
         try:
             verified = engine.verify()
         except EscrowflowError as error:
@@ -153,10 +165,11 @@ def verify(db: str, processes: tuple[str, ...]) -> None:
 @_PROCESSES
 def export(db: str, processes: tuple[str, ...]) -> None:
     """Write every order to the standard output, one a line, as JSON."""
-    with _engine(db, processes, there=True) as engine:
+    with _engine(db, processes) as engine:
         try:
             for line in engine.export():
-                click.echo(line)
+                # As bytes: an export is UTF-8, whatever the terminal speaks.
+                click.echo(line.encode())
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
 
@@ -167,7 +180,7 @@ def export(db: str, processes: tuple[str, ...]) -> None:
 @click.argument("file", type=click.File(encoding="utf-8"), default="-")
 def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
     """Read orders that were exported, with the same hashes; again is harmless."""
-    with _engine(db, processes) as engine:
+    with _engine(db, processes, create=True) as engine:
         try:
             written = engine.restore(file)
         except (EscrowflowError, UnicodeDecodeError) as error:
@@ -177,23 +190,29 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
 
 @contextmanager
 def _engine(
-    db: str, processes: tuple[str, ...], *, there: bool = False
+    db: str,
+    processes: tuple[str, ...],
+    *,
+    create: bool = False,
+    publish: bool = False,
 ) -> Iterator[Engine]:
     """
     Open an engine.
 
     Args:
-        there: Whether a file has to be there already: of an empty one, made only by
-            asking, nothing would be wrong.
+        create: Whether a database without orders will do: whoever only asks has
+            mistyped its name, and would be told that all is well.
+
+        publish: As for `Engine`.
     """
     try:
         mine = [_process(name) for name in processes]
         known = (*mine, comeup(), vendor_consolidation())
-        storage = open_storage(db)
+        storage = open_storage(db, create=create)
         path = getattr(storage, "path", None)
-        if there and path is not None and not Path(path).exists():
+        if not create and path is not None and not Path(path).exists():
             raise click.ClickException(f"there is no file {path}")
-        engine = Engine(known[0], storage, also=known[1:])
+        engine = Engine(known[0], storage, also=known[1:], publish=publish)
     except EscrowflowError as error:
         raise click.ClickException(str(error)) from error
     with engine:
@@ -209,6 +228,16 @@ def _process(name: str) -> OrderProcess:
     if not isinstance(process, Process):
         raise click.ClickException(f"{name!r} is no process, nor does it make one")
     return process
+
+
+def _names(given: str) -> tuple[str, ...]:
+    """
+    Return what stands between commas.
+    """
+    names = tuple(name.strip() for name in given.split(","))
+    if not all(names):
+        raise click.BadParameter("names of effects, such as refund,pay_out")
+    return names
 
 
 def _named(name: str) -> Any:

@@ -12,7 +12,7 @@ Every exception of the library, in one tree, told apart by who has to act.
     |                                                        .expected .actual
     |-- UnknownProcessError      the operator: a process is missing from the engine
     |                                                        .fingerprint
-    |-- StorageError             the operator: retry or repair
+    |-- StorageError             the operator: retry or repair         .repeat
     |   |-- OutcomeUnknownError      a commit may or may not have happened; reading decides
     |   |-- NoTransactionError       the host's connection is in autocommit
     |   `-- CorruptJournalError      what was read is not what was written
@@ -227,7 +227,16 @@ class UnknownProcessError(EscrowflowError):
 class StorageError(EscrowflowError):
     """
     The storage did not do what it was asked to.  Nothing was recorded.
+
+    Attributes:
+        repeat: Whether the same thing may simply be done again: somebody else was in
+            the way, or the connection was lost before anything was sent.  Inside a
+            transaction of the host's it is the whole transaction.
     """
+
+    def __init__(self, *words: object, repeat: bool = False) -> None:
+        self.repeat = repeat
+        super().__init__(*words)
 
 
 class OutcomeUnknownError(StorageError):
@@ -256,7 +265,7 @@ class OrdersRunningError(EscrowflowError):
     Attributes:
         subject_id: The person.
 
-        order_ids: The orders that still run.
+        order_ids: The orders that still run, and those that cannot be read.
     """
 
     subject_id: str

@@ -681,6 +681,12 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The conversation closed on %(closed_at)s.",
         "The conversation is closed.",
     ),
+    # Texts
+    "too_many_texts": (
+        "You have written %(maximum)s texts on this order: nobody can write more on "
+        "one order.",
+        "You have written as much on this order as anybody can.",
+    ),
     # Expired orders
     "coupon_requested": (
         "A coupon was requested already: there is only one for an order.",

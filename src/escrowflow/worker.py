@@ -28,7 +28,7 @@ __all__ = ["AsyncWorker", "WorkReport", "Worker"]
 
 _LOG: Final = logging.getLogger("escrowflow.worker")
 
-# How many orders and effects in one round: between two of them a worker can stop.
+# How many orders and effects in one round.
 _SWEEP: Final = 500
 _EFFECTS: Final = 100
 
@@ -103,8 +103,8 @@ class Worker:
 
     def stop(self) -> None:
         """
-        Stop after what is being done now; may be called from a signal handler and
-        from any thread.
+        Stop after what is being done now, that is one effect or one sweep; may be
+        called from a signal handler and from any thread.
         """
         self._stopped = True
         with suppress(RuntimeError):
@@ -138,7 +138,9 @@ class Worker:
             # What is to be paid does not wait for what cannot be settled.
             failed = error
         if self._handlers is not None and not self._stopped:
-            effects = self.engine.run_effects(self._handlers, self._kinds, _EFFECTS)
+            effects = self.engine.run_effects(
+                self._handlers, self._kinds, _EFFECTS, stop=lambda: self._stopped
+            )
         report = _logged(WorkReport(sweep=sweep, effects=effects))
         if failed is not None:
             raise failed
@@ -207,7 +209,7 @@ class AsyncWorker:
             failed = error
         if self._handlers is not None and not self._stopped.is_set():
             effects = await self.engine.run_effects(
-                self._handlers, self._kinds, _EFFECTS
+                self._handlers, self._kinds, _EFFECTS, stop=self._stopped.is_set
             )
         report = _logged(WorkReport(sweep=sweep, effects=effects))
         if failed is not None:
@@ -220,7 +222,12 @@ def _logged(report: WorkReport) -> WorkReport:
     Tell the log what a human should know; ids only, never what anybody wrote.
     """
     for order_id, fingerprint in report.sweep.unknown:
-        _LOG.warning("order %s: no process %s in this worker", order_id, fingerprint)
+        _LOG.warning(
+            "order %s: no process %s in this worker: pass it to the engine in `also`, "
+            "on the command line with --process",
+            order_id,
+            fingerprint,
+        )
     for order_id, _ in report.sweep.parked:
         _LOG.warning("order %s cannot be settled: see engine.stuck()", order_id)
     if report.effects.parked:

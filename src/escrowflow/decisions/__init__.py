@@ -255,6 +255,7 @@ def decide(
     by: Actor,
     now: DateTime,
     recorded_at: DateTime | None = None,
+    besides: tuple[Blocker, ...] = (),
 ) -> Decided | Refusal:
     """
     Return what a command does, or everything that is in its way.
@@ -265,6 +266,9 @@ def decide(
         now: The instant of the decision; never before the last event.
 
         recorded_at: When it is written down; *now* unless said.
+
+        besides: What else is in the way, known to whoever has seen more than the
+            order.
 
     Raises:
         InvalidInputError: If the command is wrong for any order of this kind:
@@ -288,6 +292,7 @@ def decide(
             *_blockers(case, kind),
             *process.decider[kind].limits(case, command),
         )
+    blockers = (*blockers, *besides)
     if blockers:
         # Whoever sends it, in whatever state: the host vouches that it arrived.
         placing.return_payments(case, command, blockers[0].code)

@@ -279,6 +279,9 @@ class Engine:
         """
         Return the order as it is now: what is due applied, nothing written.
 
+        If its process is not in this engine, nothing can be applied: it is as it was
+        when it was last written, and `Order.as_of` is the instant of its last event.
+
         Args:
             by: Who asks; without, the host itself, who may read everything.
 
@@ -328,7 +331,9 @@ class Engine:
         limit: int = 50,
     ) -> OrderPage:
         """
-        Return orders as they are now, by id.
+        Return orders as they are now, by id; one whose process is not in this engine
+        as it was at its `as_of`, see `order`.  Those that cannot be read are only
+        named: `OrderPage.unreadable`.
 
         Args:
             party: Those that this id takes part in.
@@ -345,6 +350,10 @@ class Engine:
             after: `OrderPage.after` of the page before.
 
             limit: How many at the most, 1 to 1000.
+
+        Raises:
+            InvalidInputError: If it cannot be asked for, such as a state that no
+                process of this engine has.
         """
         query = as_query(party, role, states, unassigned)
         return self._drive(self._core.orders(query, after, limit))
@@ -375,6 +384,8 @@ class Engine:
         handlers: Handlers,
         kinds: Collection[str] | None = None,
         limit: int = 100,
+        *,
+        stop: Callable[[], bool] | None = None,
     ) -> EffectReport:
         """
         Carry out effects from the outbox, those that have been ready longest.
@@ -392,22 +403,27 @@ class Engine:
 
             limit: How many at the most.
 
+            stop: Asked before each effect; once it says yes, no other one is begun,
+                and what was taken on is left to whoever comes next.
+
         Raises:
-            InvalidInputError: If a kind of effect that is asked for has no handler.
+            InvalidInputError: If a kind of effect that is asked for has no handler,
+                or the engine never asks for a `Publish` that is to be carried out.
         """
         self.check_handlers(handlers, kinds)
         return self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries)
+            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
         )
 
     def check_handlers(
         self, handlers: Handlers, kinds: Collection[str] | None = None
     ) -> None:
         """
-        Raise unless every kind of effect that would be asked for has a handler.
+        Raise unless every kind of effect that would be asked for has a handler, and
+        `Publish` only if it is asked for.
 
         Raises:
-            InvalidInputError: If one has none.
+            InvalidInputError: If it is not so.
         """
         check_handlers(handlers, kinds, publish=self._core.publish, awaits=False)
 
@@ -447,6 +463,9 @@ class Engine:
 
         Args:
             order_id: Only this order.
+
+        Raises:
+            OrderNotFoundError: If there is no such order.
         """
         return self._drive(verify(self._core, order_id))
 
@@ -491,7 +510,8 @@ class Engine:
         have a salted hash, and the salt goes with the words.
 
         Raises:
-            OrdersRunningError: If an order of this person still runs.
+            OrdersRunningError: If an order of this person still runs, or cannot be
+                read, so that nobody knows.
         """
         return self._drive(erase(self._core, subject_id))
 
@@ -739,13 +759,15 @@ class AsyncEngine:
         handlers: Handlers,
         kinds: Collection[str] | None = None,
         limit: int = 100,
+        *,
+        stop: Callable[[], bool] | None = None,
     ) -> EffectReport:
         """
         See `Engine.run_effects`.
         """
         self.check_handlers(handlers, kinds)
         return await self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries)
+            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
         )
 
     def check_handlers(

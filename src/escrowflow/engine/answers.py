@@ -56,10 +56,14 @@ class OrderPage:
         items: The orders as they are now.
 
         after: Pass it on to get the next page; `None` on the last one.
+
+        unreadable: The ids of those that were found and cannot be read: damaged
+            behind the engine's back.  `Engine.verify` says more.
     """
 
     items: tuple[Order, ...]
     after: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 @final

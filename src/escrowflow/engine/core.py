@@ -10,15 +10,22 @@ processes may share a storage, and the version of the order decides who was firs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 import attrs
 from pendulum import DateTime
 
 from ..clock import Clock, SystemClock, as_utc, to_micros
-from ..commands import AssignMediator, Command, PlaceOrder
+from ..commands import AssignMediator, Blocker, Command, PlaceOrder
 from ..decisions import (
     Decided,
     Option,
@@ -82,6 +89,7 @@ __all__ = [
     "as_query",
     "commit",
     "is_sound",
+    "naming",
     "settled_effect",
     "summary",
 ]
@@ -99,6 +107,9 @@ _ROUNDS_MAX: Final = 64
 
 # How often it may stay unknown whether something was written.
 _DOUBTS_MAX: Final = 5
+
+# How many texts one person writes on one order: whoever reads it carries all of them.
+_TEXTS_MAX: Final = 500
 
 # How many snapshots an engine remembers the meaning of: some two megabytes.
 _READ_MAX: Final = 256
@@ -327,7 +338,8 @@ class Core:
                         order_id, expected=if_version, actual=due.order.version
                     )
                 continue
-            judged = decide(process, due.order, sealed, by=by, now=now)
+            besides = yield from self._flood(loaded, by, texts)
+            judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)
             answer: Outcome | Refusal
             if isinstance(judged, Refusal):
                 assert judged.order is not None
@@ -377,11 +389,28 @@ class Core:
         _known(command)
         loaded: StoredOrder = yield "load", (order_id,)
         process, _, due = self._opened(loaded, by, command, now)
-        answer = decide(process, due.order, command, by=by, now=now)
+        # Nothing is kept of it, so it needs no salt.
+        _, texts = seal(command, by.id, bytes)
+        besides = yield from self._flood(loaded, by, texts)
+        answer = decide(process, due.order, command, by=by, now=now, besides=besides)
         if isinstance(answer, Refusal):
             assert answer.order is not None
             return attrs.evolve(answer, order=seen(answer.order, now))
         return _outcome(self._settled_after(process, answer, now), now)
+
+    def _flood(
+        self, loaded: StoredOrder, by: Actor, texts: tuple[StoredText, ...]
+    ) -> Asking[tuple[Blocker, ...]]:
+        """
+        Return what is in the way of more texts: that this person has written enough.
+        """
+        if not texts or len(loaded.texts) + len(texts) <= _TEXTS_MAX:
+            return ()
+        found: Iterable[StoredText] = yield "texts", (loaded.order_id,)
+        mine = sum(text.subject_id == by.id for text in found)
+        if mine + len(texts) <= _TEXTS_MAX:
+            return ()
+        return (Blocker(code="too_many_texts", params={"maximum": _TEXTS_MAX}),)
 
     # --- reading ------------------------------------------------------------------
 
@@ -398,17 +427,33 @@ class Core:
         """
         See `Engine.orders`.
         """
+        known = sorted({name for p in self.processes.values() for name in p.members})
+        for state in query.states or ():
+            if state not in known:
+                raise InvalidInputError(
+                    "states", f"no state {state!r}: one of {', '.join(known)}"
+                )
         page: Page[StoredOrder] = yield "find", (query, after, limit)
-        return OrderPage(
-            tuple(self._reading(loaded, None) for loaded in page.items), page.after
-        )
+        items, unreadable = [], []
+        for loaded in page.items:
+            try:
+                items.append(self._reading(loaded, None))
+            except CorruptJournalError:
+                # One that is damaged must not hide the others.
+                unreadable.append(loaded.order_id)
+        return OrderPage(tuple(items), page.after, tuple(unreadable))
 
     def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
         order = self.decoded(loaded)
         now = self.now()
         process = self.processes.get(order.fingerprint)
-        # An order whose process is missing is readable all the same.
-        current = seen(order, now) if process is None else as_of(process, order, now)
+        # An order whose process is missing is readable all the same, as it was when
+        # it was last written: what has become due since, nobody knows here.
+        current = (
+            seen(order, order.effective_at)
+            if process is None
+            else as_of(process, order, now)
+        )
         if by is not None and not _may_read(current, by):
             raise OrderNotFoundError(loaded.order_id)
         return current
@@ -450,9 +495,10 @@ class Core:
     ) -> Asking[tuple[Recorded, ...]]:
         last = loaded.version if until is None else until
         found = yield from self.journal(loaded.order_id, last)
-        return tuple(
-            decode_event(stored, loaded.texts, self.events) for stored in found
-        )
+        with naming(loaded.order_id):
+            return tuple(
+                decode_event(stored, loaded.texts, self.events) for stored in found
+            )
 
     # --- below the verbs ----------------------------------------------------------
 
@@ -469,8 +515,15 @@ class Core:
             raise OrderNotFoundError(loaded.order_id)
         order = self._read.get((loaded.snapshot, frozenset(loaded.texts)))
         if order is None:
-            order = decode_order(loaded.snapshot, loaded.texts)
+            with naming(loaded.order_id):
+                order = decode_order(loaded.snapshot, loaded.texts)
             self._remember(loaded.snapshot, loaded.texts, order)
+        if (order.id, order.version) != (loaded.order_id, loaded.version):
+            # Whatever is decided on it could not be written.
+            raise CorruptJournalError(
+                f"order {loaded.order_id!r}: its row is at version {loaded.version}, "
+                f"and has order {order.id!r} at version {order.version} in it"
+            )
         return order
 
     def _remember(self, snapshot: bytes, refs: Iterable[str], order: Order) -> None:
@@ -620,6 +673,17 @@ class Core:
 
 
 # --- what the core is made of -----------------------------------------------------
+
+
+@contextmanager
+def naming(order_id: str) -> Iterator[None]:
+    """
+    Say of which order it is that something cannot be read.
+    """
+    try:
+        yield
+    except CorruptJournalError as error:
+        raise CorruptJournalError(f"order {order_id!r}: {error}") from error
 
 
 def commit(change: Change) -> Asking[bool | None]:

@@ -20,6 +20,7 @@ from ..errors import (
     InvalidInputError,
     KeyReusedError,
     OrderExistsError,
+    OrderNotFoundError,
     OrdersRunningError,
     StorageError,
 )
@@ -130,7 +131,9 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
     while True:
         if order_id is not None:
             loaded: StoredOrder = yield "load", (as_id(order_id, "order_id"),)
-            page = Page((loaded,) if loaded.version else ())
+            if not loaded.version:
+                raise OrderNotFoundError(order_id)
+            page = Page((loaded,))
         else:
             page = yield "find", (Query(), after, _PAGE)
         for found in page.items:
@@ -477,8 +480,16 @@ def _orders(core: Core, query: Query, *, ended: bool) -> Asking[list[str]]:
         found += (
             loaded.order_id
             for loaded in page.items
-            if (core.decoded(loaded).ending is not None) is ended
+            if _has_ended(core, loaded) is ended
         )
         after = page.after
         if after is None:
             return found
+
+
+def _has_ended(core: Core, loaded: StoredOrder) -> bool:
+    try:
+        return core.decoded(loaded).ending is not None
+    except CorruptJournalError:
+        # Nobody can tell, so its texts may still be evidence.
+        return False

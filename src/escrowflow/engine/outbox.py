@@ -39,7 +39,7 @@ from ..storage.codec import (
     load_result,
 )
 from .answers import EffectReport, EffectStatus
-from .core import EFFECTS, Asking, Core, settled_effect
+from .core import EFFECTS, Asking, Core, naming, settled_effect
 from .sweep import Retries, as_limit, said_by
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
@@ -51,9 +51,6 @@ Handler: TypeAlias = Callable[[Any], Any]
 Handlers: TypeAlias = Mapping[type[Effect], Handler]
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-# How long a worker has to carry an effect out before another one may try.
-_LEASE: Final = 60_000_000
 
 # How many are claimed in one trip: few, so that the last of them need not wait for
 # longer than its lease.
@@ -90,8 +87,8 @@ def check_handlers(
         if not awaits and any(map(iscoroutinefunction, (handler, called))):
             raise InvalidInputError(
                 "handlers",
-                f"nobody would await {handler!r}: an AsyncEngine does, an Engine "
-                "takes plain functions",
+                f"nobody would await {handler!r}: an AsyncEngine does; an Engine, and "
+                "so the command line, takes plain functions",
             )
     if kinds is not None and (
         not isinstance(kinds, Collection)
@@ -99,6 +96,12 @@ def check_handlers(
         or not all(isinstance(kind, str) for kind in kinds)
     ):
         raise InvalidInputError("kinds", "names of effects, such as ['refund']")
+    if Publish in handlers and not publish:
+        raise InvalidInputError(
+            "handlers",
+            "this engine never asks for Publish, so what its sweeps record would be "
+            "passed on by nobody: make it with publish=True, or leave Publish out",
+        )
     known = {kind.name for kind in handlers}
     expected = {name for name in EFFECTS if publish or name != Publish.name}
     lacking = sorted((expected if kinds is None else set(kinds)) - known)
@@ -116,19 +119,30 @@ def run_effects(
     kinds: Collection[str] | None,
     limit: int,
     retries: Retries,
+    stop: Callable[[], bool] | None,
 ) -> Asking[EffectReport]:
     """
     See `Engine.run_effects`.
     """
     limit = as_limit(limit)
+    if stop is not None and not callable(stop):
+        raise InvalidInputError("stop", f"something to call, not {kind_of(stop)}")
+    stopped = False
+
+    def stops() -> bool:
+        nonlocal stopped
+        stopped = stopped or (stop is not None and stop())
+        return stopped
+
     by_name = {kind.name: (kind, handler) for kind, handler in handlers.items()}
     wanted = sorted(by_name if kinds is None else set(kinds))
     report = EffectReport()
-    while limit > 0:
+    lease = retries.lease // _MICROSECOND
+    while limit > 0 and not stops():
         now = to_micros(core.now())
         claims: tuple[StoredEffect, ...] = yield (
             "claim_effects",
-            (now, now + _LEASE, min(limit, _BATCH), wanted),
+            (now, now + lease, min(limit, _BATCH), wanted),
         )
         if not claims:
             break
@@ -144,8 +158,9 @@ def run_effects(
             ),
         ):
             kind, handler = by_name[claim.kind]
-            if to_micros(core.now()) >= claim.ready_at:
-                # The ones before took so long that this one may be somebody else's.
+            if stops() or to_micros(core.now()) >= claim.ready_at:
+                # Or the ones before took so long that this one may be somebody
+                # else's.
                 outcome = yield from _handed_back(core, claim)
             else:
                 said = yield from _carried_out(core, claim, kind, handler, retries)
@@ -165,10 +180,11 @@ def effects(core: Core, order_id: str) -> Asking[tuple[EffectStatus, ...]]:
     stored: Iterable[StoredEffect] = yield "effects", (order_id,)
     found = []
     for one in stored:
-        said = load_result(one.result)
+        with naming(order_id):
+            said, effect = load_result(one.result), _decoded(one)
         found.append(
             EffectStatus(
-                effect=_decoded(one),
+                effect=effect,
                 status="lapsed" if said.get("lapsed") else one.status,
                 attempts=one.attempts,
                 reference=said.get("reference", ""),
@@ -181,9 +197,7 @@ def effects(core: Core, order_id: str) -> Asking[tuple[EffectStatus, ...]]:
 def _decoded(stored: StoredEffect) -> Effect:
     kind = EFFECTS.get(stored.kind)
     if kind is None:
-        raise CorruptJournalError(
-            f"order {stored.order_id!r}: this release knows no effect {stored.kind!r}"
-        )
+        raise CorruptJournalError(f"this release knows no effect {stored.kind!r}")
     return decode_effect(stored.body, kind)
 
 
@@ -309,4 +323,12 @@ def _settled(
         body=body,
     )
     current = yield from settled_effect(claim.order_id, result)
-    return outcome if current else "stale"
+    if current:
+        return outcome
+    _LOG.warning(
+        "effect %s of order %s: its result came after its lease, when somebody else "
+        "had taken it over, and was not written: set timeouts below `Retries.lease`",
+        claim.key,
+        claim.order_id,
+    )
+    return "stale"

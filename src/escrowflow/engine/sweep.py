@@ -17,7 +17,6 @@ from ..errors import (
     InvalidInputError,
     OrderNotFoundError,
     OutcomeUnknownError,
-    StorageError,
 )
 from ..inputs import as_id
 from ..storage import (
@@ -67,6 +66,10 @@ def _as_wait(value: object) -> timedelta:
     return as_window(value, "wait")
 
 
+def _as_lease(value: object) -> timedelta:
+    return as_window(value, "lease")
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Retries:
@@ -85,11 +88,16 @@ class Retries:
 
         attempts: How often an effect is tried before a human must look; with the
             defaults, for more than a day.
+
+        lease: How long a worker has for the effects it has taken on before others
+            may try them.  A handler must return within it: set your HTTP timeouts
+            below.
     """
 
     first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
     longest: timedelta = attrs.field(default=timedelta(hours=1), converter=_as_wait)
     attempts: int = attrs.field(default=32)
+    lease: timedelta = attrs.field(default=timedelta(minutes=1), converter=_as_lease)
 
     @attempts.validator
     def _check_attempts(self, _: object, value: object) -> None:
@@ -206,7 +214,7 @@ class _Sweep:
             # What was written is settled; the rest is claimed again later, and
             # comes out the same.
             results = (CommitResult.CONFLICT,) * len(changes)
-        except StorageError as error:
+        except EscrowflowError as error:
             if len(changes) == 1:
                 ((loaded, _),) = changes
                 # If nothing at all can be written, this cannot either, and says so.

@@ -795,7 +795,7 @@ _ASYNC: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def open_storage(url: str) -> Storage:
+def open_storage(url: str, *, create: bool = True) -> Storage:
     """
     Return the storage a URL names; nothing is opened before it is used.
 
@@ -804,17 +804,20 @@ def open_storage(url: str) -> Storage:
             absolute), `"postgresql://user@host/database"`, or the scheme of an
             installed plug-in.
 
+        create: Whether the tables, and the file, are made when they are first
+            needed; otherwise only by `migrate()`.  A plug-in decides for itself.
+
     Raises:
         InvalidInputError: If no storage has this scheme.
     """
-    opened = _opened(url, _OURS, _GROUP)
+    opened = _opened(url, _OURS, _GROUP, create)
     if opened is None:
         raise _no_storage(url)
     storage: Storage = opened
     return storage
 
 
-def open_async_storage(url: str) -> AsyncStorage:
+def open_async_storage(url: str, *, create: bool = True) -> AsyncStorage:
     """
     Return the storage a URL names, its verbs awaited.
 
@@ -823,12 +826,14 @@ def open_async_storage(url: str) -> AsyncStorage:
     Args:
         url: As for `open_storage`.
 
+        create: As for `open_storage`.
+
     Raises:
         InvalidInputError: If no storage has this scheme.
     """
-    opened = _opened(url, _ASYNC, _ASYNC_GROUP)
+    opened = _opened(url, _ASYNC, _ASYNC_GROUP, create)
     if opened is None:
-        return threaded(open_storage(url))
+        return threaded(open_storage(url, create=create))
     storage: AsyncStorage = opened
     return storage
 
@@ -844,7 +849,9 @@ def threaded(storage: Storage) -> AsyncStorage:
     return ThreadedStorage(storage)
 
 
-def _opened(url: str, ours: Mapping[str, tuple[str, str]], group: str) -> Any:
+def _opened(
+    url: str, ours: Mapping[str, tuple[str, str]], group: str, create: bool
+) -> Any:
     """
     Return what a URL names; `None` if nobody knows its scheme.
     """
@@ -859,7 +866,7 @@ def _opened(url: str, ours: Mapping[str, tuple[str, str]], group: str) -> Any:
                 f"a {scheme!r} storage needs {error.name}: "
                 f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
             ) from error
-        return found.from_url(url)
+        return found.from_url(url, create=create)
     for entry in entry_points(group=group, name=scheme):
         factory: Callable[[str], Any] = entry.load()
         return factory(url)

@@ -275,7 +275,7 @@ def decode_event(
     if kind is None:
         raise CorruptJournalError(
             f"event {stored.seq}: nobody knows {stored.name!r}; "
-            "pass its process to the engine"
+            "pass its process to the engine, on the command line with --process"
         )
     try:
         body = _load(stored.body, texts)

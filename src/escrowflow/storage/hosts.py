@@ -455,11 +455,19 @@ _WAYS_OUT: Final = {
     "40P01": "two transactions waited for one another: roll yours back, and repeat "
     "all of it",
     "42P01": "call engine.migrate() first",
+    "55P03": "somebody else holds a lock: roll your transaction back, and repeat all "
+    "of it",
     "SQLITE_BUSY": "somebody else is writing: roll your transaction back, and repeat "
     "all of it; begin it with BEGIN IMMEDIATE, which waits",
     "SQLITE_BUSY_SNAPSHOT": "somebody else wrote since your transaction first read: "
     "roll it back, and repeat all of it; begin it with BEGIN IMMEDIATE, which waits",
 }
+
+# What was in the way passes by itself: the whole transaction may be repeated.
+_PASSING: Final = frozenset(
+    {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+    | {"SQLITE_BUSY", "SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT"}
+)
 
 
 def _failed(error: BaseException) -> StorageError:
@@ -477,8 +485,17 @@ def _failed(error: BaseException) -> StorageError:
     said = str(inner).partition("\n")[0].partition(" with text ")[0]
     if said.startswith("no such table"):
         code = "42P01"
+    # With the connection the transaction is gone, and only the host could commit it.
+    lost = code.startswith("08") or (
+        not code and _is(inner, "psycopg", "OperationalError")
+    )
+    repeat = lost or code in _PASSING
     way_out = _WAYS_OUT.get(code, "roll your transaction back")
-    return StorageError(f"inside the transaction of the host: {said}; {way_out}")
+    if repeat and code not in _WAYS_OUT:
+        way_out += ", and repeat all of it"
+    return StorageError(
+        f"inside the transaction of the host: {said}; {way_out}", repeat=repeat
+    )
 
 
 def _autocommit(way_out: str) -> NoTransactionError:

@@ -14,7 +14,7 @@ from typing import Any, Final, Self, final
 
 import attrs
 
-from ..errors import StorageError
+from ..errors import InvalidInputError, StorageError
 from . import (
     Capability,
     Change,
@@ -140,10 +140,15 @@ class MemoryStorage:
         self._closed = False
 
     @classmethod
-    def from_url(cls, _: str) -> Self:
+    def from_url(cls, _: str, *, create: bool = True) -> Self:
         """
         Return a new one, whatever follows `memory://`.
+
+        Raises:
+            InvalidInputError: If it must be there already.
         """
+        if not create:
+            raise InvalidInputError("url", "what is in memory is always made anew")
         return cls()
 
     def __repr__(self) -> str:

@@ -38,7 +38,7 @@ from ..errors import InvalidInputError, OutcomeUnknownError, StorageError
 from . import AsyncStorage, Capability, Change, CommitResult, Storage
 from .driven import AsyncSqlStorage, SqlStorage
 from .pgsql import PostgresVerbs
-from .sql import Asking, Row, SqlVerbs
+from .sql import NOT_HERE, Asking, Row, SqlVerbs
 
 __all__ = ["AsyncPostgresStorage", "PostgresStorage", "PostgresVerbs"]
 
@@ -63,6 +63,9 @@ _PAUSE_MAX: Final = 0.1
 # Nothing was written, and the same statement may succeed the next time: it could not
 # be put in a row with others, or waited for somebody who waited for it.
 _AGAIN: Final = frozenset({"40001", "40P01"})
+
+# A lock that was waited for in vain.
+_LOCKED: Final = "55P03"
 
 # What psycopg raises, also for values it cannot send.
 _FOREIGN: Final = (psycopg.Error, OverflowError, UnicodeEncodeError)
@@ -204,6 +207,9 @@ class _Settings:
         timeout: How long a verb waits for one of them, in seconds or as a
             `timedelta`.
 
+        create: Whether the tables are made when they are first needed; otherwise
+            only by `migrate()`.
+
     Raises:
         InvalidInputError: If an argument is none of these.
     """
@@ -217,6 +223,7 @@ class _Settings:
     )
     connections: int = attrs.field(default=10, converter=_as_connections, kw_only=True)
     timeout: float = attrs.field(default=30.0, converter=_as_seconds, kw_only=True)
+    create: bool = attrs.field(default=True, converter=bool, kw_only=True, repr=False)
     _verbs: SqlVerbs = attrs.field(init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False, repr=False)
 
@@ -226,7 +233,7 @@ class _Settings:
         return _LENIENT if self.durability == "relaxed" else _VERBS
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
+    def from_url(cls, url: str, *, create: bool = True) -> Self:
         """
         Return the storage a URL names.
 
@@ -235,11 +242,13 @@ class _Settings:
                 wanted, `?durability=relaxed`, `prepare_threshold=none`,
                 `connections=20`, `timeout=5`, joined by `&`.
 
+            create: As the attribute.
+
         Raises:
             InvalidInputError: If it is none of these.
         """
         dsn, ours = _options(url)
-        return cls(dsn, **ours)
+        return cls(dsn, **ours, create=create)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -321,7 +330,17 @@ def _failure(
         )
     if isinstance(error, psycopg.Error) and error.sqlstate in _AGAIN:
         return None
-    return StorageError(f"PostgreSQL: {_said(error)}")
+    locked = isinstance(error, psycopg.Error) and error.sqlstate == _LOCKED
+    return StorageError(f"PostgreSQL: {_said(error)}", repeat=locked)
+
+
+def _unreached(error: psycopg.Error) -> StorageError:
+    """
+    Return what it means that there is no connection: nothing was sent, unless the
+    server has said what is wrong.
+    """
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return StorageError(f"PostgreSQL: {_said(error)}", repeat=lost)
 
 
 def _unsaid(error: Exception, sql: str) -> bool:
@@ -363,14 +382,20 @@ def _pauses() -> Iterator[float]:
 def _tired(error: Exception) -> StorageError:
     return StorageError(
         f"PostgreSQL: {_said(error)}, {_ATTEMPTS_MAX} times; nothing was written: "
-        "try again later"
+        "try again later",
+        repeat=True,
     )
 
 
-def _preparing(verbs: PostgresVerbs, *, migrate: bool) -> Asking[None]:
+def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[None]:
     """
     Ask whether the schema is there, and make it or bring it up to date.
+
+    Raises:
+        StorageError: If it is missing and is not to be made.
     """
+    if not (create or migrate or (yield from verbs.parts())):
+        raise StorageError(f"PostgreSQL: {NOT_HERE}")
     if migrate or not (yield from verbs.inspect()):
         # Who has waited for the lock sees what the other one has made, whatever the
         # level of isolation is by default.
@@ -532,7 +557,7 @@ class PostgresStorage(_Settings, SqlStorage):
         See that the schema is there, on a connection of its own: who cannot open
         one is told why, which a pool does not say.
         """
-        asking = _preparing(self._own, migrate=migrate)
+        asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
             named = self._named(psycopg.RawCursor)
             with closing(psycopg.connect(self.dsn, **named)) as link:
@@ -544,7 +569,7 @@ class PostgresStorage(_Settings, SqlStorage):
         except StopIteration:
             return
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
 
 
 def _taken(pool: _Pool) -> _Link:
@@ -555,7 +580,7 @@ def _taken(pool: _Pool) -> _Link:
         try:
             link = pool.getconn()
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
         if not _is_stale(link):
             return link
         link.close()
@@ -719,7 +744,7 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         """
         See `PostgresStorage`.
         """
-        asking = _preparing(self._own, migrate=migrate)
+        asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
             named = self._named(psycopg.AsyncRawCursor)
             link = await psycopg.AsyncConnection.connect(self.dsn, **named)
@@ -734,7 +759,7 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         except StopIteration:
             return
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
 
 
 async def _taken_async(pool: _AsyncPool) -> _AsyncLink:
@@ -745,7 +770,7 @@ async def _taken_async(pool: _AsyncPool) -> _AsyncLink:
         try:
             link = await pool.getconn()
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {_said(error)}") from error
+            raise _unreached(error) from error
         if not _is_stale(link):
             return link
         await link.close()

@@ -49,6 +49,7 @@ __all__ = [
     "EFFECT_COLUMNS",
     "EVENT_COLUMNS",
     "MOVES_ON",
+    "NOT_HERE",
     "ORDER_COLUMNS",
     "RECEIPT_COLUMNS",
     "RESULT_COLUMNS",
@@ -183,6 +184,12 @@ def tables(**words: str) -> tuple[str, ...]:
     """
     return tuple(statement.format(**words) for statement in _TABLES)
 
+
+# Of a database in which nothing is made unasked.
+NOT_HERE: Final = (
+    "no orders are kept in this database: name another one, or call engine.migrate() "
+    "to make their tables"
+)
 
 SCHEMA_TABLE: Final = """\
 CREATE TABLE escrowflow_schema (

@@ -36,6 +36,7 @@ from .sql import (
     EFFECT_COLUMNS,
     EVENT_COLUMNS,
     MOVES_ON,
+    NOT_HERE,
     ORDER_COLUMNS,
     RECEIPT_COLUMNS,
     RESULT_COLUMNS,
@@ -428,6 +429,9 @@ class SqliteStorage(SqlStorage):
         busy_timeout: How long a write waits for the writers before it, in seconds
             or as a `timedelta`.
 
+        create: Whether the file and the tables are made when they are first needed;
+            otherwise only by `migrate()`.
+
     Raises:
         InvalidInputError: If an argument is none of these.
 
@@ -439,6 +443,7 @@ class SqliteStorage(SqlStorage):
         default="full", converter=_as_durability, kw_only=True
     )
     busy_timeout: float = attrs.field(default=5.0, converter=_as_seconds, kw_only=True)
+    create: bool = attrs.field(default=True, converter=bool, kw_only=True, repr=False)
     _verbs: SqliteVerbs = attrs.field(default=_VERBS, init=False, repr=False)
     _connection: type[sqlite3.Connection] = attrs.field(
         default=sqlite3.Connection, init=False, repr=False
@@ -451,7 +456,7 @@ class SqliteStorage(SqlStorage):
         return _Home(shared=self.path == _IN_MEMORY)
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
+    def from_url(cls, url: str, *, create: bool = True) -> Self:
         """
         Return the storage a URL names.
 
@@ -459,6 +464,8 @@ class SqliteStorage(SqlStorage):
             url: `"sqlite:///orders.db"` (relative), `"sqlite:////var/orders.db"`
                 (absolute), `"sqlite://"` (in memory); then `?durability=relaxed`,
                 if wanted.  Special characters of a path are percent-encoded.
+
+            create: As the attribute.
 
         Raises:
             InvalidInputError: If it is none of these.
@@ -477,7 +484,8 @@ class SqliteStorage(SqlStorage):
         durability = query.partition("=")[2] if names else "full"
         # What is no UTF-8 is refused with the path.
         path = unquote(path, errors="surrogateescape")
-        return cls(path[1:] if path else _IN_MEMORY, durability=durability)
+        path = path[1:] if path else _IN_MEMORY
+        return cls(path, durability=durability, create=create)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -554,7 +562,9 @@ class SqliteStorage(SqlStorage):
         link = self._link()
         with link.lock:
             if not link.writer.acquire(timeout=self.busy_timeout):
-                raise StorageError(f"{self.path}: other threads write all the time")
+                raise StorageError(
+                    f"{self.path}: other threads write all the time", repeat=True
+                )
             db = link.cursor
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -582,7 +592,10 @@ class SqliteStorage(SqlStorage):
                 link.writer.release()
 
     def _failed(self, error: Exception) -> StorageError:
-        return StorageError(f"{self.path}: {error}")
+        # Who waited in vain for somebody else's lock has written nothing.
+        name = getattr(error, "sqlite_errorname", None) or ""
+        busy = name.startswith("SQLITE_BUSY")
+        return StorageError(f"{self.path}: {error}", repeat=busy)
 
     def _link(self, *, migrate: bool = False) -> _Link:
         """
@@ -608,8 +621,11 @@ class SqliteStorage(SqlStorage):
         if link is not None:
             return link
         try:
+            made = self.create or migrate or self.path == _IN_MEMORY
             connection = sqlite3.connect(
-                self.path,
+                # Only by a URI SQLite can be told to make no file.
+                self.path if made else f"{Path(self.path).as_uri()}?mode=rw",
+                uri=not made,
                 timeout=self.busy_timeout,
                 isolation_level=None,
                 check_same_thread=False,
@@ -634,6 +650,9 @@ class SqliteStorage(SqlStorage):
         """
         Make a new connection keep its promises, and the schema be there.
         """
+        # First of all: a file of somebody else's is left as it is.
+        if not (self.create or migrate or drive(db, self._verbs.parts())):
+            raise StorageError(f"{self.path}: {NOT_HERE}")
         if self.path != _IN_MEMORY:
             _set_wal(db)
         db.execute(f"PRAGMA synchronous = {_LEVELS[self.durability]}")
