@@ -166,7 +166,11 @@ def everything(storage: Storage) -> Any:
             tuple(storage.texts(loaded.order_id)),
         )
         for loaded in page.items
-    ] + [storage.next_due(), storage.next_effect(), storage.parked_effects()]
+    ] + [
+        storage.next_due(0, LAST),
+        storage.next_effect(0, LAST),
+        storage.stuck_effects(LAST),
+    ]
 
 
 def run(answer: Awaitable[_T]) -> _T:

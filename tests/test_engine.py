@@ -86,7 +86,7 @@ def contents(storage: Storage, order_id: str = "o1") -> Any:
     """
     loaded = storage.load(order_id)
     events = tuple(storage.events(order_id))
-    return loaded, events, tuple(storage.effects(order_id)), storage.next_due()
+    return loaded, events, tuple(storage.effects(order_id)), storage.next_due(0, LAST)
 
 
 def names(outcome: Any) -> list[str]:

@@ -584,7 +584,7 @@ class TestFailing:
             assert engine.effects("o1")[1].reason == reason
             assert engine.stuck() == ()
             began = clock.now()
-            ready_at = engine.storage.next_effect(["refund"])
+            ready_at = engine.storage.next_effect(0, LAST, ["refund"])
             assert ready_at is not None
             clock.advance_to(from_micros(ready_at) - MICROSECOND)
             assert engine.run_effects({Refund: hands}, ["refund"]).handled == 0
@@ -651,7 +651,7 @@ class TestFailing:
 
         assert engine.run_effects(hands.handlers) == EffectReport(again=1)
 
-        ready_at = engine.storage.next_effect()
+        ready_at = engine.storage.next_effect(0, LAST)
         assert ready_at is not None
         assert from_micros(ready_at) == clock.now() + FEW.wait(1, hands.keys[0])
 

@@ -330,11 +330,11 @@ class TestSqlite:
         sqlite._link().connection.set_trace_callback(plans.append)
         sqlite.load("o-1", "k")
         sqlite.claim_due(1, 2, 3)
-        sqlite.next_due()
+        sqlite.next_due(0, LAST)
         sqlite.claim_effects(1, 2, 3)
-        sqlite.next_effect(["refund"])
+        sqlite.next_effect(0, LAST, ["refund"])
         sqlite.park("o-1", 1, None)
-        sqlite.parked_effects()
+        sqlite.stuck_effects(LAST)
         sqlite.erase_texts("ana", ["o-1"])
         sqlite.find(Query(subject="ana"))
         sqlite.find(Query(party="ana"))
@@ -357,7 +357,7 @@ class TestSqlite:
         """
         When the next order is due is not worked out from all that are.
         """
-        sql, values = next(sqlite._verbs.next_due())
+        sql, values = next(sqlite._verbs.next_due(0, LAST))
 
         steps = sqlite._read(asked(f"EXPLAIN QUERY PLAN {sql}"))
 

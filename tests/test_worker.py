@@ -363,7 +363,7 @@ class TestRun:
 
         # A round: what it had taken on is done, and the rest is left.
         assert len(seen) == 100
-        assert engine.storage.next_effect() is not None
+        assert engine.storage.next_effect(0, LAST) is not None
 
     def test_stopped_in_the_middle_of_a_round(
         self, storage: Storage, clock: FakeClock
@@ -403,7 +403,7 @@ class TestRun:
         worker.run()
 
         assert len(seen) == 240
-        assert engine.storage.next_effect() is None
+        assert engine.storage.next_effect(0, LAST) is None
 
     @pytest.mark.parametrize("times", [1, 3])
     def test_a_storage_that_fails(

@@ -296,7 +296,13 @@ class _Joined(SqlStorage):
     def _write(self, asking: Asking[_T]) -> _T:
         return self._read(_whole(self._storage, asking))
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         Refuse: see `Storage.claim_due`.
         """
@@ -308,6 +314,7 @@ class _Joined(SqlStorage):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Refuse: see `Storage.claim_effects`.
@@ -360,7 +367,11 @@ class _AsyncJoined(AsyncSqlStorage):
         return await self._read(_whole(self._storage, asking))
 
     async def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredOrder]:
         """
         Refuse: see `Storage.claim_due`.
@@ -373,6 +384,7 @@ class _AsyncJoined(AsyncSqlStorage):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Refuse: see `Storage.claim_effects`.

@@ -547,13 +547,13 @@ class PostgresVerbs(SqlVerbs):
         return (yield from super().settle_effect(order_id, result))
 
     def _among(
-        self, column: str, values: Collection[str] | None
+        self, column: str, values: Collection[str] | None, *, no: str = ""
     ) -> tuple[str, tuple[Any, ...]]:
         # One condition on a row of an index; a query with a row for each value would
         # be joined, and the order of the index be lost.
         if values is None:
             return "", ()
-        return f" AND {column} = ANY(CAST(? AS text[]))", (
+        return f" AND {no}({column} = ANY(CAST(? AS text[])))", (
             [name for name in values if is_name(name)],
         )
 

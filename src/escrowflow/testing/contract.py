@@ -24,7 +24,7 @@ from .values import Values
 __all__ = ["AsyncStorageContract", "StorageContract"]
 
 
-class _Contract(Orders, Queues, Search, Values, Strain, Histories):
+class _Contract(Histories, Strain, Values, Search, Queues, Orders):
     """
     All of them.
     """
