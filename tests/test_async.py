@@ -31,6 +31,7 @@ from escrowflow.storage import Query, Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
 from tests import test_scenarios
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,
@@ -54,7 +55,7 @@ VERBS: Final = frozenset(
         *("load", "commit", "events", "effects", "receipts", "texts"),
         *("claim_due", "park", "next_due"),
         *("claim_effects", "settle_effect", "next_effect"),
-        *("parked_effects", "find", "erase_texts", "migrate", "close"),
+        *("stuck_effects", "find", "erase_texts", "migrate", "close"),
     }
 )
 

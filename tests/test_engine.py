@@ -52,6 +52,7 @@ from escrowflow.storage import (
 from escrowflow.storage.codec import encode_order
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import AddOn, FullRefund, Relaunch, Split
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,

@@ -49,6 +49,7 @@ from escrowflow.storage import (
     Storage,
 )
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,

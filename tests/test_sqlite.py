@@ -24,6 +24,7 @@ from escrowflow.storage import Capability, Query, StoredOrder
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.testing.given import (
     CONFLICT,
+    LAST,
     THREADS,
     at_once,
     change,
@@ -330,13 +331,17 @@ class TestSqlite:
         sqlite._link().connection.set_trace_callback(plans.append)
         sqlite.load("o-1", "k")
         sqlite.claim_due(1, 2, 3)
-        sqlite.next_due(0, LAST)
+        sqlite.claim_due(1, 2, 3, known=["f"])
+        sqlite.next_due(0, LAST, known=["f"])
         sqlite.claim_effects(1, 2, 3)
-        sqlite.next_effect(0, LAST, ["refund"])
+        sqlite.claim_effects(1, 2, 3, ["refund"], ["f"])
+        sqlite.next_effect(0, LAST, ["refund"], ["f"])
+        sqlite.summary("o-1")
         sqlite.park("o-1", 1, None)
         sqlite.stuck_effects(LAST)
         sqlite.erase_texts("ana", ["o-1"])
         sqlite.find(Query(subject="ana"))
+        sqlite.find(Query(due_by=1, unknown_to=["f"], by_due=True))
         sqlite.find(Query(party="ana"))
         sqlite.find(Query(party="ana", role="buyer"), after=":o")
         sqlite.find(Query(by_due=True))
@@ -359,9 +364,10 @@ class TestSqlite:
         """
         sql, values = next(sqlite._verbs.next_due(0, LAST))
 
+        for value in values:
+            sql = sql.replace("?", f"{value}", 1)
         steps = sqlite._read(asked(f"EXPLAIN QUERY PLAN {sql}"))
 
-        assert not values
         used = [
             step[3].partition("INDEX ")[2].split()[0]
             for step in steps

@@ -27,7 +27,7 @@ from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.storage.threads import ThreadedStorage
 from escrowflow.testing import AsyncStorageContract, StorageContract
-from escrowflow.testing.given import change, effect, put
+from escrowflow.testing.given import LAST, change, effect, put
 
 
 def sqlite(path: str | Path) -> SqliteStorage:

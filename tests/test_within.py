@@ -46,6 +46,7 @@ from escrowflow.storage import (
     open_storage,
 )
 from escrowflow.storage.sqlite import SqliteStorage
+from escrowflow.testing.given import LAST
 from tests.given import ANA, COMEUP, LUC, T0, an_order
 from tests.hosts import KINDS, PLACED, Databases, Shop, change
 

@@ -22,6 +22,7 @@ from escrowflow.errors import InvalidInputError, StorageError
 from escrowflow.storage import Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.worker import AsyncWorker, Worker, WorkReport
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,

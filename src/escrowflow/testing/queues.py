@@ -357,9 +357,11 @@ class Queues(Checks):
         put(storage, *(change(f"o-{n}", due_at=n * 7 % 30) for n in range(20)))
         for n in range(0, 20, 2):
             park(storage, f"o-{n}", parked(n * 5 % 40))
+        now = 0
         for _ in range(60):
-            now = storage.next_due(0, 17)
-            assert now is not None
+            soonest = storage.next_due(now, now + 17)
+            assert soonest is not None
+            now = soonest
             assert list(storage.claim_due(now - 1, now + 9, 3)) == []
             assert storage.claim_due(now, now + 17, 3)
 
