@@ -30,8 +30,8 @@ from escrowflow.events import MessageSent
 from escrowflow.storage import Query, Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
-from tests import test_scenarios
 from escrowflow.testing.given import LAST
+from tests import test_scenarios
 from tests.given import (
     ANA,
     COMEUP,
@@ -52,7 +52,7 @@ _T = TypeVar("_T")
 
 VERBS: Final = frozenset(
     {
-        *("load", "commit", "events", "effects", "receipts", "texts"),
+        *("load", "commit", "events", "effects", "summary", "receipts", "texts"),
         *("claim_due", "park", "next_due"),
         *("claim_effects", "settle_effect", "next_effect"),
         *("stuck_effects", "find", "erase_texts", "migrate", "close"),

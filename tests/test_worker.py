@@ -21,8 +21,8 @@ from escrowflow.engine import AsyncEngine, EffectReport, Engine, Retries, SweepR
 from escrowflow.errors import InvalidInputError, StorageError
 from escrowflow.storage import Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
-from escrowflow.worker import AsyncWorker, Worker, WorkReport
 from escrowflow.testing.given import LAST
+from escrowflow.worker import AsyncWorker, Worker, WorkReport
 from tests.given import (
     ANA,
     COMEUP,

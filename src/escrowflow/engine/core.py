@@ -83,8 +83,8 @@ __all__ = [
     "as_query",
     "commit",
     "is_sound",
-    "settled_effect",
     "published",
+    "settled_effect",
     "summary",
     "summary_of",
 ]

@@ -246,13 +246,14 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
         if whose.get(text.ref) != text.subject_id:
             yield fault(f"text {text.ref} is not of whom it says")
     there = {effect.key: effect for effect in whole.effects}
-    for key, effect in there.items():
+    for stored_effect in whole.effects:
+        key = stored_effect.key
         try:
-            load_result(effect.result)
+            load_result(stored_effect.result)
         except CorruptJournalError as error:
-            yield fault(f"effect {key}: {error}", effect.seq)
-        if effect.kind == Publish.name:
-            told = _told(effect, loaded.version)
+            yield fault(f"effect {key}: {error}", stored_effect.seq)
+        if stored_effect.kind == Publish.name:
+            told = _told(stored_effect, loaded.version)
             if told is not None:
                 asked[key] = told
     for key in {**asked, **there}:
@@ -439,8 +440,10 @@ def _change(core: Core, line: str, number: int) -> _Restored:
             due_at=plain["due_at"],
             texts={text.ref: text.text for text in texts},
         )
+        decoded = decode_order(order.snapshot, order.texts)
+        kept = summary_of(decoded)
         change = Change(
-            **summary(decode_order(order.snapshot, order.texts), None),
+            **summary(decoded, None),
             expected_version=0,
             snapshot=order.snapshot,
             due_at=order.due_at,
@@ -459,9 +462,7 @@ def _change(core: Core, line: str, number: int) -> _Restored:
         raise InvalidInputError(f"lines[{number}]", "not an exported order") from error
     whole = _Whole(
         order=order,
-        summary=Summary(
-            **{name: getattr(change, name) for name in attrs.fields_dict(Summary)}
-        ),
+        summary=kept,
         events=[StoredEvent(**_fields(event)) for event in events],
         effects=[
             StoredEffect(order_id=order_id, token=0, **_fields(effect))

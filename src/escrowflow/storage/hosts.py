@@ -197,9 +197,14 @@ def _within(
             host.transaction()
         else:
             yield _LOCK, ()
+    # A storage whose commits may be lost accepts that of the host's, too.
+    own: SqlVerbs = getattr(storage, "_own", verbs)
+    if not host.checked:
+        # Each handle is a session of its own, with settings of its own.
+        yield from own.check_session()
+        host.checked = True
     if storage not in _INSPECTED:
-        # A storage whose commits may be lost accepts that of the host's, too.
-        yield from _inspected(getattr(storage, "_own", verbs))
+        yield from _inspected(own)
         _INSPECTED.add(storage)
     return (yield from asking)
 
@@ -510,10 +515,13 @@ class _Host(abc.ABC):
         database: `"sqlite"`, `"postgresql"`, or what the host calls another one.
 
         errors: What it raises when a statement fails.
+
+        checked: Whether the settings of its session were looked at.
     """
 
     database: str
     errors: tuple[type[Exception], ...]
+    checked = False
 
     @abc.abstractmethod
     def transaction(self) -> _Transaction:
@@ -812,6 +820,7 @@ class _AsyncPsycopgHost(_AsyncHost):
     """
 
     database = "postgresql"
+    checked = False
 
     def __init__(self, connection: Any) -> None:
         self._psycopg = sys.modules["psycopg"]
@@ -862,12 +871,16 @@ class _AsyncAlchemyHost(_AsyncHost):
         # A connection that was not opened yet has no twin.
         twin = getattr(handle, "sync_session", None)
         self.database = _dialect(handle.sync_engine if twin is None else twin)
+        self._twin: _AlchemyHost | None = None
 
     async def drive(self, storage: _Any, asking: Asking[_T]) -> _T:
+        def drive(twin: Any) -> _T:
+            if self._twin is None:
+                self._twin = _AlchemyHost(twin)
+            return self._twin.drive(storage, asking)
+
         try:
-            done: _T = await self._handle.run_sync(
-                lambda twin: _AlchemyHost(twin).drive(storage, asking)
-            )
+            done: _T = await self._handle.run_sync(drive)
             return done
         except self._errors as error:
             raise _failed(error) from None

@@ -471,14 +471,14 @@ class MemoryStorage:
         order and key.
         """
         check_limit(limit)
-        place = ("", "") if after is None else effect_place(after)
+        place = None if after is None else effect_place(after)
         with self._open():
             hits = sorted(
                 (
                     effect
                     for order in self._orders.values()
                     for effect in order.effects.values()
-                    if (effect.order_id, effect.key) > place
+                    if (place is None or (effect.order_id, effect.key) > place)
                     and (
                         effect.status == "parked"
                         or (effect.status in _CLAIMABLE and effect.ready_at > beyond)

@@ -580,13 +580,12 @@ class PostgresVerbs(SqlVerbs):
             if name not in there or (exact and there[name] not in (made, ""))
         ]
 
-    def inspect(self) -> Asking[bool]:
+    def check_session(self) -> Asking[None]:
         """
-        Return whether the schema is there, whole and known to this release.
+        Raise unless what is confirmed in this session is not forgotten.
 
         Raises:
-            StorageError: If it is there and is not, or the server forgets what it
-                has confirmed.
+            StorageError: If it may be, or nothing would guard the history.
         """
         ((encoding, fsync, pages, commit, role),) = yield _SETTINGS, ()
         if encoding != "UTF8":
@@ -607,7 +606,6 @@ class PostgresVerbs(SqlVerbs):
                 "session_replication_role = replica: no trigger and no foreign key "
                 "guards the history; set it to origin"
             )
-        return (yield from super().inspect())
 
 
 def _by_id(change: Change) -> str:

@@ -371,6 +371,7 @@ def _preparing(verbs: PostgresVerbs, *, migrate: bool) -> Asking[None]:
     """
     Ask whether the schema is there, and make it or bring it up to date.
     """
+    yield from verbs.check_session()
     if migrate or not (yield from verbs.inspect()):
         # Who has waited for the lock sees what the other one has made, whatever the
         # level of isolation is by default.

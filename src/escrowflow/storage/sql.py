@@ -419,7 +419,7 @@ class SqlVerbs(abc.ABC):
         )
         # What is not ready by then has an index by instant: it is read before it is
         # sorted.
-        behind = "(order_id, key) > (?, ?) ORDER BY order_id, key LIMIT ?"
+        behind = "(order_id, key) {beyond} (?, ?) ORDER BY order_id, key LIMIT ?"
         self._stuck_effects = f"""
 SELECT * FROM (
     SELECT {effects} FROM escrowflow_effect WHERE status = 'parked' AND {behind}
@@ -669,7 +669,9 @@ SELECT min(instant) FROM (
         check_limit(limit)
         place = ("", "") if after is None else effect_place(after)
         behind = (*place, limit + 1)
-        rows = yield self._stuck_effects, (*behind, beyond, *behind)
+        # Nothing is before the least of texts, which may itself be a key.
+        sql = self._stuck_effects.format(beyond=">=" if after is None else ">")
+        rows = yield sql, (*behind, beyond, *behind)
         items = tuple(sorted(map(_effect, rows), key=attrgetter("order_id", "key")))
         if len(items) <= limit:
             return Page(items)
@@ -775,6 +777,13 @@ SELECT min(instant) FROM (
         """
         Return what is there of ours: its name, and what it is.
         """
+
+    def check_session(self) -> Asking[None]:
+        """
+        Raise unless the settings of a session can hold what is promised.
+        """
+        # Unless a database has some that matter.
+        yield from ()
 
     def inspect(self) -> Asking[bool]:
         """
