@@ -725,6 +725,7 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_effect.escrowflow_effect_status_check": "64a17774a609",
     "escrowflow_effect.escrowflow_effect_stays": "facbf54b7696",
     "escrowflow_effect.escrowflow_effect_token_check": "df56971422f6",
+    "escrowflow_effect_claimed": "a00122014c12",
     "escrowflow_effect_parked": "8c1d5e11908f",
     "escrowflow_effect_pkey": "f09d39a39dca",
     "escrowflow_effect_ready": "11596231a334",
