@@ -494,6 +494,29 @@ class TestRun:
         assert "secret" not in caplog.text
         assert "here it is" not in caplog.text
 
+    def test_what_others_settle_is_told_once(
+        self, storage: Storage, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        An order of an unknown process is nothing to do: who finds it waits, and says
+        so again only after it was gone.
+        """
+        theirs = an_engine(storage, COMEUP.extend(name="theirs"), clock)
+        brought_to(theirs, "pending")
+        worker = Worker(an_engine(storage, clock=clock), poll=LONG)
+        clock.advance(days=2)
+
+        for _ in range(3):
+            assert worker.run_once().idle
+        assert [one.levelno for one in caplog.records] == [logging.WARNING]
+        assert theirs.run_due().orders == 1
+        worker.run_once()
+        brought_to(theirs, "pending", "o2")
+        clock.advance(days=2)
+        worker.run_once()
+
+        assert [one.args[0] for one in caplog.records if one.args] == ["o1", "o2"]
+
     def test_an_idle_one_is_silent(
         self, engine: Engine, caplog: pytest.LogCaptureFixture
     ) -> None:
