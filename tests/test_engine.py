@@ -948,7 +948,9 @@ class TestProcesses:
         loaded = storage.load("old")
         assert (loaded.version, loaded.parked) == (3, None)
         # It waits for its own orders only.
-        assert engine.next_due_at() > clock.now()
+        due_at = engine.next_due_at()
+        assert due_at is not None
+        assert due_at > clock.now()
 
     def test_found_again(self, storage: Storage, clock: FakeClock) -> None:
         """

@@ -5,12 +5,13 @@ Random histories: the same questions to a storage and to the reference.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeAlias
 
+import attrs
 import pytest
 
 from ..errors import InvalidInputError, StorageError
@@ -302,6 +303,62 @@ def _question(reference: Storage, verb: str, words: Any) -> Callable[[Storage], 
     return lambda storage: getattr(storage, verb)(*words)
 
 
+def _difference(verb: str, found: Any, expected: Any) -> str:
+    """
+    Return how an answer differs from that of the reference: the first of the parts
+    that do.
+    """
+    yours, theirs = _parts(verb, found), _parts(verb, expected)
+    differ = [
+        name
+        for name in {**yours, **theirs}
+        if yours.get(name, _NOTHING) != theirs.get(name, _NOTHING)
+    ]
+    lines = []
+    for name in differ[:_SHOWN]:
+        lines += [
+            f"{name}:",
+            f"  yours:     {yours.get(name, _NOTHING)!r}",
+            f"  reference: {theirs.get(name, _NOTHING)!r}",
+        ]
+    if len(differ) > _SHOWN:
+        lines.append(f"and {len(differ) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+# One flaw shows in many places.
+_SHOWN: Final = 3
+
+# Where there is no such part.
+_NOTHING: Final = "nothing"
+
+
+def _parts(name: str, answer: Any) -> dict[str, Any]:
+    """
+    Return the parts of an answer, by name: of many, each; of a value, its fields.
+    """
+    inner: dict[str, Any] = {}
+    if isinstance(answer, Mapping):
+        # What was asked has names of its own.
+        within = "" if name == "everything" else f"{name} "
+        inner = {f"{within}{key}": item for key, item in answer.items()}
+    elif isinstance(answer, (list, tuple)):
+        inner = {f"{name}: how many": len(answer)}
+        inner |= {f"{name} [{number}]": item for number, item in enumerate(answer)}
+    elif attrs.has(type(answer)):
+        inner = {
+            f"{name} .{field.name}": getattr(answer, field.name)
+            for field in attrs.fields(type(answer))
+        }
+    else:
+        return {name: answer}
+    return {
+        part: value
+        for key, item in inner.items()
+        for part, value in _parts(key, item).items()
+    }
+
+
 def _by_key(effects: Any) -> list[Any]:
     return sorted(effects, key=lambda effect: (effect.order_id, effect.key))
 
@@ -346,7 +403,7 @@ class Histories(Checks):
                     ask = _question(reference, verb, words)
                     expected, found = _asked(ask, reference), _asked(ask, storage)
                     if found != expected:
-                        return f"answer: {found}\nnot: {expected}"
+                        return _difference(verb, found, expected)
                     self.answers += len(expected) if isinstance(expected, dict) else 1
         finally:
             storage.close()
