@@ -633,6 +633,31 @@ class TestKeys:
         assert second.effects == first.effects
         assert contents(storage) == before
 
+    def test_longest_key(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        Who has the longest id there may be has keys of his own as everybody has, also
+        the longest.
+        """
+        longest = "\U0001f600" * 255
+        somebody = Seller(longest)
+        engine = an_engine(storage, clock=clock)
+        command = an_order(seller_id=longest)
+        buyer, key = Buyer(longest), longest[1:] + "k"
+        order_id = engine.place(command, by=buyer, key=key).order.id
+
+        first = engine.execute(order_id, c.AcceptOrder(), by=somebody, key=longest)
+        second = engine.execute(order_id, c.AcceptOrder(), by=somebody, key=longest)
+
+        assert (first.replayed, second.replayed) == (False, True)
+        with pytest.raises(KeyReusedError) as caught:
+            engine.execute(order_id, c.DeliverOrder(note="x"), by=somebody, key=longest)
+        assert caught.value.key == longest
+        # Each has room beside the id of an order in one key of an index.
+        kept = [receipt.key for receipt in storage.receipts(order_id)]
+        assert len(kept) == 2
+        assert all(len(key.encode()) <= 100 for key in kept)
+        assert engine.place(command, by=buyer, key=key).replayed
+
     def test_after_later_changes(
         self, engine: Engine, storage: Storage, clock: FakeClock
     ) -> None:

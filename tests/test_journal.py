@@ -514,6 +514,21 @@ class TestExport:
                 an_engine(other).restore([json.dumps(plain)])
             assert other.load("o1").version == 0
 
+    def test_effect_twice(self, storage: Storage) -> None:
+        """
+        An effect is asked for once.
+        """
+        brought_to(an_engine(storage), "completed")
+        (line,) = an_engine(storage).export()
+        plain = json.loads(line)
+        plain["effects"].append(plain["effects"][-1])
+
+        with (
+            open_storage("memory://") as other,
+            pytest.raises(CorruptJournalError, match="twice"),
+        ):
+            an_engine(other).restore([json.dumps(plain)])
+
     def test_text_of_no_event(self, storage: Storage) -> None:
         """
         A text that no event names is nobody's, however well it is sealed.

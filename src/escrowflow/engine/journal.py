@@ -246,6 +246,8 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
         if whose.get(text.ref) != text.subject_id:
             yield fault(f"text {text.ref} is not of whom it says")
     there = {effect.key: effect for effect in whole.effects}
+    if len(there) < len(whole.effects):
+        yield fault("an effect is there twice")
     for stored_effect in whole.effects:
         key = stored_effect.key
         try:
