@@ -642,7 +642,7 @@ class TestKeys:
         somebody = Seller(longest)
         engine = an_engine(storage, clock=clock)
         command = an_order(seller_id=longest)
-        buyer, key = Buyer(longest), longest[1:] + "k"
+        buyer, key = Buyer(longest[1:] + "b"), longest[1:] + "k"
         order_id = engine.place(command, by=buyer, key=key).order.id
 
         first = engine.execute(order_id, c.AcceptOrder(), by=somebody, key=longest)

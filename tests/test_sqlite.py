@@ -323,6 +323,20 @@ class TestSqlite:
 
         assert not any(b"canary" in file.read_bytes() for file in files)
 
+    def test_erased_before_a_crash(self, sqlite: SqliteStorage, path: Path) -> None:
+        """
+        What was deleted, and not written over, is gone when it is erased once more.
+        """
+        put(sqlite, *(change(f"o-{n}", texts=(text("r", "canary"),)) for n in range(9)))
+        sqlite.close()
+        # As somebody leaves it who is killed in between.
+        raw(path, "PRAGMA secure_delete = OFF", "DELETE FROM escrowflow_text")
+        assert b"canary" in path.read_bytes()
+
+        with SqliteStorage(path) as again:
+            assert again.erase_texts("ana", ["o-1"]) == 0
+            assert b"canary" not in path.read_bytes()
+
     def test_indexes_are_used(self, sqlite: SqliteStorage) -> None:
         """
         No question that workers ask all day reads a whole table.
