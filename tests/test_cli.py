@@ -21,6 +21,7 @@ from escrowflow.__main__ import main
 from escrowflow.clock import FakeClock, SystemClock
 from escrowflow.effects import Effect, Notify, PayOut, Refund
 from escrowflow.engine import Engine
+from escrowflow.storage import Query
 from escrowflow.storage.sqlite import SqliteStorage
 from tests.given import ANA, COMEUP, LUC, an_engine, an_order, brought_to
 
@@ -298,7 +299,6 @@ class TestWorkerOnce:
         assert without.exit_code == 0
         # Who was not told of it has left them alone.
         with an_engine(SqliteStorage("theirs.db"), theirs) as engine:
-            assert engine.stuck() == ()
             assert engine.storage.load("late").parked is None
             assert engine.storage.load("late").version == 3
         name = shop_of(folder)
@@ -306,7 +306,7 @@ class TestWorkerOnce:
             assert invoked("worker", *there, "--process", process).exit_code == 0
 
         with an_engine(SqliteStorage("theirs.db"), theirs) as engine:
-            assert engine.stuck() == ()
+            assert engine.storage.find(Query(parked=True)).items == ()
             assert engine.order("late").state == "cancelled"
 
 
