@@ -314,8 +314,10 @@ class LeaseIgnored(Flawed):
     What is due is handed out to everybody who asks.
     """
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
-        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, limit)
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, limit, known)
         for order in due:
             self.inner._orders[order.order_id].lease_until = None
         return due
@@ -327,11 +329,13 @@ class ParkedHandedOut(Flawed):
     Being parked is noted, and nothing more.
     """
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
         kept = {n: order.parked for n, order in self.inner._orders.items()}
         for order in self.inner._orders.values():
             order.parked = None
-        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, limit)
+        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, limit, known)
         for name, why in kept.items():
             self.inner._orders[name].parked = why
         return due
@@ -382,10 +386,80 @@ class NextDueForgetsLeases(Flawed):
     The next instant is the soonest deadline, whoever is at work on it.
     """
 
-    def next_due(self) -> int | None:
+    def next_due(self, now: int, until: int, known: Any = None) -> int | None:
         orders = self.inner._orders.values()
         due = [order.due_at for order in orders if order.due_at is not None]
         return min(due, default=None)
+
+
+@caught_by("test_lease_of_a_wrong_clock")
+class AnyLeaseCounts(Flawed):
+    """
+    Whoever once took an order until the year 9999 keeps it.
+    """
+
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        orders = self.inner._orders
+        leased = [
+            (order, order.due_at)
+            for order in orders.values()
+            if (order.lease_until or 0) > now
+        ]
+        for order, _ in leased:
+            order.due_at = None
+        due = self.inner.claim_due(now, until, limit, known)
+        for order, due_at in leased:
+            order.due_at = due_at
+        return due
+
+
+@caught_by("test_lease_of_a_wrong_clock")
+class NoLongerLeaseCounts(Flawed):
+    """
+    Whoever is a little slower to ask takes what another one has just begun with.
+    """
+
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        for order in self.inner._orders.values():
+            if (order.lease_until or 0) > until:
+                order.lease_until = None
+        return self.inner.claim_due(now, until, limit, known)
+
+
+@caught_by("test_lease_of_a_distant_future")
+class SleepsForYears(Flawed):
+    """
+    When an order is next due is asked without looking at any clock.
+    """
+
+    def next_due(self, now: int, until: int, known: Any = None) -> int | None:
+        return self.inner.next_due(0, 2**60, known)
+
+
+@caught_by("test_known_processes")
+class KnownIgnored(Flawed):
+    """
+    A worker gets orders that it cannot settle.
+    """
+
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        return self.inner.claim_due(now, until, limit)
+
+
+@caught_by("test_known_processes")
+class WaitsForTheUnknown(Flawed):
+    """
+    A worker wakes up for orders that it would not get.
+    """
+
+    def next_due(self, now: int, until: int, known: Any = None) -> int | None:
+        return self.inner.next_due(now, until)
 
 
 @caught_by("test_most_overdue_first")
@@ -394,8 +468,10 @@ class NewestFirst(Flawed):
     The order that was overdue last is settled first.
     """
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
-        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, 1000)
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, 1000, known)
         for order in due[:-limit]:
             self.inner._orders[order.order_id].lease_until = None
         return due[-limit:][::-1]
@@ -462,9 +538,9 @@ class ClaimsTheFuture(Flawed):
     """
 
     def claim_effects(
-        self, now: int, until: int, limit: int, kinds: Collection[str] | None = None
+        self, now: int, until: int, *asked: Any, **named: Any
     ) -> Sequence[StoredEffect]:
-        return self.inner.claim_effects(now + 1, until, limit, kinds)
+        return self.inner.claim_effects(now + 1, until, *asked, **named)
 
 
 @caught_by("test_kinds")
@@ -474,9 +550,9 @@ class KindsIgnored(Flawed):
     """
 
     def claim_effects(
-        self, now: int, until: int, limit: int, kinds: Collection[str] | None = None
+        self, now: int, until: int, limit: int, kinds: Any = None, known: Any = None
     ) -> Sequence[StoredEffect]:
-        return self.inner.claim_effects(now, until, limit)
+        return self.inner.claim_effects(now, until, limit, None, known)
 
 
 @caught_by("test_done")
@@ -515,6 +591,51 @@ class DoneCanBeUndone(Flawed):
         return done
 
 
+@caught_by("test_claim_of_a_wrong_clock")
+class AnyClaimCounts(Flawed):
+    """
+    What was once claimed until the year 9999 is never tried again.
+    """
+
+    def claim_effects(
+        self, now: int, until: int, limit: int, *narrow: Any, **named: Any
+    ) -> Sequence[StoredEffect]:
+        held = [
+            (order, effect)
+            for order in self.inner._orders.values()
+            for effect in order.effects.values()
+            if effect.status == "claimed" and effect.ready_at > now
+        ]
+        for order, effect in held:
+            order.effects[effect.key] = attrs.evolve(effect, status="parked")
+        claimed = self.inner.claim_effects(now, until, limit, *narrow, **named)
+        for order, effect in held:
+            order.effects[effect.key] = effect
+        return claimed
+
+
+@caught_by("test_effects_of_known_processes")
+class EffectsOfAnybody(Flawed):
+    """
+    A worker gets effects of orders whose process it does not know.
+    """
+
+    def claim_effects(
+        self, now: int, until: int, limit: int, kinds: Any = None, known: Any = None
+    ) -> Sequence[StoredEffect]:
+        return self.inner.claim_effects(now, until, limit, kinds)
+
+
+@caught_by("test_not_ready_by_then")
+class OnlyTheParkedAreStuck(Flawed):
+    """
+    What waits for the next century is left to wait.
+    """
+
+    def stuck_effects(self, beyond: int, *page: Any, **named: Any) -> Any:
+        return self.inner.stuck_effects(2**60, *page, **named)
+
+
 @caught_by("test_claim")
 class AttemptsNotCounted(Flawed):
     """
@@ -529,6 +650,35 @@ class AttemptsNotCounted(Flawed):
 
 
 # --- reading ----------------------------------------------------------------------
+
+
+@caught_by("test_summary")
+class SummaryOfBefore(Flawed):
+    """
+    What is kept beside the snapshot is that of the first change.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[str, Any] = {}
+
+    def summary(self, order_id: str) -> Any:
+        found = self.inner.summary(order_id)
+        return found and self.cache.setdefault(order_id, found)
+
+
+@caught_by("test_query")
+class DueToTheMicrosecond(Flawed):
+    """
+    What is due at the very instant is left out.
+    """
+
+    def find(
+        self, query: Query, after: str | None = None, limit: int = 50
+    ) -> Page[StoredOrder]:
+        if query.due_by is not None:
+            query = attrs.evolve(query, due_by=query.due_by - 1)
+        return self.inner.find(query, after, limit)
 
 
 @caught_by("test_long_journal")
@@ -754,8 +904,12 @@ class LeasesTooLate(Flawed):
     What is due is read in one step, and leased in another.
     """
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
-        due: Sequence[StoredOrder] = self.inner.claim_due(now, now, limit)
+    def claim_due(
+        self, now: int, until: int, limit: int, known: Any = None
+    ) -> Sequence[StoredOrder]:
+        due: Sequence[StoredOrder] = self.inner.claim_due(now, until, limit, known)
+        for order in due:
+            self.inner._orders[order.order_id].lease_until = None
         # A slow disk: the gap is as wide as it may be in a crowd.
         time.sleep(0.002)
         for order in due:
@@ -916,5 +1070,22 @@ class BytesStay(Durable):
 
     def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         self.inner._read(said("PRAGMA secure_delete = OFF"))
-        erased: int = self.inner.erase_texts(subject_id, order_ids)
+        erased: int = self.inner._write(
+            self.inner._verbs.erase_texts(subject_id, order_ids)
+        )
+        return erased
+
+
+@durable_caught_by("test_erased_from_the_files")
+class PartsStay(Durable):
+    """
+    What is deleted is overwritten, but not the copies of it that are left where pages
+    were put in order.
+    """
+
+    def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
+        erased: int = self.inner._write(
+            self.inner._verbs.erase_texts(subject_id, order_ids)
+        )
+        self.inner._read(said("PRAGMA wal_checkpoint(TRUNCATE)"))
         return erased

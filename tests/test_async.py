@@ -30,6 +30,7 @@ from escrowflow.events import MessageSent
 from escrowflow.storage import Query, Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
+from escrowflow.testing.given import LAST
 from tests import test_scenarios
 from tests.given import (
     ANA,
@@ -51,10 +52,10 @@ _T = TypeVar("_T")
 
 VERBS: Final = frozenset(
     {
-        *("load", "commit", "events", "effects", "receipts", "texts"),
+        *("load", "commit", "events", "effects", "summary", "receipts", "texts"),
         *("claim_due", "park", "next_due"),
         *("claim_effects", "settle_effect", "next_effect"),
-        *("parked_effects", "find", "erase_texts", "migrate", "close"),
+        *("stuck_effects", "find", "erase_texts", "migrate", "close"),
     }
 )
 
@@ -166,7 +167,11 @@ def everything(storage: Storage) -> Any:
             tuple(storage.texts(loaded.order_id)),
         )
         for loaded in page.items
-    ] + [storage.next_due(), storage.next_effect(), storage.parked_effects()]
+    ] + [
+        storage.next_due(0, LAST),
+        storage.next_effect(0, LAST),
+        storage.stuck_effects(LAST),
+    ]
 
 
 def run(answer: Awaitable[_T]) -> _T:

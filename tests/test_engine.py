@@ -53,6 +53,7 @@ from escrowflow.storage import (
 from escrowflow.storage.codec import encode_order
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import AddOn, FullRefund, Relaunch, Split
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,
@@ -87,7 +88,7 @@ def contents(storage: Storage, order_id: str = "o1") -> Any:
     """
     loaded = storage.load(order_id)
     events = tuple(storage.events(order_id))
-    return loaded, events, tuple(storage.effects(order_id)), storage.next_due()
+    return loaded, events, tuple(storage.effects(order_id)), storage.next_due(0, LAST)
 
 
 def names(outcome: Any) -> list[str]:
@@ -633,6 +634,31 @@ class TestKeys:
         assert second.effects == first.effects
         assert contents(storage) == before
 
+    def test_longest_key(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        Who has the longest id there may be has keys of his own as everybody has, also
+        the longest.
+        """
+        longest = "\U0001f600" * 255
+        somebody = Seller(longest)
+        engine = an_engine(storage, clock=clock)
+        command = an_order(seller_id=longest)
+        buyer, key = Buyer(longest[1:] + "b"), longest[1:] + "k"
+        order_id = engine.place(command, by=buyer, key=key).order.id
+
+        first = engine.execute(order_id, c.AcceptOrder(), by=somebody, key=longest)
+        second = engine.execute(order_id, c.AcceptOrder(), by=somebody, key=longest)
+
+        assert (first.replayed, second.replayed) == (False, True)
+        with pytest.raises(KeyReusedError) as caught:
+            engine.execute(order_id, c.DeliverOrder(note="x"), by=somebody, key=longest)
+        assert caught.value.key == longest
+        # Each has room beside the id of an order in one key of an index.
+        kept = [receipt.key for receipt in storage.receipts(order_id)]
+        assert len(kept) == 2
+        assert all(len(key.encode()) <= 100 for key in kept)
+        assert engine.place(command, by=buyer, key=key).replayed
+
     def test_after_later_changes(
         self, engine: Engine, storage: Storage, clock: FakeClock
     ) -> None:
@@ -937,7 +963,7 @@ class TestProcesses:
 
     def test_unknown_in_a_sweep(self, storage: Storage, clock: FakeClock) -> None:
         """
-        A sweep names it, leaves it alone for a while, and goes on.
+        A sweep names it each time, leaves it alone, and goes on.
         """
         an_engine(storage, self.OLD, clock).place(an_order(), by=ANA, order_id="old")
         engine = an_engine(storage, clock=clock)
@@ -948,10 +974,13 @@ class TestProcesses:
 
         assert first.unknown == (("old", self.OLD.fingerprint),)
         assert (first.orders, first.parked) == (1, ())
-        assert second == SweepReport()
-        assert storage.load("old").version == 3
-        clock.advance(hours=1)
-        assert engine.run_due().unknown == first.unknown
+        assert second == SweepReport(unknown=first.unknown)
+        loaded = storage.load("old")
+        assert (loaded.version, loaded.parked) == (3, None)
+        # It waits for its own orders only.
+        due_at = engine.next_due_at()
+        assert due_at is not None
+        assert due_at > clock.now()
 
     def test_found_again(self, storage: Storage, clock: FakeClock) -> None:
         """
@@ -963,7 +992,6 @@ class TestProcesses:
         an_engine(storage, clock=clock).run_due()
         engine = an_engine(storage, clock=clock, also=[self.OLD])
 
-        clock.advance(hours=1)
         report = engine.run_due()
 
         assert (report.orders, report.unknown) == (1, ())

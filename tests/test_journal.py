@@ -30,7 +30,7 @@ from escrowflow.errors import (
 from escrowflow.processes import comeup
 from escrowflow.storage import Change, CommitResult, open_storage
 from escrowflow.storage.chain import first_broken
-from escrowflow.storage.codec import content_hash
+from escrowflow.storage.codec import commitment, content_hash
 from escrowflow.terms import PaySeller
 from tests.given import (
     ANA,
@@ -244,6 +244,72 @@ TAMPERED: Final[dict[str, tuple[str, int | None]]] = {
         " FROM escrowflow_effect WHERE order_id = 'completed' AND kind = 'pay_out'",
         None,
     ),
+    "effect that moves nothing": (
+        "UPDATE escrowflow_effect SET moves_money = 0 WHERE order_id = 'completed'"
+        " AND kind = 'pay_out'",
+        7,
+    ),
+    "result": (
+        "UPDATE escrowflow_effect SET result = x'7b' WHERE order_id = 'completed'"
+        " AND kind = 'pay_out'",
+        7,
+    ),
+    "result of another shape": (
+        'UPDATE escrowflow_effect SET result = CAST(\'{"at":5,"reason":7}\' AS BLOB)'
+        " WHERE order_id = 'completed' AND kind = 'pay_out'",
+        7,
+    ),
+    "message of nothing": (
+        "INSERT INTO escrowflow_effect SELECT order_id, 'x', seq, place, 'publish',"
+        " 0, status, attempts, token, ready_at, CAST('{\"nonsense\":1}' AS BLOB), result"
+        " FROM escrowflow_effect WHERE order_id = 'completed' AND kind = 'pay_out'",
+        None,
+    ),
+    "event more": (
+        "INSERT INTO escrowflow_event SELECT order_id, seq + 1, name, effective_at,"
+        " recorded_at, 0, body, hash FROM escrowflow_event"
+        " WHERE order_id = 'completed' AND seq = 7",
+        8,
+    ),
+    "event far behind the end": (
+        "INSERT INTO escrowflow_event SELECT order_id, seq + 9, name, effective_at,"
+        " recorded_at, 0, body, hash FROM escrowflow_event"
+        " WHERE order_id = 'completed' AND seq = 7",
+        8,
+    ),
+    "books": (
+        "UPDATE escrowflow_order SET paid_in = 1, held = 1, released = 0, kept = 0"
+        " WHERE order_id = 'completed'",
+        None,
+    ),
+    **{
+        column: (
+            f"UPDATE escrowflow_order SET {column} = {value}"
+            " WHERE order_id = 'completed'",
+            None,
+        )
+        for column, value in {
+            "process": "'other'",
+            "fingerprint": "'other'",
+            "state": "'delivered'",
+            "late": "1",
+            "currency": "'JPY'",
+            "price_minor": "price_minor + 1",
+            "unassigned": "1",
+        }.items()
+    },
+    "parties gone": (
+        "DELETE FROM escrowflow_party WHERE order_id = 'completed'",
+        None,
+    ),
+    "party more": (
+        "INSERT INTO escrowflow_party VALUES ('completed', 'buyer', 'eve')",
+        None,
+    ),
+    "somebody else's text": (
+        "UPDATE escrowflow_text SET subject_id = 'ana' WHERE order_id = 'completed'",
+        None,
+    ),
     "text": (
         "UPDATE escrowflow_text SET text = text || '!' WHERE order_id = 'completed'",
         None,
@@ -441,6 +507,68 @@ class TestExport:
 
         assert caught.value.field.startswith("lines[2]")
 
+    @pytest.mark.parametrize("change", ["first", "last", "key", "seq", "body"])
+    def test_forged_message(self, storage: Storage, change: str) -> None:
+        """
+        What was told of events is what they say; nothing is told of others.
+        """
+        engine = an_engine(storage, publish=True)
+        brought_to(engine, "completed")
+        assert engine.verify().faults == ()
+        (line,) = engine.export()
+        plain = json.loads(line)
+        told = [one for one in plain["effects"] if one["kind"] == "publish"][1]
+        body = json.loads(told["body"])
+        if change in ("first", "last"):
+            body[change] += 1
+            told["body"] = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        elif change == "body":
+            told["body"] += " "
+        else:
+            told[change] = "x" if change == "key" else told[change] - 1
+
+        with open_storage("memory://") as other:
+            assert an_engine(other).restore([line]) == 1
+        with open_storage("memory://") as other:
+            with pytest.raises(CorruptJournalError):
+                an_engine(other).restore([json.dumps(plain)])
+            assert other.load("o1").version == 0
+
+    def test_effect_twice(self, storage: Storage) -> None:
+        """
+        An effect is asked for once.
+        """
+        brought_to(an_engine(storage), "completed")
+        (line,) = an_engine(storage).export()
+        plain = json.loads(line)
+        plain["effects"].append(plain["effects"][-1])
+
+        with (
+            open_storage("memory://") as other,
+            pytest.raises(CorruptJournalError, match="twice"),
+        ):
+            an_engine(other).restore([json.dumps(plain)])
+
+    def test_text_of_no_event(self, storage: Storage) -> None:
+        """
+        A text that no event names is nobody's, however well it is sealed.
+        """
+        engine = an_engine(storage)
+        brought_to(engine, "completed")
+        (line,) = engine.export()
+        plain = json.loads(line)
+        salt = b"0" * 16
+        ref = commitment(salt, "t")
+        plain["texts"].append(
+            {"ref": ref, "subject_id": "ana", "salt": salt.hex(), "text": "t"}
+        )
+
+        with (
+            open_storage("memory://") as other,
+            pytest.raises(CorruptJournalError, match=ref),
+        ):
+            an_engine(other).restore([json.dumps(plain)])
+
     @pytest.mark.parametrize(
         ("old", "new"),
         [
@@ -448,6 +576,8 @@ class TestExport:
             ('"order_id":"keyed","due_at"', '"order_id":"other","due_at"'),
             (CANARY, "something else"),
             ('"settles":true', '"settles":false'),
+            ('"moves_money":true', '"moves_money":false'),
+            ('"subject_id":"luc"', '"subject_id":"eva"'),
         ],
     )
     def test_changed_since(self, storage: Storage, old: str, new: str) -> None:
@@ -1041,8 +1171,8 @@ class TestForged:
 
     def test_a_pay_out_of_nobody(self, tmp_path: Path) -> None:
         """
-        An effect that no history asks for is parked, never carried out; nor is one
-        that was changed.
+        An effect that was changed is parked, never carried out; one of an order that
+        is not there is not even touched.
         """
         with a_storage("sqlite", tmp_path) as storage:
             engine = an_engine(storage)
@@ -1067,8 +1197,9 @@ class TestForged:
             )
 
             assert paid == []
-            assert report.parked == 2
-            assert {stuck.order_id for stuck in engine.stuck()} == {"o1", "ghost"}
+            assert report.parked == 1
+            assert [stuck.order_id for stuck in engine.stuck()] == ["o1"]
+            assert storage.effects("ghost")[0].status == "waiting"
 
     def test_text_that_moved_into_its_salt(self, tmp_path: Path) -> None:
         """

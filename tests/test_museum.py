@@ -29,6 +29,7 @@ BEYOND_HISTORIES: Final = {
     *("IdsNormalised", "TextsEndAtNul", "MicrosecondsLost", "InstantsAreFloats"),
     *("LargeOnesCut", "ChecksThenWrites", "LeasesTooLate", "TornReads"),
     *("LockedByOthers", "NeverClosed", "InTwoTransactions", "BytesStay"),
+    "PartsStay",
     *("AnyCommitEndsTheLease", "SettlesLater"),
 }
 
@@ -53,14 +54,25 @@ def test_histories_catch_most(name: str, tmp_path: Path) -> None:
     said = complaint(EXHIBITS[name](), "test_random_histories", tmp_path)
 
     assert said is not None
-    assert len(said.splitlines()) < 20
+    lines = said.splitlines()
+    assert len(lines) < 20
+    # What is the same is not shown.
+    yours = [line for line in lines if line.startswith("  yours: ")]
+    theirs = [line for line in lines if line.startswith("  reference: ")]
+    assert len(yours) == len(theirs) <= 3
+    assert yours or "the pages have no end" in said
+    assert all(
+        mine.split(maxsplit=1)[1] != other.split(maxsplit=1)[1]
+        for mine, other in zip(yours, theirs, strict=True)
+    )
+    assert max(map(len, yours + theirs), default=0) < 300
 
 
 def test_enough_is_on_show() -> None:
     """
     The museum does not lose its exhibits.
     """
-    assert len(EXHIBITS) >= 50
+    assert len(EXHIBITS) >= 60
 
 
 @pytest.mark.parametrize("check", sorted({e.caught_by for e in EXHIBITS.values()}))
@@ -135,6 +147,19 @@ def test_nothing_is_left_out(tmp_path: Path, body: str) -> None:
 
     assert done.returncode == 1
     assert "not those of the contract: ['test_unknown_order']" in done.stdout
+
+
+def test_small_checks_come_first(tmp_path: Path) -> None:
+    """
+    Whoever stops at the first complaint is shown a small one, not a long history.
+    """
+    done = run(tmp_path, "pass", "test_", "--collect-only", "-p", "no:randomly")
+
+    names = [line.rpartition("::")[2] for line in done.stdout.splitlines()]
+    assert "test_unknown_order" in names
+    assert [name for name in names if name.startswith("test_")][-1] == (
+        "test_random_histories"
+    )
 
 
 class Sound(StorageContract):
@@ -213,7 +238,9 @@ class ForgottenAwaited(AsyncStorageContract):
         return threaded(MemoryStorage())
 
 
-def run(folder: Path, body: str, wanted: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, body: str, wanted: str, *options: str
+) -> subprocess.CompletedProcess[str]:
     """
     Run pytest as somebody else would, in a folder of his own.
     """
@@ -231,7 +258,15 @@ class TestMine(StorageContract):
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(f"--rootdir={folder}", "-W", "error", "-k", wanted, str(folder)),
+            *(
+                f"--rootdir={folder}",
+                "-W",
+                "error",
+                "-k",
+                wanted,
+                str(folder),
+                *options,
+            ),
         ],
         cwd=folder,
         capture_output=True,

@@ -12,7 +12,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from itertools import pairwise
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escrowflow import commands as c
-from escrowflow.clock import FakeClock, from_micros
+from escrowflow.clock import FakeClock, from_micros, to_micros
 from escrowflow.effects import (
     Done,
     Effect,
@@ -45,14 +44,20 @@ from escrowflow.storage import (
     Books,
     Change,
     CommitResult,
+    EffectResult,
     NewEffect,
+    Parked,
     Storage,
 )
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.terms import FullRefund
+from escrowflow.testing.given import LAST
 from tests.given import (
     ANA,
     COMEUP,
     LUC,
+    MIA,
+    OPS,
     T0,
     an_engine,
     an_order,
@@ -596,7 +601,7 @@ class TestFailing:
             assert engine.effects("o1")[1].reason == reason
             assert engine.stuck() == ()
             began = clock.now()
-            ready_at = engine.storage.next_effect(["refund"])
+            ready_at = engine.storage.next_effect(0, LAST, ["refund"])
             assert ready_at is not None
             clock.advance_to(from_micros(ready_at) - MICROSECOND)
             assert engine.run_effects({Refund: hands}, ["refund"]).handled == 0
@@ -663,7 +668,7 @@ class TestFailing:
 
         assert engine.run_effects(hands.handlers) == EffectReport(again=1)
 
-        ready_at = engine.storage.next_effect()
+        ready_at = engine.storage.next_effect(0, LAST)
         assert ready_at is not None
         assert from_micros(ready_at) == clock.now() + FEW.wait(1, hands.keys[0])
 
@@ -1423,7 +1428,7 @@ class TestStuck:
             brought_to(theirs, "pending", f"o{number:03}")
         engine = an_engine(storage, clock=clock)
         clock.advance(days=2)
-        assert len(engine.run_due().unknown) == 120
+        assert len(engine.run_due().unknown) == 100
 
         for limit in (1, 100, 119, 121):
             assert [one.order_id for one in engine.stuck(limit)] == [
@@ -1460,6 +1465,208 @@ class Picky:
         return getattr(self.inner, name)
 
 
+class TestWrongClocks:
+    """
+    One host whose clock is years ahead, among others whose clocks are right.
+    """
+
+    @pytest.fixture
+    def ahead(self, engine: Engine, clock: FakeClock) -> Engine:
+        """
+        An engine on the same storage, ten years ahead.
+        """
+        wrong = FakeClock(clock.now())
+        wrong.advance(days=3650)
+        return an_engine(engine.storage, clock=wrong, retries=FEW)
+
+    def test_claimed_and_gone(self, engine: Engine, ahead: Engine) -> None:
+        """
+        What it has claimed before it died is carried out by the next one.
+        """
+        brought_to(engine, "completed")
+
+        with pytest.raises(KeyboardInterrupt):
+            ahead.run_effects(Hands(interrupt).handlers)
+
+        hands = Hands()
+        assert engine.run_effects(hands.handlers, limit=1).done == 1
+        assert engine.run_effects(hands.handlers).done == 4
+        assert {status for _, status, _ in statuses(engine)} == {"done"}
+
+    def test_swept_and_gone(
+        self, engine: Engine, ahead: Engine, clock: FakeClock
+    ) -> None:
+        """
+        What it was about to settle is settled at its deadline.
+        """
+        brought_to(engine, "pending")
+        due_at = engine.next_due_at()
+        assert due_at is not None
+        now = to_micros(ahead.clock.now())
+        assert len(engine.storage.claim_due(now, now + 60_000_000, 9)) == 1
+
+        assert engine.next_due_at() == due_at
+        clock.advance_to(due_at)
+        assert engine.run_due().orders == 1
+
+    def test_failed_there(
+        self, engine: Engine, ahead: Engine, clock: FakeClock
+    ) -> None:
+        """
+        What failed there waits for years: a human is told, and can put it back.
+        """
+        brought_to(engine, "pending")
+        ahead.run_effects(Hands(lambda _: Unknown("down")).handlers)
+        hands = Hands()
+        clock.advance(days=1)
+        assert engine.run_effects(hands.handlers) == EffectReport()
+
+        (stuck,) = engine.stuck()
+        (waiting,) = engine.storage.effects("o1")
+        until = from_micros(waiting.ready_at).isoformat()
+        assert stuck == Stuck(
+            order_id="o1",
+            key=waiting.key,
+            kind="notify",
+            reason=f"it waits until {until}: some clock was wrong",
+            since=clock.now(),
+            attempts=1,
+        )
+        # To whoever wrote it all is well.
+        assert ahead.stuck() == ()
+        assert ahead.redrive("o1") == 0
+        assert engine.redrive("o1") == 1
+        assert engine.stuck() == ()
+        assert engine.run_effects(hands.handlers).done == 1
+
+    def test_a_command_there(
+        self, engine: Engine, ahead: Engine, clock: FakeClock
+    ) -> None:
+        """
+        A command that was sent there moves the order into the future; what commands
+        with a right clock ask for afterwards is done at once.
+        """
+        brought_to(engine, "disputed")
+        engine.run_effects(Hands().handlers)
+        ahead.execute("o1", c.AssignMediator(mediator_id="mia"), by=OPS)
+        engine.execute("o1", c.RuleDispute(ruling=FullRefund(), reason="ok"), by=MIA)
+        hands = Hands()
+
+        engine.run_effects(hands.handlers)
+
+        assert [effect.name for effect in hands.seen].count("refund") == 1
+        clock.advance(days=1)
+        told = engine.stuck()
+        assert {one.kind for one in told} == {"notify"}
+        assert engine.redrive("o1") == len(told) > 0
+        assert engine.run_effects(hands.handlers).handled == len(told)
+        assert engine.stuck() == ()
+        assert engine.verify().faults == ()
+
+    def test_a_claim_that_counts_is_not_stuck(
+        self, engine: Engine, clock: FakeClock
+    ) -> None:
+        """
+        Whoever carries an effect out keeps it, whatever is put back meanwhile.
+        """
+        brought_to(engine, "pending")
+        now = to_micros(clock.now())
+        until = now + LEASE // MICROSECOND
+        (claimed,) = engine.storage.claim_effects(now, until, 9)
+
+        assert engine.stuck() == ()
+        assert engine.redrive("o1") == 0
+        assert engine.storage.effects("o1") == (claimed,)
+
+    def test_asked_for_later(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        Whoever is asked to carry out an effect may name any instant: that is no
+        fault of a clock.
+        """
+        brought_to(engine, "pending")
+        later = clock.now().add(days=40)
+        engine.run_effects(Hands(lambda _: RetryAt(later)).handlers)
+
+        assert engine.stuck() == ()
+        assert engine.redrive("o1") == 0
+
+    def test_asked_for_later_there(self, engine: Engine, ahead: Engine) -> None:
+        """
+        Unless it was named where the clock is wrong.
+        """
+        brought_to(engine, "pending")
+        later = ahead.clock.now().add(days=40)
+        ahead.run_effects(Hands(lambda _: RetryAt(later)).handlers)
+
+        assert len(engine.stuck()) == engine.redrive("o1") == 1
+
+
+def interrupt(_: Effect) -> None:
+    """
+    End the process, as somebody at the keyboard does.
+    """
+    raise KeyboardInterrupt
+
+
+class TestUnreadable:
+    """
+    Rows whose result nobody can read.
+    """
+
+    @pytest.mark.parametrize("attempts", [0, 3, 32])
+    def test_it_is_parked(
+        self, engine: Engine, storage: Storage, clock: FakeClock, attempts: int
+    ) -> None:
+        """
+        A human is told, once, and the others go on; put back, it is carried out.
+        """
+        brought_to(engine, "pending")
+        brought_to(engine, "pending", "o2")
+        (effect,) = storage.effects("o1")
+        rubbish = EffectResult(
+            key=effect.key,
+            token=effect.token,
+            status="waiting",
+            attempts=attempts,
+            ready_at=effect.ready_at,
+            body=b"{",
+        )
+        assert storage.settle_effect("o1", rubbish)
+        (fault,) = engine.verify().faults
+        assert (fault.order_id, fault.seq) == ("o1", effect.seq)
+
+        hands = Hands()
+        assert engine.run_effects(hands.handlers) == EffectReport(done=1, parked=1)
+
+        (stuck,) = engine.stuck()
+        assert (stuck.order_id, stuck.since) == ("o1", clock.now())
+        assert stuck.reason == "what became of it cannot be read"
+        assert engine.verify().faults == ()
+        assert engine.redrive("o1") == 1
+        assert engine.run_effects(hands.handlers) == EffectReport(done=1)
+
+    @pytest.mark.parametrize("status", ["parked", "waiting"])
+    def test_it_is_listed(self, engine: Engine, storage: Storage, status: str) -> None:
+        """
+        One that nobody will come to is listed all the same, and can be put back.
+        """
+        brought_to(engine, "pending")
+        (effect,) = storage.effects("o1")
+        rubbish = EffectResult(
+            key=effect.key,
+            token=effect.token,
+            status=status,
+            attempts=1,
+            ready_at=LAST,
+            body=b"[]",
+        )
+        assert storage.settle_effect("o1", rubbish)
+
+        (stuck,) = engine.stuck()
+        assert stuck.reason == "what became of it cannot be read"
+        assert engine.redrive("o1") == 1
+
+
 class TestSweep:
     """
     Orders that cannot be settled.
@@ -1467,40 +1674,73 @@ class TestSweep:
 
     def test_an_unknown_process(self, storage: Storage, clock: FakeClock) -> None:
         """
-        An order of a process this engine lacks is named and left for a human, and a
-        minute at a time for those who have it; the others go on.
+        An order of a process this engine lacks is named for a human, and left to
+        those who have it, at their own time; the others go on.
         """
         theirs = COMEUP.extend(name="theirs")
         owner = an_engine(storage, theirs, clock)
         brought_to(owner, "pending")
         engine = an_engine(storage, clock=clock, retries=FEW)
         brought_to(engine, "pending", "o2")
-        clock.advance(hours=24)
-        began = clock.now()
-        instants = []
+        due_at = owner.next_due_at()
+        assert due_at is not None
+        clock.advance_to(due_at)
+        assert engine.stuck()[0].order_id == "o1"
 
-        for attempt in (1, 2, 3, 4):
-            instants.append(clock.now())
+        for orders in (1, 0, 0):
             report = engine.run_due()
             assert report.unknown == (("o1", theirs.fingerprint),)
-            assert report.orders == (attempt == 1)
-            assert engine.run_due().unknown == ()
+            assert report.orders == orders
             (stuck,) = engine.stuck()
             assert stuck == Stuck(
                 order_id="o1",
                 reason=f"no process with fingerprint {theirs.fingerprint}",
-                since=began,
-                attempts=attempt,
+                since=due_at,
+                attempts=0,
             )
-            parked = storage.load("o1").parked
-            assert parked is not None
-            clock.advance_to(from_micros(parked.until))
-        waits = [later - sooner for sooner, later in pairwise(instants)]
-
-        assert waits == [timedelta(minutes=1)] * 3
-        # Whoever has the process needs no human.
+        # Whoever has the process needs no human, and does not wait.
         assert owner.run_due().orders == 1
         assert engine.stuck() == ()
+        assert engine.run_due() == SweepReport()
+
+    def test_an_old_worker_beside_a_new_one(
+        self, storage: Storage, clock: FakeClock
+    ) -> None:
+        """
+        While a release is rolled out, a worker of the old one leaves the orders and
+        effects of the new process alone, however often it looks.
+        """
+        process = COMEUP.extend(name="theirs")
+        new = an_engine(storage, process, clock, also=[COMEUP])
+        old = an_engine(storage, clock=clock)
+        brought_to(new, "completed")
+        brought_to(new, "pending", "o2")
+        hands = Hands()
+
+        for _ in range(3):
+            assert old.run_effects(hands.handlers) == EffectReport()
+        assert statuses(old) == statuses(new)
+        assert {status for _, status, _ in statuses(new)} == {"waiting"}
+        assert new.run_effects(hands.handlers).done == len(hands.seen) == 6
+        clock.advance(days=3)
+        for _ in range(3):
+            assert [name for name, _ in old.run_due().unknown] == ["o2"]
+        assert new.run_due().orders == 1
+
+    def test_unknown_and_parked(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        What somebody else has parked is listed once, with what he says of it.
+        """
+        theirs = COMEUP.extend(name="theirs")
+        brought_to(an_engine(storage, theirs, clock), "pending")
+        clock.advance(days=3)
+        now = to_micros(clock.now())
+        aside = Parked(since=now, until=now, attempts=4, reason="the disk is full")
+        storage.park("o1", storage.load("o1").version, aside)
+
+        (stuck,) = an_engine(storage, clock=clock).stuck()
+
+        assert (stuck.reason, stuck.attempts) == ("the disk is full", 4)
 
     def test_a_damaged_order(
         self, engine: Engine, storage: Storage, clock: FakeClock

@@ -26,6 +26,7 @@ from escrowflow.storage import Capability, Query, StoredOrder, open_storage
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.testing.given import (
     CONFLICT,
+    LAST,
     THREADS,
     at_once,
     change,
@@ -360,6 +361,20 @@ class TestSqlite:
 
         assert not any(b"canary" in file.read_bytes() for file in files)
 
+    def test_erased_before_a_crash(self, sqlite: SqliteStorage, path: Path) -> None:
+        """
+        What was deleted, and not written over, is gone when it is erased once more.
+        """
+        put(sqlite, *(change(f"o-{n}", texts=(text("r", "canary"),)) for n in range(9)))
+        sqlite.close()
+        # As somebody leaves it who is killed in between.
+        raw(path, "PRAGMA secure_delete = OFF", "DELETE FROM escrowflow_text")
+        assert b"canary" in path.read_bytes()
+
+        with SqliteStorage(path) as again:
+            assert again.erase_texts("ana", ["o-1"]) == 0
+            assert b"canary" not in path.read_bytes()
+
     def test_indexes_are_used(self, sqlite: SqliteStorage) -> None:
         """
         No question that workers ask all day reads a whole table.
@@ -368,13 +383,17 @@ class TestSqlite:
         sqlite._link().connection.set_trace_callback(plans.append)
         sqlite.load("o-1", "k")
         sqlite.claim_due(1, 2, 3)
-        sqlite.next_due()
+        sqlite.claim_due(1, 2, 3, known=["f"])
+        sqlite.next_due(0, LAST, known=["f"])
         sqlite.claim_effects(1, 2, 3)
-        sqlite.next_effect(["refund"])
+        sqlite.claim_effects(1, 2, 3, ["refund"], ["f"])
+        sqlite.next_effect(0, LAST, ["refund"], ["f"])
+        sqlite.summary("o-1")
         sqlite.park("o-1", 1, None)
-        sqlite.parked_effects()
+        sqlite.stuck_effects(LAST)
         sqlite.erase_texts("ana", ["o-1"])
         sqlite.find(Query(subject="ana"))
+        sqlite.find(Query(due_by=1, unknown_to=["f"], by_due=True))
         sqlite.find(Query(party="ana"))
         sqlite.find(Query(party="ana", role="buyer"), after=":o")
         sqlite.find(Query(by_due=True))
@@ -395,11 +414,12 @@ class TestSqlite:
         """
         When the next order is due is not worked out from all that are.
         """
-        sql, values = next(sqlite._verbs.next_due())
+        sql, values = next(sqlite._verbs.next_due(0, LAST))
 
+        for value in values:
+            sql = sql.replace("?", f"{value}", 1)
         steps = sqlite._read(asked(f"EXPLAIN QUERY PLAN {sql}"))
 
-        assert not values
         used = [
             step[3].partition("INDEX ")[2].split()[0]
             for step in steps

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -27,7 +30,7 @@ from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.storage.threads import ThreadedStorage
 from escrowflow.testing import AsyncStorageContract, StorageContract
-from escrowflow.testing.given import change, effect, put
+from escrowflow.testing.given import LAST, change, effect, put
 
 
 def sqlite(path: str | Path) -> SqliteStorage:
@@ -125,7 +128,7 @@ class TestPlaces:
         Only what a page of effects gave leads to the next one.
         """
         with MemoryStorage() as storage, pytest.raises(InvalidInputError) as caught:
-            storage.parked_effects(after=after)
+            storage.stuck_effects(LAST, after=after)
         assert caught.value.field == "after"
 
     def test_after_an_instant_that_is_none(self, tmp_path: Path) -> None:
@@ -172,6 +175,64 @@ class TestThreaded:
                     )
 
         asyncio.run(scenario())
+
+    def test_fork(self, tmp_path: Path) -> None:
+        """
+        A child has threads of its own: those of its parent are not there.
+        """
+        source = Path(sys.modules["escrowflow.storage"].__file__ or "").parents[2]
+        script = """
+            import asyncio, os, sys
+            sys.path.insert(0, sys.argv[2])
+            from escrowflow.storage import open_async_storage
+
+            async def ask():
+                async with asyncio.timeout(60):
+                    assert (await storage.load("o-1")).version == 0
+
+            storage = open_async_storage(f"sqlite:///{sys.argv[1]}")
+            unused = open_async_storage(f"sqlite:///{sys.argv[1]}")
+            asyncio.run(ask())
+            pid = os.fork()
+            if not pid:
+                asyncio.run(ask())
+                asyncio.run(storage.close())
+                asyncio.run(unused.close())
+                sys.exit()
+            assert os.waitpid(pid, 0)[1] == 0
+            asyncio.run(ask())
+            asyncio.run(storage.close())
+        """
+        done = subprocess.run(
+            [
+                *(sys.executable, "-W", "ignore::DeprecationWarning", "-c"),
+                *(textwrap.dedent(script), str(tmp_path / "orders.db"), str(source)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_after_a_fork(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        In another process everything begins anew, whether it was used before or not.
+        """
+
+        async def load() -> None:
+            for storage in (used, unused):
+                assert (await storage.load("o-1")).version == 0
+
+        used, unused = threaded(MemoryStorage()), threaded(MemoryStorage())
+        asyncio.run(used.migrate())
+        pid = os.getpid()
+
+        monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+        asyncio.run(load())
+
+        for storage in (used, unused):
+            asyncio.run(storage.close())
 
     def test_of_what_blocks_only(self) -> None:
         """

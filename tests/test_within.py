@@ -46,6 +46,7 @@ from escrowflow.storage import (
     open_storage,
 )
 from escrowflow.storage.sqlite import SqliteStorage
+from escrowflow.testing.given import LAST
 from tests.given import ANA, COMEUP, LUC, T0, an_order
 from tests.hosts import KINDS, PLACED, Databases, Shop, change
 
@@ -480,9 +481,9 @@ class TestVerbs:
         assert storage.park(order_id, 2, parked)
         assert storage.load(order_id).parked == parked
         assert not storage.park(order_id, 1, None)
-        assert storage.next_due() <= 5
-        assert storage.next_effect(["refund"]) <= 3
-        assert storage.parked_effects().items == ()
+        assert storage.next_due(0, LAST) <= 5
+        assert storage.next_effect(0, LAST, ["refund"]) <= 3
+        assert storage.stuck_effects(LAST).items == ()
         settled = EffectResult(
             key="e", token=0, status="done", attempts=1, ready_at=3, body=b"how"
         )

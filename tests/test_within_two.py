@@ -261,6 +261,43 @@ class TestTheHostsOwnWays:
             asyncio.run(tried())
 
 
+class TestSettings:
+    """
+    Settings with which a confirmed commit could be lost, or nothing is guarded.
+    """
+
+    @pytest.mark.parametrize("kind", KINDS[6:])
+    @pytest.mark.parametrize("asked", [False, True], ids=["first", "later"])
+    @pytest.mark.parametrize(
+        ("setting", "name"),
+        [
+            ("synchronous_commit = off", "synchronous_commit"),
+            ("session_replication_role = replica", "session_replication_role"),
+        ],
+    )
+    def test_each_handle_is_asked(
+        self,
+        databases: Databases,
+        order_id: str,
+        kind: type[Shop],
+        asked: bool,
+        setting: str,
+        name: str,
+    ) -> None:
+        """
+        Each handle is a session of its own: that another one was in order says
+        nothing.
+        """
+        database = databases["postgresql"]
+        if asked:
+            with kind(database) as shop:
+                shop.within().storage.load(order_id)
+        with kind(database) as shop:
+            shop.execute(f"SET LOCAL {setting}")
+            with pytest.raises(StorageError, match=name):
+                shop.within().place(an_order(), by=ANA, order_id=order_id)
+
+
 class TestWithoutSchema:
     """
     A database without the tables of the orders.

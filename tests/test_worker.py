@@ -21,6 +21,7 @@ from escrowflow.engine import AsyncEngine, EffectReport, Engine, Retries, SweepR
 from escrowflow.errors import InvalidInputError, StorageError
 from escrowflow.storage import Storage, threaded
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.testing.given import LAST
 from escrowflow.worker import AsyncWorker, Worker, WorkReport
 from tests.given import (
     ANA,
@@ -408,7 +409,7 @@ class TestRun:
         worker.run()
 
         assert len(seen) == 240
-        assert engine.storage.next_effect() is None
+        assert engine.storage.next_effect(0, LAST) is None
 
     @pytest.mark.parametrize("times", [1, 3])
     def test_a_storage_that_fails(
@@ -494,10 +495,34 @@ class TestRun:
             f"order unknown: no process {theirs.fingerprint} in this worker: pass it to "
             "the engine in `also`, on the command line with --process",
             "order bad cannot be settled: see engine.stuck()",
-            "5 effects need a human: see stuck()",
+            "4 effects need a human: see stuck()",
         ]
         assert "secret" not in caplog.text
         assert "here it is" not in caplog.text
+
+    def test_what_others_settle_is_told_once(
+        self, storage: Storage, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        An order of an unknown process is nothing to do: who finds it waits, and says
+        so again only after it was gone.
+        """
+        theirs = an_engine(storage, COMEUP.extend(name="theirs"), clock)
+        brought_to(theirs, "pending")
+        worker = Worker(an_engine(storage, clock=clock), poll=LONG)
+        clock.advance(days=2)
+
+        for _ in range(3):
+            assert worker.run_once().idle
+        assert [one.levelno for one in caplog.records] == [logging.WARNING]
+        assert theirs.run_due().orders == 1
+        worker.run_once()
+        brought_to(theirs, "pending", "o2")
+        clock.advance(days=2)
+        worker.run_once()
+
+        said = [one.getMessage().partition(":")[0] for one in caplog.records]
+        assert said == ["order o1", "order o2"]
 
     def test_an_idle_one_is_silent(
         self, engine: Engine, caplog: pytest.LogCaptureFixture

@@ -53,9 +53,10 @@ class WorkReport:
     @property
     def idle(self) -> bool:
         """
-        Whether there was nothing to do.
+        Whether there was nothing to do for this worker.
         """
-        return self == WorkReport()
+        mine = attrs.evolve(self.sweep, unknown=())
+        return WorkReport(sweep=mine, effects=self.effects) == WorkReport()
 
 
 @final
@@ -91,6 +92,7 @@ class Worker:
         self._handlers = handlers
         self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
+        self._named: set[str] = set()
         self._stopped = False
         # Whoever can take it is awake.  Not an `Event`: set by a signal while its own
         # thread is about to wait, it waits for itself.
@@ -141,7 +143,7 @@ class Worker:
             effects = self.engine.run_effects(
                 self._handlers, self._kinds, _EFFECTS, stop=lambda: self._stopped
             )
-        report = _logged(WorkReport(sweep=sweep, effects=effects))
+        report = _logged(WorkReport(sweep=sweep, effects=effects), self._named)
         if failed is not None:
             raise failed
         return report
@@ -169,6 +171,7 @@ class AsyncWorker:
         self._handlers = handlers
         self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
+        self._named: set[str] = set()
         self._stopped = asyncio.Event()
         if handlers is not None:
             engine.check_handlers(handlers, kinds)
@@ -211,23 +214,30 @@ class AsyncWorker:
             effects = await self.engine.run_effects(
                 self._handlers, self._kinds, _EFFECTS, stop=self._stopped.is_set
             )
-        report = _logged(WorkReport(sweep=sweep, effects=effects))
+        report = _logged(WorkReport(sweep=sweep, effects=effects), self._named)
         if failed is not None:
             raise failed
         return report
 
 
-def _logged(report: WorkReport) -> WorkReport:
+def _logged(report: WorkReport, named: set[str]) -> WorkReport:
     """
     Tell the log what a human should know; ids only, never what anybody wrote.
+
+    Args:
+        named: The orders of unknown processes that it was told of last time; now
+            those of this time.
     """
     for order_id, fingerprint in report.sweep.unknown:
-        _LOG.warning(
-            "order %s: no process %s in this worker: pass it to the engine in `also`, "
-            "on the command line with --process",
-            order_id,
-            fingerprint,
-        )
+        if order_id not in named:
+            _LOG.warning(
+                "order %s: no process %s in this worker: pass it to the engine in "
+                "`also`, on the command line with --process",
+                order_id,
+                fingerprint,
+            )
+    named.clear()
+    named.update(order_id for order_id, _ in report.sweep.unknown)
     for order_id, _ in report.sweep.parked:
         _LOG.warning("order %s cannot be settled: see engine.stuck()", order_id)
     if report.effects.parked:

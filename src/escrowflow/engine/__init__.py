@@ -373,9 +373,10 @@ class Engine:
 
     def next_due_at(self) -> DateTime | None:
         """
-        Return when a worker should wake; `None` if nothing is to come.
+        Return when a worker should wake; `None` if nothing is to come under the
+        processes of this engine.
         """
-        return self._drive(next_due_at())
+        return self._drive(next_due_at(self._core))
 
     # --- effects ------------------------------------------------------------------
 
@@ -429,10 +430,11 @@ class Engine:
 
     def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
         """
-        Return what a human must look at: orders that cannot be settled, effects
-        that were given up.
+        Return what a human must look at: orders that cannot be settled, or are due
+        under a process that this engine lacks; effects that were given up, or wait
+        for longer than they ever should, because some clock was wrong.
         """
-        return self._drive(stuck(self._core, limit))
+        return self._drive(stuck(self._core, limit, self._retries))
 
     def redrive(self, order_id: str, key: str | None = None) -> int:
         """
@@ -449,7 +451,7 @@ class Engine:
         Raises:
             OrderNotFoundError: If there is no such order.
         """
-        return self._drive(redrive(self._core, order_id, key))
+        return self._drive(redrive(self._core, order_id, key, self._retries))
 
     # --- the journal --------------------------------------------------------------
 
@@ -750,7 +752,7 @@ class AsyncEngine:
         """
         See `Engine.next_due_at`.
         """
-        return await self._drive(next_due_at())
+        return await self._drive(next_due_at(self._core))
 
     # --- effects ------------------------------------------------------------------
 
@@ -782,13 +784,13 @@ class AsyncEngine:
         """
         See `Engine.stuck`.
         """
-        return await self._drive(stuck(self._core, limit))
+        return await self._drive(stuck(self._core, limit, self._retries))
 
     async def redrive(self, order_id: str, key: str | None = None) -> int:
         """
         See `Engine.redrive`.
         """
-        return await self._drive(redrive(self._core, order_id, key))
+        return await self._drive(redrive(self._core, order_id, key, self._retries))
 
     # --- the journal --------------------------------------------------------------
 

@@ -103,7 +103,8 @@ class SweepReport:
 
         faster: How many orders somebody else had settled meanwhile.
 
-        unknown: The orders whose process this engine lacks, with its fingerprint.
+        unknown: Orders that are due under a process that this engine lacks, with its
+            fingerprint; the 100 most overdue.  They are left to those who have it.
 
         parked: The orders that could not be settled, with the reason.
     """

@@ -70,6 +70,7 @@ from ..storage import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from ..storage.codec import (
     content_hash,
@@ -90,8 +91,10 @@ __all__ = [
     "commit",
     "is_sound",
     "naming",
+    "published",
     "settled_effect",
     "summary",
+    "summary_of",
 ]
 
 _T = TypeVar("_T")
@@ -208,6 +211,8 @@ class Core:
         if not isinstance(self.clock, Clock):
             raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self.processes = {known.fingerprint: known for known in (*also, process)}
+        # What a worker takes on: the rest is left to those who can do it.
+        self.known: Final = (*self.processes,)
         self.events = {
             **EVENTS,
             **{
@@ -288,6 +293,7 @@ class Core:
                 StoredOrder(order_id=order_id),
                 None,
                 decided,
+                now,
                 receipt=ask.receipt(decided),
                 texts=texts,
             )
@@ -333,7 +339,7 @@ class Core:
             process, before, due = self._opened(loaded, by, command, now)
             if if_version is not None and if_version != due.order.version:
                 # What is due is written all the same; the command is not judged.
-                if (yield from self._written(process, loaded, before, due)):
+                if (yield from self._written(process, loaded, before, due, now)):
                     raise OrderChangedError(
                         order_id, expected=if_version, actual=due.order.version
                     )
@@ -345,7 +351,7 @@ class Core:
                 assert judged.order is not None
                 done = _joined(due, judged)
                 answer = attrs.evolve(judged, order=seen(judged.order, now))
-                change = self.change(process, loaded, before, done)
+                change = self.change(process, loaded, before, done, now)
             else:
                 judged = self._settled_after(process, judged, now)
                 done = _joined(due, judged)
@@ -355,6 +361,7 @@ class Core:
                     loaded,
                     before,
                     done,
+                    now,
                     receipt=ask.receipt(judged),
                     texts=texts,
                 )
@@ -594,13 +601,14 @@ class Core:
         loaded: StoredOrder,
         before: Order,
         done: Decided,
+        now: DateTime,
     ) -> Asking[bool]:
         """
         Commit what was due, if anything; false if it must be looked at again.
         """
         if not done.recorded:
             return True
-        written = yield from commit(self.change(process, loaded, before, done))
+        written = yield from commit(self.change(process, loaded, before, done, now))
         return written is True
 
     def change(
@@ -609,6 +617,7 @@ class Core:
         loaded: StoredOrder,
         before: Order | None,
         done: Decided,
+        now: DateTime,
         *,
         receipt: Receipt | None = None,
         texts: tuple[StoredText, ...] = (),
@@ -618,6 +627,9 @@ class Core:
 
         Args:
             before: The order that was loaded; `None` for a new one.
+
+            now: When its effects are ready: not the instant of the last event, which
+                may be that of a clock that was wrong.
         """
         order = done.order
         due = next_due(process, order)
@@ -627,10 +639,11 @@ class Core:
             event = encode_event(recorded, order.id, head)
             events.append(event)
             head = event.hash
-        ready_at = to_micros(order.recorded_at)
+        ready_at = to_micros(now)
         effects = [encode_effect(effect, ready_at) for effect in done.effects]
         if self.publish and done.recorded:
-            effects.append(encode_effect(_published(order, done), ready_at))
+            first, last = done.recorded[0].seq, done.recorded[-1].seq
+            effects.append(encode_effect(published(order.id, first, last), ready_at))
         snapshot = loaded.snapshot
         if events:
             snapshot = encode_order(order)
@@ -756,6 +769,22 @@ def is_sound(receipt: Receipt, version: int) -> bool:
     return 1 <= receipt.first <= receipt.last + 1 <= version + 1
 
 
+# A receipt's key stands in one index beside the id of its order.
+_RECEIPT_KEY_MAX: Final = 100
+
+
+def _receipt_key(by: Actor, key: str) -> str:
+    """
+    Return the key of a receipt: actor and key, or a hash of them if they are long.
+    """
+    # A key is an actor's own: two people may use the same.
+    plain = f"{by}\x1f{key}".encode()
+    if len(plain) <= _RECEIPT_KEY_MAX:
+        return plain.decode()
+    # Nothing plain begins like that: a role comes first.
+    return f"#{hashlib.sha256(plain).hexdigest()}"
+
+
 @final
 class _Ask:
     """
@@ -772,8 +801,7 @@ class _Ask:
         texts: tuple[StoredText, ...],
     ) -> None:
         self.plain_key = key or ""
-        # A key is an actor's own: two people may use the same.
-        self.key = None if key is None else f"{by}\x1f{key}"
+        self.key = None if key is None else _receipt_key(by, key)
         self._command = command
         self._texts = texts
 
@@ -811,15 +839,26 @@ class _Ask:
         )
 
 
-def _published(order: Order, done: Decided) -> Publish:
-    first, last = done.recorded[0].seq, done.recorded[-1].seq
+def published(order_id: str, first: int, last: int) -> Publish:
+    """
+    Return the effect that tells of some events of one commit.
+    """
     return Publish(
-        order_id=order.id,
+        order_id=order_id,
         seq=last,
-        key=effect_key(order.id, last, Publish.name, str(first)),
+        key=effect_key(order_id, last, Publish.name, str(first)),
         first=first,
         last=last,
     )
+
+
+def summary_of(order: Order) -> Summary:
+    """
+    Return what a storage must have kept of an order beside its snapshot.
+    """
+    fields = summary(order, None)
+    fields["parties"] = tuple(sorted(set(fields["parties"])))
+    return Summary(**{name: fields[name] for name in attrs.fields_dict(Summary)})
 
 
 def summary(order: Order, before: Order | None) -> dict[str, Any]:

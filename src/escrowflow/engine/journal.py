@@ -40,18 +40,21 @@ from ..storage import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from ..storage.chain import first_broken
 from ..storage.checks import check_values
 from ..storage.codec import (
     commitment,
+    decode_effect,
     decode_event,
     decode_order,
     encode_effect,
     encode_order,
     load_result,
+    refs_in,
 )
-from .core import Asking, Core, is_sound, summary
+from .core import Asking, Core, is_sound, published, summary, summary_of
 
 __all__ = [
     "Fault",
@@ -156,6 +159,7 @@ class _Whole:
     """
 
     order: StoredOrder
+    summary: Summary | None
     events: Sequence[StoredEvent]
     effects: Sequence[StoredEffect]
     receipts: Sequence[Receipt]
@@ -170,7 +174,9 @@ def _whole(core: Core, loaded: StoredOrder) -> Asking[_Whole]:
     for _ in range(_READINGS_MAX):
         whole = _Whole(
             order=loaded,
-            events=(yield from core.journal(order_id, loaded.version)),
+            summary=(yield "summary", (order_id,)),
+            # One more than there are: nobody may have added one.
+            events=(yield from core.journal(order_id, loaded.version + 1)),
             effects=(yield "effects", (order_id,)),
             receipts=(yield "receipts", (order_id,)),
             texts=(yield "texts", (order_id,)),
@@ -194,6 +200,8 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
     for expected, event in enumerate(journal, 1):
         if event.seq != expected:
             yield fault("the history has a gap", expected)
+    if len(journal) > loaded.version:
+        yield fault("the history goes on where the order ends", loaded.version + 1)
     if len(journal) < loaded.version:
         yield fault("the history has a gap", len(journal) + 1)
     broken = first_broken(order_id, journal)
@@ -209,6 +217,7 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
             yield fault(f"key {receipt.key!r} stands for events that are not there")
     order: Order | None = None
     asked: dict[str, NewEffect] = {}
+    whose: dict[str, str] = {}
     settled = 0
     for stored in journal:
         try:
@@ -219,6 +228,8 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
         except EscrowflowError as error:
             yield fault(str(error), stored.seq)
             return
+        for ref in refs_in(stored.body):
+            whose.setdefault(ref, recorded.by.id)
         settled += recorded.event.settles
         if not order.ledger.adds_up():
             yield fault("the books do not add up", stored.seq)
@@ -230,18 +241,53 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
         yield fault(f"its history is that of {order.id!r}")
     if encode_order(order) != loaded.snapshot:
         yield fault("the stored order is not what its history adds up to")
+    if whole.summary != summary_of(order):
+        yield fault("what is kept beside the stored order is not what it says")
     if loaded.due_at not in _waits(core, order):
         yield fault("it waits for another instant than its history says")
-    there = {
-        effect.key: effect for effect in whole.effects if effect.kind != Publish.name
-    }
+    for text in whole.texts:
+        if whose.get(text.ref) != text.subject_id:
+            yield fault(f"text {text.ref} is not of whom it says")
+    there = {effect.key: effect for effect in whole.effects}
+    if len(there) < len(whole.effects):
+        yield fault("an effect is there twice")
+    for stored_effect in whole.effects:
+        key = stored_effect.key
+        try:
+            load_result(stored_effect.result)
+        except CorruptJournalError as error:
+            yield fault(f"effect {key}: {error}", stored_effect.seq)
+        if stored_effect.kind == Publish.name:
+            told = _told(stored_effect, loaded.version)
+            if told is not None:
+                asked[key] = told
     for key in {**asked, **there}:
         new, old = asked.get(key), there.get(key)
         if new is None or old is None:
             verb = "was never asked for" if new is None else "is missing"
             yield fault(f"effect {key} {verb}")
-        elif (new.kind, new.seq, new.body) != (old.kind, old.seq, old.body):
+        elif _asked(new) != _asked(old):
             yield fault(f"effect {key} is not the one that was asked for", old.seq)
+
+
+def _asked(effect: NewEffect | StoredEffect) -> tuple[Any, ...]:
+    return effect.kind, effect.seq, effect.moves_money, effect.body
+
+
+def _told(stored: StoredEffect, version: int) -> NewEffect | None:
+    """
+    Return the effect that would tell of the same events; `None` if there are no such
+    events, or it would have another key.
+    """
+    try:
+        said = decode_effect(stored.body, Publish)
+        if not 1 <= said.first <= said.last <= version:
+            return None
+        told = encode_effect(published(stored.order_id, said.first, said.last), 0)
+    except Exception:
+        # Whatever else it is, it tells of nothing.
+        return None
+    return told if told.key == stored.key else None
 
 
 def _waits(core: Core, order: Order) -> Collection[int | None]:
@@ -399,8 +445,10 @@ def _change(core: Core, line: str, number: int) -> _Restored:
             due_at=plain["due_at"],
             texts={text.ref: text.text for text in texts},
         )
+        decoded = decode_order(order.snapshot, order.texts)
+        kept = summary_of(decoded)
         change = Change(
-            **summary(decode_order(order.snapshot, order.texts), None),
+            **summary(decoded, None),
             expected_version=0,
             snapshot=order.snapshot,
             due_at=order.due_at,
@@ -412,13 +460,14 @@ def _change(core: Core, line: str, number: int) -> _Restored:
         check_values(order_id, *receipts)
         for effect in effects:
             from_micros(effect.ready_at)
-            from_micros(load_result(effect.result).get("at", 0))
+            load_result(effect.result)
     except InvalidInputError:
         raise
     except Exception as error:
         raise InvalidInputError(f"lines[{number}]", "not an exported order") from error
     whole = _Whole(
         order=order,
+        summary=kept,
         events=[StoredEvent(**_fields(event)) for event in events],
         effects=[
             StoredEffect(order_id=order_id, token=0, **_fields(effect))

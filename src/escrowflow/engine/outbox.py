@@ -142,7 +142,7 @@ def run_effects(
         now = to_micros(core.now())
         claims: tuple[StoredEffect, ...] = yield (
             "claim_effects",
-            (now, now + lease, min(limit, _BATCH), wanted),
+            (now, now + lease, min(limit, _BATCH), wanted, core.known),
         )
         if not claims:
             break
@@ -216,6 +216,7 @@ def _carried_out(
     Have an effect carried out; return what is known about it.
     """
     try:
+        before = load_result(claim.result)
         effect = decode_effect(claim.body, kind)
         if effect.moves_money and claim.kind in EFFECTS:
             yield from _check_asked(core, claim)
@@ -225,8 +226,8 @@ def _carried_out(
     if useless_after is not None and core.now() > useless_after:
         return _LAPSED
     if claim.attempts > retries.attempts:
-        before = load_result(claim.result).get("reason")
-        return Unknown(before or "every worker that tried it never came back in time")
+        reason = before.get("reason")
+        return Unknown(reason or "every worker that tried it never came back in time")
     try:
         said = yield "call", (handler, effect)
     except Exception as error:
@@ -306,7 +307,7 @@ def _settled(
         if ready_at <= now:
             # Somebody whose clock goes wrong is not asked again and again.
             ready_at = now + retries.wait(1, claim.key) // _MICROSECOND
-        body = dump_result(at=now)
+        body = dump_result(at=now, asked=True)
     else:
         last = isinstance(said, NotDone) or attempts >= retries.attempts
         status, outcome = ("parked", "parked") if last else ("waiting", "again")

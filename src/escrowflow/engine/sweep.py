@@ -13,6 +13,7 @@ from pendulum import DateTime
 
 from ..clock import as_window, from_micros, to_micros
 from ..errors import (
+    CorruptJournalError,
     EscrowflowError,
     InvalidInputError,
     OrderNotFoundError,
@@ -20,6 +21,7 @@ from ..errors import (
 )
 from ..inputs import as_id
 from ..storage import (
+    LIMIT_MAX,
     Change,
     CommitResult,
     EffectResult,
@@ -28,6 +30,7 @@ from ..storage import (
     Query,
     StoredEffect,
     StoredOrder,
+    Summary,
 )
 from ..storage.codec import load_result
 from .answers import Stuck, SweepReport
@@ -52,9 +55,6 @@ _LEASE: Final = 60_000_000
 _BATCH: Final = 50
 
 _PAGE: Final = 100
-
-# How long an order whose process this engine lacks is left to others.
-_TURN: Final = timedelta(minutes=1)
 
 _REASON_MAX: Final = 500
 
@@ -91,7 +91,8 @@ class Retries:
 
         lease: How long a worker has for the effects it has taken on before others
             may try them.  A handler must return within it: set your HTTP timeouts
-            below.
+            below.  All workers of a storage need about the same: one that is more
+            than twice as long as another's is taken for that of a wrong clock.
     """
 
     first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
@@ -147,7 +148,7 @@ def run_due(core: Core, limit: int, retries: Retries) -> Asking[SweepReport]:
         micros = to_micros(now)
         claimed: tuple[StoredOrder, ...] = yield (
             "claim_due",
-            (micros, micros + _LEASE, min(limit, _BATCH)),
+            (micros, micros + _LEASE, min(limit, _BATCH), core.known),
         )
         if not claimed:
             break
@@ -161,7 +162,11 @@ def run_due(core: Core, limit: int, retries: Retries) -> Asking[SweepReport]:
                 changes.append((loaded, change))
         if changes:
             yield from sweep.write(changes, now)
-    return sweep.report
+    unknown = yield from _unknown(core, _PAGE)
+    return attrs.evolve(
+        sweep.report,
+        unknown=tuple((loaded.order_id, print_) for loaded, print_ in unknown),
+    )
 
 
 @final
@@ -182,20 +187,10 @@ class _Sweep:
         core = self._core
         try:
             order = core.decoded(loaded)
-            process = core.processes.get(order.fingerprint)
-            if process is None:
-                unknown = (*self.report.unknown, (order.id, order.fingerprint))
-                self.report = attrs.evolve(self.report, unknown=unknown)
-                # Somebody else may have it, and must get a turn.
-                return self._parked(
-                    loaded,
-                    now,
-                    f"no process with fingerprint {order.fingerprint}",
-                    wait=_TURN,
-                )
+            process = core.process_of(order)
             due = core.settled(process, order, now)
             if due.recorded:
-                return core.change(process, loaded, order, due)
+                return core.change(process, loaded, order, due, now)
         except Exception as error:
             # Whatever went wrong, a host's own rules included: the others go on.
             return self._failed(loaded, now, error)
@@ -247,27 +242,32 @@ class _Sweep:
         why = said_by(error)
         parked = (*self.report.parked, (loaded.order_id, why))
         self.report = attrs.evolve(self.report, parked=parked)
-        return self._parked(loaded, now, why)
-
-    def _parked(
-        self,
-        loaded: StoredOrder,
-        now: DateTime,
-        reason: str,
-        *,
-        wait: timedelta | None = None,
-    ) -> Parked:
         before = loaded.parked
         micros = to_micros(now)
         attempts = 1 if before is None else before.attempts + 1
-        if wait is None:
-            wait = self._retries.wait(attempts, loaded.order_id)
+        wait = self._retries.wait(attempts, loaded.order_id)
         return Parked(
             since=micros if before is None else before.since,
             until=micros + wait // _MICROSECOND,
             attempts=attempts,
-            reason=reason,
+            reason=why,
         )
+
+
+def _unknown(core: Core, limit: int) -> Asking[list[tuple[StoredOrder, str]]]:
+    """
+    Return orders that are due under a process that this engine lacks, most overdue
+    first, each with the fingerprint of that process.
+    """
+    due = to_micros(core.now())
+    query = Query(due_by=due, unknown_to=core.known, by_due=True)
+    page: Page[StoredOrder] = yield "find", (query, None, min(limit, LIMIT_MAX))
+    found = []
+    for loaded in page.items:
+        kept: Summary | None = yield "summary", (loaded.order_id,)
+        if kept is not None:
+            found.append((loaded, kept.fingerprint))
+    return found
 
 
 def said_by(error: Exception) -> str:
@@ -281,18 +281,19 @@ def said_by(error: Exception) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
-def next_due_at() -> Asking[DateTime | None]:
+def next_due_at(core: Core) -> Asking[DateTime | None]:
     """
     See `Engine.next_due_at`.
     """
-    due: int | None = yield "next_due", ()
+    now = to_micros(core.now())
+    due: int | None = yield "next_due", (now, now + _LEASE, core.known)
     return None if due is None else from_micros(due)
 
 
 # --- what needs a human -----------------------------------------------------------
 
 
-def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
+def stuck(core: Core, limit: int, retries: Retries) -> Asking[tuple[Stuck, ...]]:
     """
     See `Engine.stuck`.
     """
@@ -314,11 +315,27 @@ def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
         after = page.after
         if after is None:
             break
+    unknown = (yield from _unknown(core, limit)) if len(found) < limit else []
+    found += (
+        Stuck(
+            order_id=loaded.order_id,
+            reason=f"no process with fingerprint {fingerprint}",
+            since=from_micros(loaded.due_at or 0),
+            attempts=0,
+        )
+        for loaded, fingerprint in unknown
+        # Those that are parked are listed already.
+        if loaded.parked is None
+    )
+    now = to_micros(core.now())
+    beyond = _beyond(now, retries)
     after = None
     while len(found) < limit:
-        effects: Page[StoredEffect] = yield "parked_effects", (after, _PAGE)
+        effects: Page[StoredEffect] = yield "stuck_effects", (beyond, after, _PAGE)
         for effect in effects.items:
-            reason, since = _given_up(effect)
+            if not _is_stuck(effect, now, retries):
+                continue
+            reason, since = _given_up(effect, now)
             found.append(
                 Stuck(
                     order_id=effect.order_id,
@@ -335,19 +352,52 @@ def stuck(core: Core, limit: int) -> Asking[tuple[Stuck, ...]]:
     return tuple(found[:limit])
 
 
-def _given_up(effect: StoredEffect) -> tuple[str, DateTime]:
+def _beyond(now: int, retries: Retries) -> int:
     """
-    Return why an effect was given up, and when.
+    Return the instant after which nothing waits or is claimed by a right clock.
+    """
+    return now + max(retries.longest, retries.lease) // _MICROSECOND
+
+
+def _is_stuck(effect: StoredEffect, now: int, retries: Retries) -> bool:
+    """
+    Whether an effect does not come back by itself.
+    """
+    beyond = _beyond(now, retries)
+    if effect.status == "parked":
+        return True
+    if effect.status == "claimed":
+        # Longer than anybody takes one for.
+        return effect.ready_at > now + retries.lease // _MICROSECOND
+    if effect.status == "done" or effect.ready_at <= beyond:
+        return False
+    try:
+        said = load_result(effect.result)
+    except CorruptJournalError:
+        return True
+    # Whoever carries it out may ask for any instant; a clock that is ahead may not.
+    return not (said.get("asked", False) and said["at"] <= beyond)
+
+
+def _given_up(effect: StoredEffect, now: int) -> tuple[str, DateTime]:
+    """
+    Return why an effect does not come back by itself, and since when.
     """
     try:
         result = load_result(effect.result)
-        return str(result.get("reason", "")), from_micros(result["at"])
-    except Exception:
+    except CorruptJournalError:
         # It is a human who must look, and this is why.
         return "what became of it cannot be read", from_micros(0)
+    since = from_micros(min(result.get("at", now), now))
+    if effect.status == "parked":
+        return result.get("reason", ""), since
+    ready_at = from_micros(effect.ready_at).isoformat()
+    return f"it waits until {ready_at}: some clock was wrong", since
 
 
-def redrive(core: Core, order_id: str, key: str | None) -> Asking[int]:
+def redrive(
+    core: Core, order_id: str, key: str | None, retries: Retries
+) -> Asking[int]:
     """
     See `Engine.redrive`.
     """
@@ -361,14 +411,15 @@ def redrive(core: Core, order_id: str, key: str | None) -> Asking[int]:
     if loaded.parked is not None and key is None:
         put_back += yield "park", (order_id, loaded.version, None)
     effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
+    now = to_micros(core.now())
     for effect in effects:
-        if effect.status == "parked" and key in (None, effect.key):
+        if key in (None, effect.key) and _is_stuck(effect, now, retries):
             result = EffectResult(
                 key=effect.key,
                 token=effect.token,
                 status="waiting",
                 attempts=0,
-                ready_at=to_micros(core.now()),
+                ready_at=now,
                 body=effect.result,
             )
             put_back += yield from settled_effect(order_id, result)

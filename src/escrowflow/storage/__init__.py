@@ -44,6 +44,7 @@ __all__ = [
     "StoredEvent",
     "StoredOrder",
     "StoredText",
+    "Summary",
     "open_async_storage",
     "open_storage",
     "threaded",
@@ -385,6 +386,26 @@ class StoredEffect:
 
 
 @final
+@attrs.frozen(kw_only=True)
+class Summary:
+    """
+    What a storage knows of an order without reading its snapshot: the same fields as
+    in the last `Change`.
+
+    Attributes:
+        parties: Who takes part: `(role, id)`, sorted, each once.
+    """
+
+    process: str
+    fingerprint: str
+    state: str
+    late: bool
+    books: Books
+    parties: tuple[tuple[str, str], ...]
+    unassigned: bool
+
+
+@final
 @attrs.frozen
 class Page(Generic[_T]):
     """
@@ -419,6 +440,11 @@ class Query:
 
         subject: Those that keep a text of this person.
 
+        due_by: Those whose next deadline is not after this instant; leased and parked
+            ones, too.
+
+        unknown_to: Those whose process has none of these fingerprints.
+
         by_due: Soonest due first, and those that wait for nothing last; otherwise
             by id.
     """
@@ -429,6 +455,8 @@ class Query:
     unassigned: bool = False
     parked: bool = False
     subject: str | None = None
+    due_by: int | None = None
+    unknown_to: Collection[str] | None = None
     by_due: bool = False
 
 
@@ -443,7 +471,9 @@ class Storage(Protocol):
     - A batch is judged whole before anything else: `escrowflow.storage.checks` has
       what every storage checks.  What conflicts is only that, whatever else is wrong
       with it.
-    - Ids have at most 255 characters, the keys of receipts 600.
+    - Ids, roles, refs and keys have at most 255 characters, whichever they are: 1020
+      bytes.  Two of them fit into one key of an index (2704 bytes in PostgreSQL).
+    - After `close()` every verb but `close` raises `StorageError`.
     - Whatever cannot be a text of this storage (NUL, half a character) is not found
       by a question, and refused with `StorageError` when it is to be written.
     """
@@ -468,7 +498,9 @@ class Storage(Protocol):
         Write changes, each all or nothing; the batch is not.
 
         A change conflicts if the order is not at its expected version, its receipt
-        exists, or a result has a stale token.  What conflicts writes nothing.  What
+        exists, or a result has a stale token.  A token is current if it is the one
+        of the row and the effect is not done: also token 0 of an effect that nobody
+        has claimed, and that of a parked one.  What conflicts writes nothing.  What
         appends events ends the order's lease, and its parking.
 
         Args:
@@ -493,7 +525,14 @@ class Storage(Protocol):
 
     def effects(self, order_id: str) -> Sequence[StoredEffect]:
         """
-        Return all effects of an order, in the order they were asked for.
+        Return all effects of an order, in the order they were asked for: by the
+        number of their event, then as they were written.
+        """
+        ...
+
+    def summary(self, order_id: str) -> Summary | None:
+        """
+        Return what is kept of an order beside its snapshot; `None` if unknown.
         """
         ...
 
@@ -509,12 +548,25 @@ class Storage(Protocol):
         """
         ...
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         Return orders due by *now*, most overdue first, at most *limit*.
 
         They are not returned again before *until*, unless a commit moves them on:
         a lease that only spreads the load.  The version check is the safety.
+
+        A lease that ends later than twice as far ahead as *until* does not count:
+        whoever took it has a clock that is wrong.  (Twice: clocks differ a little,
+        and some are slower to ask.)
+
+        Args:
+            known: Only orders whose process has one of these fingerprints.
         """
         ...
 
@@ -528,11 +580,15 @@ class Storage(Protocol):
         """
         ...
 
-    def next_due(self) -> int | None:
+    def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
-        Return when `claim_due` would next return an order; `None` for never.
+        Return when `claim_due` would next return an order, asked for leases as long
+        as from *now* to *until*; `None` for never.
 
-        Leases and parking count: a worker that waits until then never spins.
+        Leases and parking count: a worker that waits until then never spins.  Leases
+        of a wrong clock do not: nor does it sleep for years.
         """
         ...
 
@@ -542,12 +598,19 @@ class Storage(Protocol):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Return effects that are ready by *now*, each with a new token.
 
         Those that have been ready longest, at most *limit*, in the order of order,
         event and key.  They are not returned again before *until*.
+
+        A claim that ends later than twice as far ahead as *until* does not count, as
+        with `claim_due`; such effects come after the others.
+
+        Args:
+            known: Only effects of orders whose process has one of these fingerprints.
         """
         ...
 
@@ -556,24 +619,36 @@ class Storage(Protocol):
         Write what became of a claimed effect, when no event comes of it.
 
         Returns:
-            Whether the token was current; otherwise nothing was written.
+            Whether the token was current, as for `commit`; otherwise nothing was
+            written.
 
         Raises:
             OutcomeUnknownError: If it may or may not have been written.
         """
         ...
 
-    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
-        Return when `claim_effects` would next return one; `None` for never.
+        Return when `claim_effects` would next return one, asked for claims as long as
+        from *now* to *until*; `None` for never.
+
+        *now*, if there is one whose claim does not count.
         """
         ...
 
-    def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        Return the effects that are parked, of all orders, by order and key.
+        Return the effects that do not come back by themselves, of all orders, by
+        order and key: those that are parked, and those that wait or are claimed and
+        are not ready by *beyond*.
         """
         ...
 
@@ -668,6 +743,12 @@ class AsyncStorage(Protocol):
         """
         ...
 
+    async def summary(self, order_id: str) -> Summary | None:
+        """
+        See `Storage.summary`.
+        """
+        ...
+
     async def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         See `Storage.receipts`.
@@ -681,7 +762,11 @@ class AsyncStorage(Protocol):
         ...
 
     async def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredOrder]:
         """
         See `Storage.claim_due`.
@@ -694,7 +779,9 @@ class AsyncStorage(Protocol):
         """
         ...
 
-    async def next_due(self) -> int | None:
+    async def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         See `Storage.next_due`.
         """
@@ -706,6 +793,7 @@ class AsyncStorage(Protocol):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         See `Storage.claim_effects`.
@@ -718,17 +806,23 @@ class AsyncStorage(Protocol):
         """
         ...
 
-    async def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    async def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         See `Storage.next_effect`.
         """
         ...
 
-    async def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    async def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        See `Storage.parked_effects`.
+        See `Storage.stuck_effects`.
         """
         ...
 

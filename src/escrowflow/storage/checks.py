@@ -38,6 +38,7 @@ __all__ = [
     "check_values",
     "effect_after",
     "effect_place",
+    "lease_end",
     "place_after",
 ]
 
@@ -216,6 +217,17 @@ def check_limit(limit: int) -> None:
     """
     if type(limit) is not int or not 1 <= limit <= LIMIT_MAX:
         raise InvalidInputError("limit", f"1 to {LIMIT_MAX}, not {limit!r}")
+
+
+def lease_end(now: int, until: int) -> int:
+    """
+    Return the end of the longest lease that counts, for somebody who takes one from
+    *now* to *until*: what ends later was taken by a clock that is wrong.
+
+    Twice as far ahead: no clock is quite right, and whoever reads his own first may
+    ask last.
+    """
+    return min(until + max(until - now, 0), NEVER)
 
 
 def check_ids(order_ids: Collection[str]) -> None:

@@ -46,6 +46,7 @@ __all__ = [
     "encode_event",
     "encode_order",
     "load_result",
+    "refs_in",
     "seal",
     "to_json",
 ]
@@ -322,9 +323,21 @@ def decode_effect(body: bytes, kind: type[_T]) -> _T:
     return _read(body, {}, kind)
 
 
+# What may be said of how an effect went: when; whether it is not known how, came too
+# late or was asked for later.
+_SAID: Final[Mapping[str, type]] = {
+    "at": int,
+    "reason": str,
+    "reference": str,
+    "unknown": bool,
+    "lapsed": bool,
+    "asked": bool,
+}
+
+
 def dump_result(**said: Any) -> bytes:
     """
-    Return what is kept of how an effect went.
+    Return what is kept of how an effect went, and *at* which instant.
     """
     return _dump(said)
 
@@ -340,11 +353,34 @@ def load_result(body: bytes) -> Mapping[str, Any]:
         return {}
     try:
         said = json.loads(body)
-    except ValueError as error:
-        raise CorruptJournalError("this is no result of an effect") from error
-    if not isinstance(said, dict):
-        raise CorruptJournalError("this is no result of an effect")
-    return said
+        for name, value in said.items():
+            # What a later release has to say besides is none of ours.
+            if type(value) is not _SAID.get(name, type(value)):
+                raise TypeError(name)
+        from_micros(said["at"])
+    except Exception as error:
+        raise CorruptJournalError("what became of it cannot be read") from error
+    result: Mapping[str, Any] = said
+    return result
+
+
+def refs_in(body: bytes) -> tuple[str, ...]:
+    """
+    Return the refs of the texts that an event names.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    found: list[str] = []
+
+    def look(item: dict[str, Any]) -> None:
+        ref = item.get(_SEALED)
+        if len(item) == 1 and isinstance(ref, list):
+            found.extend(ref)
+
+    if b'{"#":[' in body:
+        json.loads(body, object_hook=look)
+    return tuple(found)
 
 
 # --- texts ------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from . import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from .sql import Asking, SqlVerbs
 
@@ -96,6 +97,12 @@ class SqlStorage(abc.ABC):
         """
         return self._read(self._verbs.effects(order_id))
 
+    def summary(self, order_id: str) -> Summary | None:
+        """
+        See `Storage.summary`.
+        """
+        return self._read(self._verbs.summary(order_id))
+
     def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         See `Storage.receipts`.
@@ -108,11 +115,17 @@ class SqlStorage(abc.ABC):
         """
         return self._read(self._verbs.texts(order_id))
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         See `Storage.claim_due`.
         """
-        return self._write(self._verbs.claim_due(now, until, limit))
+        return self._write(self._verbs.claim_due(now, until, limit, known))
 
     def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
         """
@@ -120,11 +133,13 @@ class SqlStorage(abc.ABC):
         """
         return self._write(self._verbs.park(order_id, version, parked))
 
-    def next_due(self) -> int | None:
+    def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         See `Storage.next_due`.
         """
-        return self._read(self._verbs.next_due())
+        return self._read(self._verbs.next_due(now, until, known))
 
     def claim_effects(
         self,
@@ -132,11 +147,13 @@ class SqlStorage(abc.ABC):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         See `Storage.claim_effects`.
         """
-        return self._write(self._verbs.claim_effects(now, until, limit, kinds))
+        asking = self._verbs.claim_effects(now, until, limit, kinds, known)
+        return self._write(asking)
 
     def settle_effect(self, order_id: str, result: EffectResult) -> bool:
         """
@@ -144,19 +161,25 @@ class SqlStorage(abc.ABC):
         """
         return self._write(self._verbs.settle_effect(order_id, result))
 
-    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         See `Storage.next_effect`.
         """
-        return self._read(self._verbs.next_effect(kinds))
+        return self._read(self._verbs.next_effect(now, until, kinds, known))
 
-    def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        See `Storage.parked_effects`.
+        See `Storage.stuck_effects`.
         """
-        return self._read(self._verbs.parked_effects(after, limit))
+        return self._read(self._verbs.stuck_effects(beyond, after, limit))
 
     def find(
         self, query: Query, after: str | None = None, limit: int = 50
@@ -237,6 +260,12 @@ class AsyncSqlStorage(abc.ABC):
         """
         return await self._read(self._verbs.effects(order_id))
 
+    async def summary(self, order_id: str) -> Summary | None:
+        """
+        See `Storage.summary`.
+        """
+        return await self._read(self._verbs.summary(order_id))
+
     async def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         See `Storage.receipts`.
@@ -250,12 +279,16 @@ class AsyncSqlStorage(abc.ABC):
         return await self._read(self._verbs.texts(order_id))
 
     async def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredOrder]:
         """
         See `Storage.claim_due`.
         """
-        return await self._write(self._verbs.claim_due(now, until, limit))
+        return await self._write(self._verbs.claim_due(now, until, limit, known))
 
     async def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
         """
@@ -263,11 +296,13 @@ class AsyncSqlStorage(abc.ABC):
         """
         return await self._write(self._verbs.park(order_id, version, parked))
 
-    async def next_due(self) -> int | None:
+    async def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         See `Storage.next_due`.
         """
-        return await self._read(self._verbs.next_due())
+        return await self._read(self._verbs.next_due(now, until, known))
 
     async def claim_effects(
         self,
@@ -275,11 +310,13 @@ class AsyncSqlStorage(abc.ABC):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         See `Storage.claim_effects`.
         """
-        return await self._write(self._verbs.claim_effects(now, until, limit, kinds))
+        asking = self._verbs.claim_effects(now, until, limit, kinds, known)
+        return await self._write(asking)
 
     async def settle_effect(self, order_id: str, result: EffectResult) -> bool:
         """
@@ -287,19 +324,25 @@ class AsyncSqlStorage(abc.ABC):
         """
         return await self._write(self._verbs.settle_effect(order_id, result))
 
-    async def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    async def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         See `Storage.next_effect`.
         """
-        return await self._read(self._verbs.next_effect(kinds))
+        return await self._read(self._verbs.next_effect(now, until, kinds, known))
 
-    async def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    async def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        See `Storage.parked_effects`.
+        See `Storage.stuck_effects`.
         """
-        return await self._read(self._verbs.parked_effects(after, limit))
+        return await self._read(self._verbs.stuck_effects(beyond, after, limit))
 
     async def find(
         self, query: Query, after: str | None = None, limit: int = 50

@@ -197,9 +197,14 @@ def _within(
             host.transaction()
         else:
             yield _LOCK, ()
+    # A storage whose commits may be lost accepts that of the host's, too.
+    own: SqlVerbs = getattr(storage, "_own", verbs)
+    if not host.checked:
+        # Each handle is a session of its own, with settings of its own.
+        yield from own.check_session()
+        host.checked = True
     if storage not in _INSPECTED:
-        # A storage whose commits may be lost accepts that of the host's, too.
-        yield from _inspected(getattr(storage, "_own", verbs))
+        yield from _inspected(own)
         _INSPECTED.add(storage)
     return (yield from asking)
 
@@ -296,7 +301,13 @@ class _Joined(SqlStorage):
     def _write(self, asking: Asking[_T]) -> _T:
         return self._read(_whole(self._storage, asking))
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         Refuse: see `Storage.claim_due`.
         """
@@ -308,6 +319,7 @@ class _Joined(SqlStorage):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Refuse: see `Storage.claim_effects`.
@@ -360,7 +372,11 @@ class _AsyncJoined(AsyncSqlStorage):
         return await self._read(_whole(self._storage, asking))
 
     async def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredOrder]:
         """
         Refuse: see `Storage.claim_due`.
@@ -373,6 +389,7 @@ class _AsyncJoined(AsyncSqlStorage):
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Refuse: see `Storage.claim_effects`.
@@ -515,10 +532,13 @@ class _Host(abc.ABC):
         database: `"sqlite"`, `"postgresql"`, or what the host calls another one.
 
         errors: What it raises when a statement fails.
+
+        checked: Whether the settings of its session were looked at.
     """
 
     database: str
     errors: tuple[type[Exception], ...]
+    checked = False
 
     @abc.abstractmethod
     def transaction(self) -> _Transaction:
@@ -817,6 +837,7 @@ class _AsyncPsycopgHost(_AsyncHost):
     """
 
     database = "postgresql"
+    checked = False
 
     def __init__(self, connection: Any) -> None:
         self._psycopg = sys.modules["psycopg"]
@@ -867,12 +888,16 @@ class _AsyncAlchemyHost(_AsyncHost):
         # A connection that was not opened yet has no twin.
         twin = getattr(handle, "sync_session", None)
         self.database = _dialect(handle.sync_engine if twin is None else twin)
+        self._twin: _AlchemyHost | None = None
 
     async def drive(self, storage: _Any, asking: Asking[_T]) -> _T:
+        def drive(twin: Any) -> _T:
+            if self._twin is None:
+                self._twin = _AlchemyHost(twin)
+            return self._twin.drive(storage, asking)
+
         try:
-            done: _T = await self._handle.run_sync(
-                lambda twin: _AlchemyHost(twin).drive(storage, asking)
-            )
+            done: _T = await self._handle.run_sync(drive)
             return done
         except self._errors as error:
             raise _failed(error) from None

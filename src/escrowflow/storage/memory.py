@@ -16,6 +16,7 @@ import attrs
 
 from ..errors import InvalidInputError, StorageError
 from . import (
+    Books,
     Capability,
     Change,
     CommitResult,
@@ -30,6 +31,7 @@ from . import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from .checks import (
     NEVER,
@@ -42,6 +44,7 @@ from .checks import (
     check_values,
     effect_after,
     effect_place,
+    lease_end,
     place_after,
 )
 
@@ -60,7 +63,11 @@ class _Order:
     """
 
     version: int = 0
+    process: str = ""
+    fingerprint: str = ""
     state: str = ""
+    late: bool = False
+    books: Books | None = None
     snapshot: bytes = b""
     head: bytes = b""
     parties: frozenset[tuple[str, str]] = frozenset()
@@ -74,14 +81,25 @@ class _Order:
     receipts: dict[str, Receipt] = attrs.field(factory=dict)
     texts: dict[str, StoredText] = attrs.field(factory=dict)
 
-    def wakes_at(self) -> int:
+    def wakes_at(self, now: int, until: int) -> int:
         """
-        Return the first instant at which the order may be handed out.
+        Return the first instant at which the order may be handed out to whoever asks
+        for leases as long as from *now* to *until*.
         """
         if self.due_at is None:
             return NEVER
-        parked_until = 0 if self.parked is None else self.parked.until
-        return max(self.due_at, parked_until, self.lease_until or 0)
+        free = max(self.due_at, 0 if self.parked is None else self.parked.until)
+        lease = 0 if self.lease_until is None else self.lease_until
+        if lease - (lease_end(now, until) - now) > max(free, now):
+            # Of a clock that is wrong.
+            return free
+        return max(free, lease)
+
+    def is_known(self, known: Collection[str] | None) -> bool:
+        """
+        Whether its process has one of these fingerprints.
+        """
+        return known is None or self.fingerprint in known
 
     def is_current(self, result: EffectResult) -> bool:
         """
@@ -231,7 +249,11 @@ class MemoryStorage:
     def _write(self, change: Change) -> None:
         order = self._orders.setdefault(change.order_id, _Order())
         order.version = change.version
+        order.process = change.process
+        order.fingerprint = change.fingerprint
         order.state = change.state
+        order.late = change.late
+        order.books = change.books
         order.snapshot = change.snapshot
         if change.parties is not None:
             order.parties = frozenset(change.parties)
@@ -274,6 +296,24 @@ class MemoryStorage:
             order = self._orders.get(order_id, _Order())
             return tuple(sorted(order.effects.values(), key=attrgetter("seq")))
 
+    def summary(self, order_id: str) -> Summary | None:
+        """
+        Return what is kept of an order beside its snapshot; `None` if unknown.
+        """
+        with self._open():
+            order = self._orders.get(order_id)
+            if order is None or order.books is None:
+                return None
+            return Summary(
+                process=order.process,
+                fingerprint=order.fingerprint,
+                state=order.state,
+                late=order.late,
+                books=order.books,
+                parties=tuple(sorted(order.parties)),
+                unassigned=order.unassigned,
+            )
+
     def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         Return what the keys of an order stand for, by key.
@@ -292,7 +332,13 @@ class MemoryStorage:
 
     # --- what is next -------------------------------------------------------------
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         Return orders due by *now*, most overdue first, at most *limit*.
 
@@ -304,7 +350,7 @@ class MemoryStorage:
             due = sorted(
                 (order.due_at or 0, name)
                 for name, order in self._orders.items()
-                if order.wakes_at() <= now
+                if order.wakes_at(now, until) <= now and order.is_known(known)
             )
             for _, name in due[:limit]:
                 self._orders[name].lease_until = until
@@ -324,13 +370,20 @@ class MemoryStorage:
             order.lease_until = None
             return True
 
-    def next_due(self) -> int | None:
+    def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         Return when `claim_due` would next return an order; `None` for never.
         """
         with self._open():
             earliest = min(
-                (order.wakes_at() for order in self._orders.values()), default=NEVER
+                (
+                    order.wakes_at(now, until)
+                    for order in self._orders.values()
+                    if order.is_known(known)
+                ),
+                default=NEVER,
             )
             return None if earliest == NEVER else earliest
 
@@ -340,6 +393,7 @@ class MemoryStorage:
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         Return effects that are ready by *now*, each with a new token.
@@ -349,7 +403,11 @@ class MemoryStorage:
         check_limit(limit)
         with self._open():
             ready = sorted(
-                (effect for effect in self._claimable(kinds) if effect.ready_at <= now),
+                (
+                    effect
+                    for effect in self._claimable(kinds, known)
+                    if _ready_at(effect, now, until) <= now
+                ),
                 key=attrgetter("ready_at", "order_id", "seq"),
             )
             claimed = [
@@ -379,18 +437,30 @@ class MemoryStorage:
             order.settle(result)
             return True
 
-    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         Return when `claim_effects` would next return one; `None` for never.
         """
         with self._open():
             return min(
-                (effect.ready_at for effect in self._claimable(kinds)), default=None
+                (
+                    _ready_at(effect, now, until)
+                    for effect in self._claimable(kinds, known)
+                ),
+                default=None,
             )
 
-    def _claimable(self, kinds: Collection[str] | None) -> Iterator[StoredEffect]:
+    def _claimable(
+        self, kinds: Collection[str] | None, known: Collection[str] | None
+    ) -> Iterator[StoredEffect]:
         for order in self._orders.values():
-            for effect in order.effects.values():
+            for effect in order.effects.values() if order.is_known(known) else ():
                 if effect.status in _CLAIMABLE and (
                     kinds is None or effect.kind in kinds
                 ):
@@ -398,22 +468,26 @@ class MemoryStorage:
 
     # --- many orders --------------------------------------------------------------
 
-    def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        Return the effects that are parked, of all orders, by order and key.
+        Return the effects that do not come back by themselves, of all orders, by
+        order and key.
         """
         check_limit(limit)
-        place = ("", "") if after is None else effect_place(after)
+        place = None if after is None else effect_place(after)
         with self._open():
             hits = sorted(
                 (
                     effect
                     for order in self._orders.values()
                     for effect in order.effects.values()
-                    if effect.status == "parked"
-                    and (effect.order_id, effect.key) > place
+                    if (place is None or (effect.order_id, effect.key) > place)
+                    and (
+                        effect.status == "parked"
+                        or (effect.status in _CLAIMABLE and effect.ready_at > beyond)
+                    )
                 ),
                 key=attrgetter("order_id", "key"),
             )
@@ -488,12 +562,26 @@ class MemoryStorage:
         return self._lock
 
 
+def _ready_at(effect: StoredEffect, now: int, until: int) -> int:
+    """
+    Return when an effect may be claimed; at once, if its claim is of a clock that is
+    wrong.
+    """
+    wrong = effect.status == "claimed" and effect.ready_at > lease_end(now, until)
+    return now if wrong else effect.ready_at
+
+
 def _fits(order: _Order, query: Query) -> bool:
     party, role = query.party, query.role
     return (
         (query.states is None or order.state in query.states)
         and (not query.unassigned or order.unassigned)
         and (not query.parked or order.parked is not None)
+        and (
+            query.due_by is None
+            or (order.due_at is not None and order.due_at <= query.due_by)
+        )
+        and (query.unknown_to is None or order.fingerprint not in query.unknown_to)
         and (
             query.subject is None
             or any(text.subject_id == query.subject for text in order.texts.values())

@@ -547,13 +547,13 @@ class PostgresVerbs(SqlVerbs):
         return (yield from super().settle_effect(order_id, result))
 
     def _among(
-        self, column: str, values: Collection[str] | None
+        self, column: str, values: Collection[str] | None, *, no: str = ""
     ) -> tuple[str, tuple[Any, ...]]:
         # One condition on a row of an index; a query with a row for each value would
         # be joined, and the order of the index be lost.
         if values is None:
             return "", ()
-        return f" AND {column} = ANY(CAST(? AS text[]))", (
+        return f" AND {no}({column} = ANY(CAST(? AS text[])))", (
             [name for name in values if is_name(name)],
         )
 
@@ -580,13 +580,12 @@ class PostgresVerbs(SqlVerbs):
             if name not in there or (exact and there[name] not in (made, ""))
         ]
 
-    def inspect(self) -> Asking[bool]:
+    def check_session(self) -> Asking[None]:
         """
-        Return whether the schema is there, whole and known to this release.
+        Raise unless what is confirmed in this session is not forgotten.
 
         Raises:
-            StorageError: If it is there and is not, or the server forgets what it
-                has confirmed.
+            StorageError: If it may be, or nothing would guard the history.
         """
         ((encoding, fsync, pages, commit, role),) = yield _SETTINGS, ()
         if encoding != "UTF8":
@@ -607,7 +606,6 @@ class PostgresVerbs(SqlVerbs):
                 "session_replication_role = replica: no trigger and no foreign key "
                 "guards the history; set it to origin"
             )
-        return (yield from super().inspect())
 
 
 def _by_id(change: Change) -> str:
@@ -727,6 +725,7 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_effect.escrowflow_effect_status_check": "64a17774a609",
     "escrowflow_effect.escrowflow_effect_stays": "facbf54b7696",
     "escrowflow_effect.escrowflow_effect_token_check": "df56971422f6",
+    "escrowflow_effect_claimed": "a00122014c12",
     "escrowflow_effect_parked": "8c1d5e11908f",
     "escrowflow_effect_pkey": "f09d39a39dca",
     "escrowflow_effect_ready": "11596231a334",

@@ -396,6 +396,7 @@ def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[N
     """
     if not (create or migrate or (yield from verbs.parts())):
         raise StorageError(f"PostgreSQL: {NOT_HERE}")
+    yield from verbs.check_session()
     if migrate or not (yield from verbs.inspect()):
         # Who has waited for the lock sees what the other one has made, whatever the
         # level of isolation is by default.

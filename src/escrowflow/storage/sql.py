@@ -20,6 +20,7 @@ import attrs
 
 from ..errors import StorageError
 from . import (
+    Books,
     Change,
     CommitResult,
     EffectResult,
@@ -31,6 +32,7 @@ from . import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from .checks import (
     MONEY,
@@ -42,6 +44,7 @@ from .checks import (
     check_values,
     effect_after,
     effect_place,
+    lease_end,
     place_after,
 )
 
@@ -150,6 +153,9 @@ CREATE TABLE escrowflow_text (
     " WHERE settles = 1",
     "CREATE INDEX escrowflow_effect_ready ON escrowflow_effect ({ready})"
     " WHERE status IN ('waiting', 'claimed')",
+    # Few are claimed at a time: those of a clock that is wrong are found at once.
+    "CREATE INDEX escrowflow_effect_claimed ON escrowflow_effect ({ready})"
+    " WHERE status = 'claimed'",
     "CREATE INDEX escrowflow_effect_parked ON escrowflow_effect (order_id, key)"
     " WHERE status = 'parked'",
     "CREATE UNIQUE INDEX escrowflow_party_order"
@@ -252,6 +258,11 @@ order_values: Final = attrgetter(
     *("version", "process", "fingerprint", "state", "late", "books.currency"),
     *(f"books.{name}" for name in MONEY),
     *("unassigned", "due_at", "snapshot"),
+)
+_BOOKS: Final = ("currency", *MONEY)
+_SUMMARY: Final = (
+    *("process", "fingerprint", "state", "late", "unassigned", "currency"),
+    *_MONEY,
 )
 RECEIPT_COLUMNS: Final = _RECEIPT
 receipt_values: Final = attrgetter(*_RECEIPT)
@@ -413,9 +424,26 @@ class SqlVerbs(abc.ABC):
             f"SELECT {effects} FROM escrowflow_effect"
             " WHERE order_id = ? ORDER BY seq, place"
         )
-        self._parked_effects = (
-            f"SELECT {effects} FROM escrowflow_effect WHERE status = 'parked'"
-            " AND (order_id, key) > (?, ?) ORDER BY order_id, key LIMIT ?"
+        # What is not ready by then has an index by instant: it is read before it is
+        # sorted.
+        behind = "(order_id, key) {beyond} (?, ?) ORDER BY order_id, key LIMIT ?"
+        self._stuck_effects = f"""
+SELECT * FROM (
+    SELECT {effects} FROM escrowflow_effect WHERE status = 'parked' AND {behind}
+) AS parked
+UNION ALL
+SELECT * FROM (
+    WITH late AS MATERIALIZED (
+        SELECT {effects} FROM escrowflow_effect
+        WHERE status IN ('waiting', 'claimed') AND ready_at > ?
+    )
+    SELECT * FROM late WHERE {behind}
+) AS later
+""".lstrip()
+        self._summary = (
+            f"SELECT {', '.join(f'o.{name}' for name in _SUMMARY)}, p.role, p.id"
+            " FROM escrowflow_order o LEFT JOIN escrowflow_party p"
+            " ON p.order_id = o.order_id WHERE o.order_id = ?"
         )
         self._receipts = (
             f"SELECT {', '.join(_RECEIPT)} FROM escrowflow_receipt"
@@ -430,8 +458,9 @@ class SqlVerbs(abc.ABC):
         self._claim_due = f"""
 WITH due AS MATERIALIZED (
     SELECT order_id FROM escrowflow_order
-    WHERE due_at <= ? AND (lease_until IS NULL OR lease_until <= ?)
-        AND (parked_until IS NULL OR parked_until <= ?)
+    WHERE due_at <= ?
+        AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?)
+        AND (parked_until IS NULL OR parked_until <= ?){{wanted}}
     ORDER BY due_at, order_id LIMIT ?{dialect.lock}
 )
 UPDATE escrowflow_order SET lease_until = ?
@@ -440,12 +469,18 @@ FROM due WHERE escrowflow_order.order_id = due.order_id RETURNING {columns}
         self._claim_effects = f"""
 WITH ready AS MATERIALIZED (
     SELECT order_id, key FROM escrowflow_effect
-    WHERE status IN ('waiting', 'claimed') AND ready_at <= ?{{kinds}}
+    WHERE status IN ('waiting', 'claimed') AND ready_at <= ?{{wanted}}
     ORDER BY ready_at, order_id, seq LIMIT ?{dialect.lock}
+),
+wrong AS MATERIALIZED (
+    SELECT order_id, key FROM escrowflow_effect
+    WHERE status = 'claimed' AND ready_at > ?{{wanted}}
+    ORDER BY ready_at, order_id, seq LIMIT ? - (SELECT count(*) FROM ready){dialect.lock}
 )
 UPDATE escrowflow_effect SET status = 'claimed', attempts = attempts + 1, token = token + 1, ready_at = ?
-FROM ready WHERE escrowflow_effect.order_id = ready.order_id
-    AND escrowflow_effect.key = ready.key
+FROM (SELECT * FROM ready UNION ALL SELECT * FROM wrong) AS chosen
+WHERE escrowflow_effect.order_id = chosen.order_id
+    AND escrowflow_effect.key = chosen.key
 RETURNING {effects}
 """
         self._park = (
@@ -459,14 +494,17 @@ RETURNING {effects}
 SELECT min(instant) FROM (
     SELECT * FROM (
         SELECT due_at AS instant FROM escrowflow_order
-        WHERE due_at IS NOT NULL AND parked_until IS NULL AND lease_until IS NULL
+        WHERE due_at IS NOT NULL AND parked_until IS NULL AND lease_until IS NULL{{wanted}}
         ORDER BY due_at LIMIT 1
     ) AS free
     UNION ALL
     SELECT {dialect.greatest}(
-        due_at, coalesce(parked_until, 0), coalesce(lease_until, 0)
+        due_at, coalesce(parked_until, 0), CASE WHEN
+            lease_until - ? > {dialect.greatest}(due_at, coalesce(parked_until, 0), ?)
+        THEN 0 ELSE coalesce(lease_until, 0) END
     ) FROM escrowflow_order
-    WHERE due_at + 0 IS NOT NULL AND (parked_until IS NOT NULL OR lease_until IS NOT NULL)
+    WHERE due_at + 0 IS NOT NULL
+        AND (parked_until IS NOT NULL OR lease_until IS NOT NULL){{wanted}}
 ) AS waits
 """
         self._settle_effect = (
@@ -475,10 +513,21 @@ SELECT min(instant) FROM (
             + " WHERE order_id = ? AND key = ? AND token = ? AND status <> 'done'"
             " RETURNING 1"
         )
-        self._next_effect = (
-            "SELECT ready_at FROM escrowflow_effect"
-            " WHERE status IN ('waiting', 'claimed'){kinds} ORDER BY ready_at LIMIT 1"
-        )
+        self._next_effect = """
+SELECT min(instant) FROM (
+    SELECT * FROM (
+        SELECT ready_at AS instant FROM escrowflow_effect
+        WHERE status IN ('waiting', 'claimed')
+            AND (status = 'waiting' OR ready_at <= ?){wanted}
+        ORDER BY ready_at LIMIT 1
+    ) AS others
+    UNION ALL
+    SELECT * FROM (
+        SELECT CAST(? AS bigint) FROM escrowflow_effect
+        WHERE status = 'claimed' AND ready_at > ?{wanted} LIMIT 1
+    ) AS wrong
+) AS waits
+""".lstrip()
 
     # --- one order ----------------------------------------------------------------
 
@@ -503,6 +552,22 @@ SELECT min(instant) FROM (
         rows = yield self._effects, (order_id,)
         return tuple(map(_effect, rows))
 
+    def summary(self, order_id: str) -> Asking[Summary | None]:
+        rows = yield self._summary, (order_id,)
+        if not rows:
+            return None
+        process, fingerprint, state, late, unassigned, *books = rows[0][:-2]
+        parties = sorted((role, id_) for *_, role, id_ in rows if role is not None)
+        return Summary(
+            process=process,
+            fingerprint=fingerprint,
+            state=state,
+            late=bool(late),
+            books=_made(Books, _BOOKS, books),
+            parties=tuple(parties),
+            unassigned=bool(unassigned),
+        )
+
     def receipts(self, order_id: str) -> Asking[Sequence[Receipt]]:
         rows = yield self._receipts, (order_id,)
         return tuple(_made(Receipt, _RECEIPT, row) for row in rows)
@@ -517,10 +582,17 @@ SELECT min(instant) FROM (
     # --- what is next -------------------------------------------------------------
 
     def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Asking[Sequence[StoredOrder]]:
         check_limit(limit)
-        rows = yield self._claim_due, (now, now, now, limit, until)
+        wanted, values = self._among("fingerprint", known)
+        sql = self._claim_due.format(wanted=wanted)
+        end = lease_end(now, until)
+        rows = yield sql, (now, now, end, now, *values, limit, until)
         found = map(_order, rows)
         return tuple(sorted(found, key=lambda order: (order.due_at, order.order_id)))
 
@@ -531,8 +603,13 @@ SELECT min(instant) FROM (
         rows = yield self._park, (*values, order_id, version)
         return bool(rows)
 
-    def next_due(self) -> Asking[int | None]:
-        rows = yield self._next_due, ()
+    def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> Asking[int | None]:
+        wanted, values = self._among("fingerprint", known)
+        lease = lease_end(now, until) - now
+        sql = self._next_due.format(wanted=wanted)
+        rows = yield sql, (*values, lease, now, *values)
         instant: int | None = rows[0][0]
         return instant
 
@@ -542,11 +619,13 @@ SELECT min(instant) FROM (
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Asking[Sequence[StoredEffect]]:
         check_limit(limit)
-        wanted, values = self._among("kind", kinds)
-        sql = self._claim_effects.format(kinds=wanted)
-        rows = yield sql, (now, *values, limit, until)
+        wanted, values = self._wanted(kinds, known)
+        sql = self._claim_effects.format(wanted=wanted)
+        end = lease_end(now, until)
+        rows = yield sql, (now, *values, limit, end, *values, limit, until)
         # The claim has overwritten since when each was ready.
         return tuple(
             sorted(map(_effect, rows), key=attrgetter("order_id", "seq", "key"))
@@ -560,20 +639,47 @@ SELECT min(instant) FROM (
         )
         return bool(rows)
 
-    def next_effect(self, kinds: Collection[str] | None = None) -> Asking[int | None]:
+    def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> Asking[int | None]:
+        wanted, values = self._wanted(kinds, known)
+        sql = self._next_effect.format(wanted=wanted)
+        end = lease_end(now, until)
+        rows = yield sql, (end, *values, now, end, *values)
+        instant: int | None = rows[0][0]
+        return instant
+
+    def _wanted(
+        self, kinds: Collection[str] | None, known: Collection[str] | None
+    ) -> tuple[str, tuple[Any, ...]]:
+        """
+        Return what narrows effects, and its values.
+        """
         wanted, values = self._among("kind", kinds)
-        rows = yield self._next_effect.format(kinds=wanted), values
-        return rows[0][0] if rows else None
+        # Looked up for each effect: a join could read all orders instead.
+        process = (
+            "(SELECT o.fingerprint FROM escrowflow_order o"
+            " WHERE o.order_id = escrowflow_effect.order_id)"
+        )
+        ours, prints = self._among(process, known)
+        return wanted + ours, (*values, *prints)
 
     # --- many orders --------------------------------------------------------------
 
-    def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Asking[Page[StoredEffect]]:
         check_limit(limit)
         place = ("", "") if after is None else effect_place(after)
-        rows = yield self._parked_effects, (*place, limit + 1)
-        items = tuple(map(_effect, rows))
+        behind = (*place, limit + 1)
+        # Nothing is before the least of texts, which may itself be a key.
+        sql = self._stuck_effects.format(beyond=">=" if after is None else ">")
+        rows = yield sql, (*behind, beyond, *behind)
+        items = tuple(sorted(map(_effect, rows), key=attrgetter("order_id", "key")))
         if len(items) <= limit:
             return Page(items)
         last = items[limit - 1]
@@ -586,7 +692,9 @@ SELECT min(instant) FROM (
         place = place_after(after, by_due=query.by_due)
         source, values = self._source(query)
         sql, places = [], []
-        for part in _BY_DUE if query.by_due else _BY_ID:
+        parts = _BY_DUE if query.by_due else _BY_ID
+        # What is due by some instant is in the first part.
+        for part in parts if query.due_by is None else parts[:1]:
             behind, at = "TRUE", tuple[Any, ...]()
             if place is not None:
                 behind = part.behind
@@ -613,6 +721,13 @@ SELECT min(instant) FROM (
                 " (SELECT order_id FROM escrowflow_text WHERE subject_id = ?)"
             )
             values += (query.subject,)
+        if query.due_by is not None:
+            wanted += " AND due_at <= ?"
+            values += (query.due_by,)
+        if query.unknown_to is not None:
+            ours, prints = self._among("fingerprint", query.unknown_to, no="NOT ")
+            wanted += ours
+            values += prints
         flags = (" AND unassigned = 1" if query.unassigned else "") + (
             " AND parked_until IS NOT NULL" if query.parked else ""
         )
@@ -640,13 +755,13 @@ SELECT min(instant) FROM (
         return f"{source}TRUE{wanted}{flags}", list(values)
 
     def _among(
-        self, column: str, values: Collection[str] | None
-    ) -> tuple[str, tuple[str, ...]]:
+        self, column: str, values: Collection[str] | None, *, no: str = ""
+    ) -> tuple[str, tuple[Any, ...]]:
         if values is None:
             return "", ()
         # What a list in JSON cannot carry is the name of nothing.
         names = json.dumps([name for name in values if is_name(name)])
-        return f" AND {column} IN ({self._dialect.each})", (names,)
+        return f" AND {no}({column} IN ({self._dialect.each}))", (names,)
 
     # --- personal texts -----------------------------------------------------------
 
@@ -669,6 +784,13 @@ SELECT min(instant) FROM (
         """
         Return what is there of ours: its name, and what it is.
         """
+
+    def check_session(self) -> Asking[None]:
+        """
+        Raise unless the settings of a session can hold what is promised.
+        """
+        # Unless a database has some that matter.
+        yield from ()
 
     def inspect(self) -> Asking[bool]:
         """

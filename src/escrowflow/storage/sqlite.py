@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -501,11 +501,22 @@ class SqliteStorage(SqlStorage):
         Erase the texts of a person in these orders for good; return how many there
         were.
 
-        Their bytes are overwritten in the file.  They leave its log, too, unless
-        somebody else was reading all the time; then when the last one closes it.
+        The file is written anew without them, which takes as long as copying it, and
+        nobody else writes meanwhile: to overwrite what is deleted is not enough, since
+        SQLite leaves copies of a row behind when it moves rows between pages.  They
+        leave its log, too, unless somebody else was reading all the time; then when
+        the last one closes it.
+
+        Raises:
+            StorageError: Also if they are erased and the file could not be written
+                anew: then repeat it.
+
+        Source: https://www.sqlite.org/lang_vacuum.html
         """
         erased = super().erase_texts(subject_id, order_ids)
-        self._read(_truncated())
+        # Always: it may have been erased before a crash.
+        if self.path != _IN_MEMORY:
+            self._read(_written_anew(), alone=True)
         return erased
 
     def migrate(self) -> None:
@@ -550,21 +561,37 @@ class SqliteStorage(SqlStorage):
 
     # --- below the verbs ----------------------------------------------------------
 
-    def _read(self, asking: Asking[_T]) -> _T:
+    def _read(self, asking: Asking[_T], *, alone: bool = False) -> _T:
+        """
+        Drive a verb without a transaction.
+
+        Args:
+            alone: Whether no other thread may write meanwhile.
+        """
         link = self._link()
-        with link.lock:
+        with link.lock, self._writing(link) if alone else nullcontext():
             try:
                 return drive(link.cursor, asking)
             except _FOREIGN as error:
                 raise self._failed(error) from error
 
+    @contextmanager
+    def _writing(self, link: _Link) -> Iterator[None]:
+        """
+        Be the one thread that writes.
+        """
+        if not link.writer.acquire(timeout=self.busy_timeout):
+            raise StorageError(
+                f"{self.path}: other threads write all the time", repeat=True
+            )
+        try:
+            yield
+        finally:
+            link.writer.release()
+
     def _write(self, asking: Asking[_T]) -> _T:
         link = self._link()
-        with link.lock:
-            if not link.writer.acquire(timeout=self.busy_timeout):
-                raise StorageError(
-                    f"{self.path}: other threads write all the time", repeat=True
-                )
+        with link.lock, self._writing(link):
             db = link.cursor
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -588,8 +615,6 @@ class SqliteStorage(SqlStorage):
                 if isinstance(error, _FOREIGN):
                     raise self._failed(error) from error
                 raise
-            finally:
-                link.writer.release()
 
     def _failed(self, error: Exception) -> StorageError:
         # Who waited in vain for somebody else's lock has written nothing.
@@ -674,10 +699,12 @@ class SqliteStorage(SqlStorage):
 # --- small parts ------------------------------------------------------------------
 
 
-def _truncated() -> Asking[None]:
+def _written_anew() -> Asking[None]:
     """
-    Write the log back, and empty it.
+    Write the whole file anew, without what was deleted; then write the log back, and
+    empty it.
     """
+    yield "VACUUM", ()
     yield "PRAGMA wal_checkpoint(TRUNCATE)", ()
 
 

@@ -5,6 +5,7 @@ A storage whose verbs block, in threads of its own: for an event loop.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Self, TypeVar, final
@@ -25,11 +26,16 @@ from . import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 
 __all__ = ["ThreadedStorage"]
 
 _T = TypeVar("_T")
+
+# What was inherited from a parent process: its threads are not here, and whoever
+# collected it as garbage could wait for a lock that one of them held.
+_INHERITED: Final[list[ThreadPoolExecutor]] = []
 
 # More would only wait for one another: a file has one writer.
 _THREADS: Final = 4
@@ -51,6 +57,7 @@ class ThreadedStorage:
             raise InvalidInputError("storage", "a storage whose verbs block")
         self.storage = storage
         self._threads: ThreadPoolExecutor | None = None
+        self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return f"threaded({self.storage!r})"
@@ -77,10 +84,20 @@ class ThreadedStorage:
         return joined_async(self.storage, handle)
 
     async def _run(self, verb: Callable[..., _T], *values: Any, **named: Any) -> _T:
+        self._leave_inherited()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, "escrowflow-storage")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: verb(*values, **named))
+
+    def _leave_inherited(self) -> None:
+        """
+        In a process that was forked since, have no threads yet.
+        """
+        if self._pid != os.getpid():
+            if self._threads is not None:
+                _INHERITED.append(self._threads)
+            self._threads, self._pid = None, os.getpid()
 
     async def load(self, order_id: str, key: str | None = None) -> StoredOrder:
         """
@@ -108,6 +125,12 @@ class ThreadedStorage:
         """
         return await self._run(self.storage.effects, order_id)
 
+    async def summary(self, order_id: str) -> Summary | None:
+        """
+        See `Storage.summary`.
+        """
+        return await self._run(self.storage.summary, order_id)
+
     async def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         See `Storage.receipts`.
@@ -121,12 +144,16 @@ class ThreadedStorage:
         return await self._run(self.storage.texts, order_id)
 
     async def claim_due(
-        self, now: int, until: int, limit: int
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredOrder]:
         """
         See `Storage.claim_due`.
         """
-        return await self._run(self.storage.claim_due, now, until, limit)
+        return await self._run(self.storage.claim_due, now, until, limit, known)
 
     async def park(self, order_id: str, version: int, parked: Parked | None) -> bool:
         """
@@ -134,11 +161,13 @@ class ThreadedStorage:
         """
         return await self._run(self.storage.park, order_id, version, parked)
 
-    async def next_due(self) -> int | None:
+    async def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         See `Storage.next_due`.
         """
-        return await self._run(self.storage.next_due)
+        return await self._run(self.storage.next_due, now, until, known)
 
     async def claim_effects(
         self,
@@ -146,11 +175,13 @@ class ThreadedStorage:
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         See `Storage.claim_effects`.
         """
-        return await self._run(self.storage.claim_effects, now, until, limit, kinds)
+        claim = self.storage.claim_effects
+        return await self._run(claim, now, until, limit, kinds, known)
 
     async def settle_effect(self, order_id: str, result: EffectResult) -> bool:
         """
@@ -158,19 +189,25 @@ class ThreadedStorage:
         """
         return await self._run(self.storage.settle_effect, order_id, result)
 
-    async def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    async def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         See `Storage.next_effect`.
         """
-        return await self._run(self.storage.next_effect, kinds)
+        return await self._run(self.storage.next_effect, now, until, kinds, known)
 
-    async def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    async def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        See `Storage.parked_effects`.
+        See `Storage.stuck_effects`.
         """
-        return await self._run(self.storage.parked_effects, after, limit)
+        return await self._run(self.storage.stuck_effects, beyond, after, limit)
 
     async def find(
         self, query: Query, after: str | None = None, limit: int = 50
@@ -196,6 +233,7 @@ class ThreadedStorage:
         """
         See `Storage.close`.
         """
+        self._leave_inherited()
         # Not in a thread: there may be none any more.
         self.storage.close()
         if self._threads is not None:

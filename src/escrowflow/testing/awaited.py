@@ -18,10 +18,11 @@ __all__ = ["Awaited", "awaited"]
 
 _VERBS: Final = frozenset(
     {
-        *("load", "commit", "events", "effects", "receipts", "texts"),
+        *("load", "commit", "events", "effects", "summary"),
+        *("receipts", "texts"),
         *("claim_due", "park", "next_due"),
         *("claim_effects", "settle_effect", "next_effect"),
-        *("parked_effects", "find", "erase_texts", "migrate", "close"),
+        *("stuck_effects", "find", "erase_texts", "migrate", "close"),
     }
 )
 

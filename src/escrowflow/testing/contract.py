@@ -14,6 +14,7 @@ import pytest
 
 from ..storage import AsyncStorage, Storage
 from .awaited import Awaited, awaited
+from .base import Checks
 from .histories import Histories
 from .orders import Orders
 from .queues import Queues
@@ -24,9 +25,9 @@ from .values import Values
 __all__ = ["AsyncStorageContract", "StorageContract"]
 
 
-class _Contract(Orders, Queues, Search, Values, Strain, Histories):
+class _Counted(Checks):
     """
-    All of them.
+    Whether all of them are there.
     """
 
     def test_nothing_is_left_out(self, request: pytest.FixtureRequest) -> None:
@@ -48,6 +49,12 @@ class _Contract(Orders, Queues, Search, Values, Strain, Histories):
         assert found >= _Contract.checks_min, (
             f"only {found} of {_Contract.checks_min} checks were collected"
         )
+
+
+class _Contract(Histories, _Counted, Strain, Values, Search, Queues, Orders):
+    """
+    All of them; pytest begins with the last ones, and with what is random it ends.
+    """
 
 
 class StorageContract(_Contract):

@@ -283,21 +283,32 @@ def everything(
             f"load {name!r}": storage.load(name),
             f"events {name!r}": list(storage.events(name)),
             f"effects {name!r}": list(storage.effects(name)),
+            f"summary {name!r}": storage.summary(name),
             f"receipts {name!r}": list(storage.receipts(name)),
             f"texts {name!r}": list(storage.texts(name)),
         }
         for key in keys:
             seen[f"load {name!r} {key!r}"] = storage.load(name, key)
-    seen["next_due"] = storage.next_due()
-    for kinds in (None, ("notify",), ("refund", "charge")):
-        seen[f"next_effect {kinds}"] = storage.next_effect(kinds)
-    seen["parked_effects"] = storage.parked_effects().items
+    # Whoever asks for short leases believes no long ones.
+    for now, until in ((0, LAST), (20, 25)):
+        for known in (None, ("f1",)):
+            seen[f"next_due {now} {until} {known}"] = storage.next_due(
+                now, until, known
+            )
+            for kinds in (None, ("notify",), ("refund", "charge")):
+                seen[f"next_effect {now} {until} {kinds} {known}"] = (
+                    storage.next_effect(now, until, kinds, known)
+                )
+    for beyond in (LAST, 30):
+        seen[f"stuck_effects {beyond}"] = storage.stuck_effects(beyond).items
     for query in (
         Query(by_due=True),
         Query(unassigned=True),
         Query(parked=True),
         *(Query(party=party) for party in ("ana", "luc", "eve")),
         Query(subject="ana"),
+        Query(due_by=20),
+        Query(unknown_to=("f1",), by_due=True),
         *(Query(role=role) for role in ("buyer", "seller", "mediator")),
         *(Query(states=(state,)) for state in ("pending", "disputed", "completed")),
     ):

@@ -5,12 +5,13 @@ Random histories: the same questions to a storage and to the reference.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeAlias
 
+import attrs
 import pytest
 
 from ..errors import InvalidInputError, StorageError
@@ -26,6 +27,7 @@ _ORDERS: Final = ("o-1", "o-2", "\u00e9")
 _PARTIES: Final = ("ana", "luc", "eve")
 _ROLES: Final = ("buyer", "seller", "mediator")
 _STATES: Final = ("pending", "disputed", "completed")
+_PROCESSES: Final = ("f1", "f2", "f3")
 _KINDS: Final = ("notify", "refund", "charge")
 _KEYS: Final = ("ana:1", "ana:2", "ana:3", "luc:1", "luc:2")
 
@@ -40,7 +42,8 @@ _VERBS: Final = {
     "find": 12,
     "events": 4,
     "load": 4,
-    "parked_effects": 3,
+    "next_due": 3,
+    "stuck_effects": 3,
     "erase_texts": 4,
     "everything": 4,
     "reopen": 2,
@@ -72,13 +75,18 @@ def _words(choice: Random, verb: str) -> Any:
     if verb == "park":
         return order, _drift(choice), choice.choice((None, choice.randrange(45)))
     if verb == "claim_due":
-        return instant, choice.randrange(25), limit
+        lease = choice.randrange(25)
+        return instant, lease, limit, _some(choice, _PROCESSES)
     if verb == "claim_effects":
-        return instant, choice.randrange(25), limit, _some(choice, _KINDS)
+        some = _some(choice, _KINDS), _some(choice, _PROCESSES)
+        return instant, choice.randrange(25), limit, *some
     if verb == "settle_effect":
         return order, _result_words(choice)
+    if verb == "next_due":
+        return instant, instant + choice.randrange(25), _some(choice, _PROCESSES)
     if verb == "next_effect":
-        return (_some(choice, _KINDS),)
+        some = _some(choice, _KINDS), _some(choice, _PROCESSES)
+        return instant, instant + choice.randrange(25), *some
     if verb == "find":
         query = Query(
             party=_perhaps(choice, _PARTIES),
@@ -87,6 +95,8 @@ def _words(choice: Random, verb: str) -> Any:
             unassigned=choice.random() < 0.2,
             parked=choice.random() < 0.2,
             subject=_perhaps(choice, _PARTIES),
+            due_by=instant if choice.random() < 0.2 else None,
+            unknown_to=_some(choice, _PROCESSES),
             by_due=choice.random() < 0.5,
         )
         return query, limit
@@ -94,8 +104,8 @@ def _words(choice: Random, verb: str) -> Any:
         return order, choice.randrange(5), limit
     if verb == "load":
         return order, choice.choice(_KEYS)
-    if verb == "parked_effects":
-        return (limit,)
+    if verb == "stuck_effects":
+        return choice.randrange(60), limit
     if verb == "erase_texts":
         return choice.choice(_PARTIES), choice.sample(_ORDERS, choice.randrange(3))
     return ()
@@ -139,6 +149,7 @@ def _new_words(choice: Random, drift: int) -> dict[str, Any]:
         ),
         "later": choice.choice((0, 1, 2, 5)) if rare() < 0.95 else -1,
         "settles": rare() < 0.05,
+        "fingerprint": choice.choice(_PROCESSES),
         "state": choice.choice(_STATES),
         "due": choice.randrange(45) if rare() < 0.7 else None,
         "unassigned": rare() < 0.3,
@@ -197,6 +208,7 @@ def _change(reference: Storage, order_id: str, words: Any) -> Change:
         at=at,
         settles=words["settles"],
         snapshot=b"%d %d" % (number, at),
+        fingerprint=words["fingerprint"],
         state=words["state"],
         due_at=words["due"],
         unassigned=words["unassigned"],
@@ -272,25 +284,79 @@ def _question(reference: Storage, verb: str, words: Any) -> Callable[[Storage], 
                 limit,
             )
         ]
-    if verb == "parked_effects":
+    if verb == "stuck_effects":
+        beyond, limit = words
         return lambda storage: [
             list(page)
             for page in pages(
-                lambda after, limit: storage.parked_effects(after=after, limit=limit),
-                *words,
+                lambda after, limit: storage.stuck_effects(beyond, after, limit), limit
             )
         ]
     if verb == "claim_due":
-        now, lease, limit = words
-        return lambda storage: list(storage.claim_due(now, now + lease, limit))
+        now, lease, *rest = words
+        return lambda storage: list(storage.claim_due(now, now + lease, *rest))
     if verb == "claim_effects":
-        now, lease, limit, kinds = words
-        return lambda storage: _by_key(
-            storage.claim_effects(now, now + lease, limit, kinds)
-        )
+        now, lease, *rest = words
+        return lambda storage: _by_key(storage.claim_effects(now, now + lease, *rest))
     if verb == "events":
         return lambda storage: list(storage.events(*words))
     return lambda storage: getattr(storage, verb)(*words)
+
+
+def _difference(verb: str, found: Any, expected: Any) -> str:
+    """
+    Return how an answer differs from that of the reference: the first of the parts
+    that do.
+    """
+    yours, theirs = _parts(verb, found), _parts(verb, expected)
+    differ = [
+        name
+        for name in {**yours, **theirs}
+        if yours.get(name, _NOTHING) != theirs.get(name, _NOTHING)
+    ]
+    lines = []
+    for name in differ[:_SHOWN]:
+        lines += [
+            f"{name}:",
+            f"  yours:     {yours.get(name, _NOTHING)!r}",
+            f"  reference: {theirs.get(name, _NOTHING)!r}",
+        ]
+    if len(differ) > _SHOWN:
+        lines.append(f"and {len(differ) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+# One flaw shows in many places.
+_SHOWN: Final = 3
+
+# Where there is no such part.
+_NOTHING: Final = "nothing"
+
+
+def _parts(name: str, answer: Any) -> dict[str, Any]:
+    """
+    Return the parts of an answer, by name: of many, each; of a value, its fields.
+    """
+    inner: dict[str, Any] = {}
+    if isinstance(answer, Mapping):
+        # What was asked has names of its own.
+        within = "" if name == "everything" else f"{name} "
+        inner = {f"{within}{key}": item for key, item in answer.items()}
+    elif isinstance(answer, (list, tuple)):
+        inner = {f"{name}: how many": len(answer)}
+        inner |= {f"{name} [{number}]": item for number, item in enumerate(answer)}
+    elif attrs.has(type(answer)):
+        inner = {
+            f"{name} .{field.name}": getattr(answer, field.name)
+            for field in attrs.fields(type(answer))
+        }
+    else:
+        return {name: answer}
+    return {
+        part: value
+        for key, item in inner.items()
+        for part, value in _parts(key, item).items()
+    }
 
 
 def _by_key(effects: Any) -> list[Any]:
@@ -337,7 +403,7 @@ class Histories(Checks):
                     ask = _question(reference, verb, words)
                     expected, found = _asked(ask, reference), _asked(ask, storage)
                     if found != expected:
-                        return f"answer: {found}\nnot: {expected}"
+                        return _difference(verb, found, expected)
                     self.answers += len(expected) if isinstance(expected, dict) else 1
         finally:
             storage.close()

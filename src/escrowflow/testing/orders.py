@@ -4,19 +4,21 @@ One order: what is written of it, and what comes back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import attrs
 import pytest
 
 from ..errors import InvalidInputError, StorageError
-from ..storage import Change, Query, Storage, StoredEvent, StoredOrder
+from ..storage import Change, Query, Storage, StoredEvent, StoredOrder, Summary
 from .base import Checks
 from .given import (
     CONFLICT,
     DONE,
+    LAST,
     books,
     change,
     digest,
@@ -31,6 +33,26 @@ from .given import (
 )
 
 __all__ = ["Orders"]
+
+
+_PEOPLE: Final = ("ana", "ben", "cleo", "dan", "eve", "fay")
+
+# Half of a piece that is too long to be there by chance.
+_HALF: Final = 20
+
+
+def _left_of(gone: Iterable[str], raw: bytes) -> list[str]:
+    """
+    Return those texts of which a piece of 40 bytes is left.
+    """
+    # Each such piece has a whole half in it that begins at a multiple of its length.
+    halves = {
+        said[start : start + _HALF]: said
+        for said in map(str.encode, gone)
+        for start in range(0, len(said) - _HALF + 1, _HALF)
+    }
+    found = (raw[start : start + _HALF] for start in range(len(raw)))
+    return sorted({halves[half].decode() for half in found if half in halves})
 
 
 def _with_event(**fields: Any) -> Change:
@@ -164,6 +186,43 @@ class Orders(Checks):
         assert storage.load("o-2", "ana:k").receipt == receipt(fingerprint="other")
         assert storage.load("o-1", "ana:other").receipt is None
         assert storage.load("o-1").receipt is None
+
+    def test_summary(self, storage: Storage) -> None:
+        """
+        What a report may want to know is kept beside the snapshot, as the last change
+        said it; those who take part are sorted, each of them once.
+        """
+        assert storage.summary("o-1") is None
+        parties = (("seller", "luc"), ("buyer", "zoe"), ("buyer", "ana"))
+        first = change(parties=(*parties, parties[0]))
+        put(storage, first, change("o-2"))
+        said = Summary(
+            process="comeup",
+            fingerprint="f1",
+            state="pending",
+            late=False,
+            books=first.books,
+            parties=(("buyer", "ana"), ("buyer", "zoe"), ("seller", "luc")),
+            unassigned=False,
+        )
+        assert storage.summary("o-1") == said
+
+        amounts = {"paid_in": 10, "held": 4, "refunded": 3, "released": 2, "kept": 1}
+        other = books(currency="JPY", price=7, **amounts)
+        fields: dict[str, Any] = {"process": "p", "fingerprint": "f2", "state": "late"}
+        flags: dict[str, Any] = {"late": True, "unassigned": True}
+        put(storage, change(expected=1, books=other, **fields, **flags))
+        said = attrs.evolve(said, books=other, **fields, **flags)
+        assert storage.summary("o-1") == said
+        assert list(storage.commit([change(expected=1)])) == [CONFLICT]
+        storage.claim_due(LAST, LAST, 9)
+        assert storage.summary("o-1") == said
+
+        put(storage, change(expected=2, appended=0, parties=()))
+        found = storage.summary("o-1")
+        assert found is not None
+        assert (found.parties, found.state) == ((), "pending")
+        assert storage.summary("o-3") is None
 
     def test_receipts_by_key(self, storage: Storage) -> None:
         """
@@ -546,13 +605,13 @@ class Orders(Checks):
             lambda: storage.claim_due(1, 2, limit),
             lambda: storage.claim_effects(1, 2, limit),
             lambda: storage.find(Query(), limit=limit),
-            lambda: storage.parked_effects(limit=limit),
+            lambda: storage.stuck_effects(LAST, limit=limit),
         ]
         for ask in asks:
             with pytest.raises(InvalidInputError) as caught:
                 ask()
             assert caught.value.field == "limit"
-        assert storage.next_due() == storage.next_effect() == 1
+        assert storage.next_due(0, LAST) == storage.next_effect(0, LAST) == 1
 
     def test_greatest_limit(self, storage: Storage) -> None:
         """
@@ -564,7 +623,7 @@ class Orders(Checks):
         assert len(storage.claim_due(1, 2, 1000)) == 1
         assert len(storage.claim_effects(1, 2, 1000)) == 1
         assert len(storage.find(Query(), limit=1000).items) == 1
-        assert storage.parked_effects(limit=1000).items == ()
+        assert storage.stuck_effects(LAST, limit=1000).items == ()
 
     # --- texts --------------------------------------------------------------------
 
@@ -659,16 +718,45 @@ class Orders(Checks):
         """
         Not a byte of an erased text is left in the folder.
         """
-        words = "canary-" * 900
-        texts = [text(f"r-{n}", f"{n}{words}", salt=b"canary-salt") for n in range(9)]
-        put(storage, change(texts=tuple(texts)))
-        put(storage, change(expected=1, snapshot=b"nothing of it"))
+        choice = Random(1)
+        words: dict[str, dict[str, str]] = {person: {} for person in _PEOPLE}
+        for _ in range(16):
+            batch = []
+            for _ in range(50):
+                order_id, person = choice.randbytes(12).hex(), choice.choice(_PEOPLE)
+                # Most of them short: many of those share a page.
+                longest = choice.choice((450, 450, 450, 450, 1500))
+                said = choice.randbytes(choice.randint(50, longest)).hex()
+                words[person][order_id] = said
+                batch.append(
+                    change(order_id, texts=(text("r", said, subject_id=person),))
+                )
+            put(storage, *batch)
+        gone = {said for name in _PEOPLE[::2] for said in words[name].values()}
 
-        assert storage.erase_texts("ana", ["o-1"]) == 9
+        # Somebody who is erased first has to be gone when others were erased, too.
+        for name in _PEOPLE[::2]:
+            assert storage.erase_texts(name, [*words[name]]) == len(words[name])
 
         files = [file for file in tmp_path.rglob("*") if file.is_file()]
-        left = [file for file in files if b"canary-" in file.read_bytes()]
-        assert not left or not self.overwrites, left
+        raw = b"".join(file.read_bytes() for file in files)
+        left = _left_of(gone, raw)
+        assert not left or not self.overwrites, f"pieces of {len(left)} texts"
+        for name in _PEOPLE[1::2]:
+            for order_id, said in words[name].items():
+                assert storage.load(order_id).texts == {"r": said}
+
+    def test_erased_again(self, storage: Storage, tmp_path: Path) -> None:
+        """
+        Erasing what was erased already finds nothing, and changes nothing.
+        """
+        put(storage, change(texts=(text(),)), change("o-2", texts=(text(),)))
+        assert storage.erase_texts("ana", ["o-1"]) == 1
+        before = everything(storage)
+
+        assert storage.erase_texts("ana", ["o-1"]) == 0
+        assert storage.erase_texts("ana", []) == 0
+        assert everything(storage) == before
 
     def test_erased_text_can_be_written_again(self, storage: Storage) -> None:
         """

@@ -95,9 +95,9 @@ class Queues(Checks):
         assert ids(storage.claim_due(10, 20, 1)) == ["o-1"]
 
         assert list(storage.claim_due(19, 40, 1)) == []
-        assert storage.next_due() == 20
+        assert storage.next_due(0, LAST) == 20
         assert ids(storage.claim_due(20, 40, 1)) == ["o-1"]
-        assert storage.next_due() == 40
+        assert storage.next_due(0, LAST) == 40
 
     def test_events_end_lease_and_parking(self, storage: Storage) -> None:
         """
@@ -110,7 +110,7 @@ class Queues(Checks):
         put(storage, change(expected=1, due_at=11))
 
         assert storage.load("o-1").parked is None
-        assert storage.next_due() == 11
+        assert storage.next_due(0, LAST) == 11
         assert ids(storage.claim_due(11, 1000, 1)) == ["o-1"]
 
     def test_change_without_events_ends_neither(self, storage: Storage) -> None:
@@ -124,7 +124,7 @@ class Queues(Checks):
         put(storage, change(expected=1, appended=0, due_at=11))
 
         assert storage.load("o-1").parked == parked(5)
-        assert storage.next_due() == 1000
+        assert storage.next_due(0, LAST) == 1000
         assert list(storage.claim_due(999, 2000, 1)) == []
         assert ids(storage.claim_due(1000, 2000, 1)) == ["o-1"]
 
@@ -137,7 +137,7 @@ class Queues(Checks):
 
         assert list(storage.commit([change(expected=2, due_at=1)])) == [CONFLICT]
         assert list(storage.claim_due(11, 1000, 1)) == []
-        assert storage.next_due() == 1000
+        assert storage.next_due(0, LAST) == 1000
 
     def test_lease_is_of_one_order(self, storage: Storage) -> None:
         """
@@ -146,7 +146,7 @@ class Queues(Checks):
         put(storage, change("o-1", due_at=10), change("o-2", due_at=11))
         storage.claim_due(10, 1000, 5)
 
-        assert storage.next_due() == 11
+        assert storage.next_due(0, LAST) == 11
         assert ids(storage.claim_due(11, 1000, 5)) == ["o-2"]
 
     def test_parked_order(self, storage: Storage) -> None:
@@ -156,11 +156,11 @@ class Queues(Checks):
         put(storage, change("o-1", due_at=10), change("o-2", due_at=20))
         park(storage, "o-1", parked(50))
 
-        assert storage.next_due() == 20
+        assert storage.next_due(0, LAST) == 20
         assert ids(storage.claim_due(49, 100, 9)) == ["o-2"]
-        assert storage.next_due() == 50
+        assert storage.next_due(0, LAST) == 50
         assert ids(storage.claim_due(50, 90, 9)) == ["o-1"]
-        assert storage.next_due() == 90
+        assert storage.next_due(0, LAST) == 90
         assert storage.load("o-1").due_at == 10
 
     def test_parking_comes_back_whole(self, storage: Storage) -> None:
@@ -223,7 +223,7 @@ class Queues(Checks):
         put(storage, change(due_at=50))
         park(storage, "o-1", parked(10))
 
-        assert storage.next_due() == 50
+        assert storage.next_due(0, LAST) == 50
         assert list(storage.claim_due(49, 100, 9)) == []
 
     def test_lease_does_not_end_the_parking(self, storage: Storage) -> None:
@@ -234,11 +234,11 @@ class Queues(Checks):
         put(storage, change(due_at=10))
         storage.claim_due(10, 30, 1)
         park(storage, "o-1", parked(20))
-        assert storage.next_due() == 20
+        assert storage.next_due(0, LAST) == 20
 
         (due,) = storage.claim_due(20, 70, 1)
         assert due.parked == parked(20)
-        assert storage.next_due() == 70
+        assert storage.next_due(0, LAST) == 70
         assert storage.load("o-1").parked == parked(20)
 
     def test_order_that_is_well_again(self, storage: Storage) -> None:
@@ -247,22 +247,22 @@ class Queues(Checks):
         """
         put(storage, change(due_at=10))
         park(storage, "o-1", parked(LAST))
-        assert storage.next_due() == LAST
+        assert storage.next_due(0, LAST) == LAST
         park(storage, "o-1", None)
 
         assert storage.load("o-1").parked is None
-        assert storage.next_due() == 10
+        assert storage.next_due(0, LAST) == 10
         assert ids(storage.claim_due(10, 20, 1)) == ["o-1"]
 
     def test_nothing_is_due(self, storage: Storage) -> None:
         """
         Orders that wait for nothing are never due, parked or not.
         """
-        assert storage.next_due() is None
+        assert storage.next_due(0, LAST) is None
         put(storage, change("o-1"), change("o-2"))
         park(storage, "o-2", parked(5))
 
-        assert storage.next_due() is None
+        assert storage.next_due(0, LAST) is None
         assert list(storage.claim_due(LAST, LAST, 9)) == []
 
     def test_deadline_goes(self, storage: Storage) -> None:
@@ -272,7 +272,7 @@ class Queues(Checks):
         put(storage, change(due_at=10))
         put(storage, change(expected=1))
 
-        assert storage.next_due() is None
+        assert storage.next_due(0, LAST) is None
         assert list(storage.claim_due(LAST, LAST, 9)) == []
 
     def test_soonest_of_many(self, storage: Storage) -> None:
@@ -286,13 +286,69 @@ class Queues(Checks):
             change("o-3", due_at=1),
         )
         park(storage, "o-3", parked(30))
-        assert storage.next_due() == 10
+        assert storage.next_due(0, LAST) == 10
         storage.claim_due(10, 35, 9)
-        assert storage.next_due() == 30
+        assert storage.next_due(0, LAST) == 30
         storage.claim_due(30, 50, 9)
-        assert storage.next_due() == 35
+        assert storage.next_due(0, LAST) == 35
         storage.claim_due(35, 60, 9)
-        assert storage.next_due() == 40
+        assert storage.next_due(0, LAST) == 40
+
+    def test_lease_of_a_wrong_clock(self, storage: Storage) -> None:
+        """
+        Whoever takes a lease of 10 believes one that ends 20 from now, since no clock
+        is quite right, and none that ends later.
+        """
+        put(storage, change("o-1", due_at=10), change("o-2", due_at=11))
+        storage.claim_due(10, 40, 1)
+        storage.claim_due(11, 41, 1)
+
+        assert storage.next_due(20, 30) == 11
+        assert ids(storage.claim_due(20, 30, 9)) == ["o-2"]
+        assert storage.next_due(20, 30) == 30
+        assert list(storage.claim_due(21, 31, 9)) == []
+        assert ids(storage.claim_due(30, 40, 9)) == ["o-2"]
+        assert ids(storage.claim_due(40, 50, 9)) == ["o-1", "o-2"]
+
+    def test_lease_of_a_distant_future(self, storage: Storage) -> None:
+        """
+        An order that somebody took who lives in another century is due at its
+        deadline, or when its parking is over, all the same.
+        """
+        put(storage, change("o-1", due_at=100), change("o-2", due_at=50))
+        park(storage, "o-2", parked(120))
+        assert len(storage.claim_due(LAST - 9, LAST, 9)) == 2
+
+        assert storage.next_due(20, 30) == 100
+        assert list(storage.claim_due(99, 109, 9)) == []
+        assert ids(storage.claim_due(100, 110, 9)) == ["o-1"]
+        assert storage.next_due(100, 110) == 110
+        assert storage.next_due(100, 105) == 110
+        put(storage, change("o-1", 1))
+        assert storage.next_due(100, 110) == 120
+        assert ids(storage.claim_due(120, 130, 9)) == ["o-2"]
+
+    def test_known_processes(self, storage: Storage) -> None:
+        """
+        Who asks for orders of some processes gets no others, and does not wait for
+        them; none is none.
+        """
+        put(
+            storage,
+            change("o-1", due_at=1, fingerprint="new"),
+            change("o-2", due_at=2, fingerprint="old"),
+            change("o-3", due_at=3, fingerprint="older"),
+            change("o-4", due_at=4, fingerprint="old"),
+        )
+
+        assert storage.next_due(5, 9, known=()) is None
+        assert list(storage.claim_due(5, 9, 9, known=[])) == []
+        assert storage.next_due(5, 9, known=["older", "never"]) == 3
+        assert ids(storage.claim_due(5, 9, 1, known={"old", "older"})) == ["o-2"]
+        assert ids(storage.claim_due(5, 9, 9, known=("old", "older"))) == ["o-3", "o-4"]
+        assert storage.next_due(5, 9, known=["old"]) == 9
+        assert storage.next_due(5, 9) == 1
+        assert ids(storage.claim_due(5, 9, 9)) == ["o-1"]
 
     def test_waiting_never_spins(self, storage: Storage) -> None:
         """
@@ -301,9 +357,11 @@ class Queues(Checks):
         put(storage, *(change(f"o-{n}", due_at=n * 7 % 30) for n in range(20)))
         for n in range(0, 20, 2):
             park(storage, f"o-{n}", parked(n * 5 % 40))
+        now = 0
         for _ in range(60):
-            now = storage.next_due()
-            assert now is not None
+            soonest = storage.next_due(now, now + 17)
+            assert soonest is not None
+            now = soonest
             assert list(storage.claim_due(now - 1, now + 9, 3)) == []
             assert storage.claim_due(now, now + 17, 3)
 
@@ -354,7 +412,7 @@ class Queues(Checks):
         """
         put(storage, change(effects=(effect(ready_at=100),)))
 
-        assert storage.next_effect() == 100
+        assert storage.next_effect(0, LAST) == 100
         assert list(storage.claim_effects(99, 200, 1)) == []
         assert len(storage.claim_effects(100, 200, 1)) == 1
 
@@ -367,7 +425,7 @@ class Queues(Checks):
 
         (first,) = storage.claim_effects(100, 200, 5)
         assert list(storage.claim_effects(199, 300, 5)) == []
-        assert storage.next_effect() == 200
+        assert storage.next_effect(0, LAST) == 200
         (second,) = storage.claim_effects(200, 300, 5)
 
         assert first == StoredEffect(
@@ -387,7 +445,7 @@ class Queues(Checks):
             first, attempts=2, ready_at=300, token=second.token
         )
         assert list(storage.effects("o-1")) == [second]
-        assert storage.next_effect() == 300
+        assert storage.next_effect(0, LAST) == 300
 
     def test_commit_does_not_end_a_claim(self, storage: Storage) -> None:
         """
@@ -415,16 +473,69 @@ class Queues(Checks):
         )
 
         assert list(storage.claim_effects(100, 200, 9, kinds=[])) == []
-        assert storage.next_effect(kinds=[]) is None
-        assert storage.next_effect(kinds=("pay_out", "notify")) == 1
+        assert storage.next_effect(0, LAST, kinds=[]) is None
+        assert storage.next_effect(0, LAST, kinds=("pay_out", "notify")) == 1
         some = storage.claim_effects(100, 200, 9, kinds={"refund", "pay_out"})
-        assert storage.next_effect(kinds=("refund",)) == 200
+        assert storage.next_effect(0, LAST, kinds=("refund",)) == 200
         rest = storage.claim_effects(100, 300, 9)
 
         assert {effect.kind for effect in some} == {"refund", "pay_out"}
         assert [effect.kind for effect in rest] == ["notify"]
-        assert storage.next_effect() == 200
-        assert storage.next_effect(kinds=("notify", "unheard of")) == 300
+        assert storage.next_effect(0, LAST) == 200
+        assert storage.next_effect(0, LAST, kinds=("notify", "unheard of")) == 300
+
+    def test_claim_of_a_wrong_clock(self, storage: Storage) -> None:
+        """
+        A claim that ends later than twice as far ahead as one's own does not keep an
+        effect from being tried; whoever holds it has an old token.
+        """
+        put(storage, change(effects=(effect("a"), effect("b"), effect("c"))))
+        wrong, right = storage.claim_effects(100, 1021, 2)
+        assert storage.settle_effect("o-1", result("b", right.token, status="waiting"))
+        storage.claim_effects(100, 1020, 1, kinds=["notify"])
+
+        assert storage.next_effect(1000, 1010, known=["f1"]) == 100
+        assert storage.next_effect(1000, 1010, known=["f2"]) is None
+        assert _keys(storage.claim_effects(1000, 1010, 1)) == [("o-1", "c")]
+        assert storage.next_effect(1000, 1010) == 1000
+        (again,) = storage.claim_effects(1000, 1010, 9)
+        assert (again.key, again.attempts, again.ready_at) == ("a", 2, 1010)
+        assert storage.next_effect(1000, 1010) == 1010
+        assert storage.settle_effect("o-1", result("a", wrong.token)) is False
+        assert storage.settle_effect("o-1", result("a", again.token)) is True
+
+    def test_effect_that_waits_is_not_claimed(self, storage: Storage) -> None:
+        """
+        What waits for its time waits, however long.
+        """
+        put(storage, change(effects=(effect(ready_at=LAST),)))
+
+        assert storage.next_effect(100, 110) == LAST
+        assert list(storage.claim_effects(100, 110, 9)) == []
+
+    def test_effects_of_known_processes(self, storage: Storage) -> None:
+        """
+        Who asks for effects of orders of some processes gets no others.
+        """
+        put(
+            storage,
+            change("o-1", fingerprint="new", effects=(effect(ready_at=1),)),
+            change("o-2", fingerprint="old", effects=(effect(ready_at=2),)),
+            change("o-3", fingerprint="older", effects=(effect(ready_at=3),)),
+        )
+
+        assert storage.next_effect(5, 9, known=()) is None
+        assert list(storage.claim_effects(5, 9, 9, known=[])) == []
+        assert storage.next_effect(5, 9, known=["older", "old"]) == 2
+        assert storage.next_effect(5, 9, ["refund"], ["old"]) is None
+        some = storage.claim_effects(5, 9, 9, known={"old", "older", "never"})
+        assert _keys(some) == [("o-2", "e-1"), ("o-3", "e-1")]
+        assert storage.next_effect(5, 9, ["notify"], ["old"]) == 9
+        assert storage.next_effect(5, 9) == 1
+        put(storage, change("o-2", 1, fingerprint="new"))
+        assert storage.next_effect(5, 9, known=["new"]) == 1
+        claimed = storage.claim_effects(9, 19, 9, ["notify"], ["new"])
+        assert _keys(claimed) == [("o-1", "e-1"), ("o-2", "e-1")]
 
     def test_as_many_as_asked_for(self, storage: Storage) -> None:
         """
@@ -450,7 +561,7 @@ class Queues(Checks):
 
         put(storage, change(expected=1, results=(done,)))
 
-        assert storage.next_effect() is None
+        assert storage.next_effect(0, LAST) is None
         assert list(storage.claim_effects(LAST, LAST, 1)) == []
         assert list(storage.effects("o-1")) == [
             attrs.evolve(claimed, status="done", result=b"ref", ready_at=150)
@@ -470,7 +581,7 @@ class Queues(Checks):
         put(storage, change(expected=1, appended=0, results=(again,)))
 
         assert storage.effects("o-1")[0].status == "waiting"
-        assert storage.next_effect() == 500
+        assert storage.next_effect(0, LAST) == 500
         assert list(storage.claim_effects(499, 600, 1)) == []
         (second,) = storage.claim_effects(500, 600, 1)
         assert second.token > claimed.token
@@ -487,16 +598,16 @@ class Queues(Checks):
         aside = result(token=claimed.token, status="parked", body=b"why", attempts=3)
         put(storage, change(expected=1, results=(aside,)))
 
-        assert storage.next_effect() is None
+        assert storage.next_effect(0, LAST) is None
         assert list(storage.claim_effects(LAST, LAST, 1)) == []
-        (found,) = storage.parked_effects().items
+        (found,) = storage.stuck_effects(LAST).items
         assert found == storage.effects("o-1")[0]
         assert (found.status, found.attempts, found.result) == ("parked", 3, b"why")
 
         again = result(token=claimed.token, status="waiting", ready_at=300)
         put(storage, change(expected=2, results=(again,)))
 
-        assert storage.parked_effects().items == ()
+        assert storage.stuck_effects(LAST).items == ()
         assert storage.claim_effects(300, 400, 1)[0].token > claimed.token
 
     @pytest.mark.parametrize(
@@ -616,9 +727,11 @@ class Queues(Checks):
                 claimed, status=status, attempts=4, ready_at=300, result=mine.body
             )
             assert list(storage.effects("o-1")) == [settled]
-            assert storage.next_effect() == (300 if status == "waiting" else None)
+            assert storage.next_effect(0, LAST) == (
+                300 if status == "waiting" else None
+            )
         assert storage.load("o-1") == order
-        assert storage.next_due() == 1000
+        assert storage.next_due(0, LAST) == 1000
 
     @pytest.mark.parametrize(
         ("order_id", "key", "drift"),
@@ -722,15 +835,44 @@ class Queues(Checks):
             ("done", "done", 1, b"then"),
             ("parked", "parked", 2, b"then"),
         ]
-        assert _keys(storage.parked_effects().items) == [("o-1", "parked")]
+        assert _keys(storage.stuck_effects(LAST).items) == [("o-1", "parked")]
         assert _keys(storage.claim_effects(100, 200, 9)) == [("o-1", "waiting")]
 
-    # --- parked effects -----------------------------------------------------------
+    # --- stuck effects ------------------------------------------------------------
+
+    @pytest.mark.parametrize("beyond", [99, 100, 150, 199, 200, LAST])
+    def test_not_ready_by_then(self, storage: Storage, beyond: int) -> None:
+        """
+        What is not ready by an instant is listed as well, whether it waits or is
+        claimed; what is done is not.
+        """
+        put(
+            storage,
+            change(
+                effects=(
+                    effect("claimed", ready_at=1),
+                    effect("done", status="done", ready_at=LAST),
+                    effect("parked", status="parked", ready_at=1),
+                    effect("soon", ready_at=100),
+                    effect("later", ready_at=200),
+                )
+            ),
+        )
+        storage.claim_effects(1, 150, 1)
+        ready = {"claimed": 150, "later": 200, "soon": 100, "parked": LAST + 1}
+
+        found = storage.stuck_effects(beyond).items
+
+        assert _keys(found) == [
+            ("o-1", key) for key in sorted(ready) if ready[key] > beyond
+        ]
+        for one in found:
+            assert one in storage.effects("o-1")
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 50])
-    def test_parked_effects(self, storage: Storage, limit: int) -> None:
+    def test_stuck_effects(self, storage: Storage, limit: int) -> None:
         """
-        Parked effects are listed by order and key, each on one page.
+        Stuck effects are listed by order and key, each on one page.
         """
         names = ("o-2", "o-1", "O", "o-10", "")
         for name in names:
@@ -741,7 +883,7 @@ class Queues(Checks):
                     effects=(
                         effect("b", status="parked"),
                         effect("done", status="done"),
-                        effect("a", status="parked"),
+                        effect("a", ready_at=500),
                         effect("waiting"),
                     )[: 1 if name == "O" else 4],
                 ),
@@ -751,7 +893,7 @@ class Queues(Checks):
         )
 
         found = pages(
-            lambda after, limit: storage.parked_effects(after=after, limit=limit), limit
+            lambda after, limit: storage.stuck_effects(499, after, limit), limit
         )
 
         assert [key for page in found for key in _keys(page)] == whole
@@ -759,10 +901,10 @@ class Queues(Checks):
         assert found[-1]
 
     @pytest.mark.parametrize("after", ["", "nonsense", "\0", "\ud800"], ids=ascii)
-    def test_parked_after_nowhere(self, storage: Storage, after: str) -> None:
+    def test_stuck_after_nowhere(self, storage: Storage, after: str) -> None:
         """
         Only what a page gave leads to the next one.
         """
         with pytest.raises(InvalidInputError) as caught:
-            storage.parked_effects(after=after)
+            storage.stuck_effects(LAST, after=after)
         assert caught.value.field == "after"

@@ -38,13 +38,20 @@ _ORDERS: Final = (
     ),
     change("o-3", state="completed", parties=(("buyer", "luc"),), due_at=20),
     change("o-4", state="pending", due_at=20),
-    change("o-5", state="late", parties=(("seller", "ana"), ("buyer", "ana"))),
+    change(
+        "o-5",
+        state="late",
+        fingerprint="f2",
+        parties=(("seller", "ana"), ("buyer", "ana")),
+    ),
 )
 
 # Every combination of these is asked for, of the storage and of the reference.
 _PARTIES: Final = (None, "ana", "luc", "eve")
 _ROLES: Final = (None, "buyer", "seller", "mediator")
 _STATES: Final = (None, (), ("pending",), ["late", "disputed", "never"])
+# Until when they are due, and to whom their process is unknown.
+_PROCESSES: Final = ((None, None), (5, None), (None, ("f1", "f2")), (7, ["f3"]))
 
 
 def _found(storage: Storage, query: Query, limit: int) -> list[str]:
@@ -72,6 +79,7 @@ def _put_many(storage: Storage) -> None:
             f"{chr(0x6D - n % 13)}\u00e9{n}" if n % 2 else f"{chr(0x61 + n % 13)}{n}",
             state=("pending", "disputed", "late")[n % 3],
             due_at=due_at,
+            fingerprint=("f1", "f2", "f3", "f4", "f5")[n % 5],
             unassigned=unassigned,
             parties=(
                 (("buyer", "ana"), ("seller", "luc")),
@@ -113,6 +121,16 @@ class Search(Checks):
             (Query(subject="ana", party="luc", role="seller"), "1"),
             (Query(subject="eve", states=["pending"]), ""),
             (Query(subject="ana", states=["pending"], by_due=True), "1"),
+            (Query(due_by=19), ""),
+            (Query(due_by=20), "34"),
+            (Query(due_by=29, parked=True), "4"),
+            (Query(due_by=30, by_due=True), "341"),
+            (Query(due_by=30, by_due=True, party="ana"), "41"),
+            (Query(unknown_to=()), "12345"),
+            (Query(unknown_to=["f1"]), "5"),
+            (Query(unknown_to={"f2", "f3"}, states=["pending"]), "14"),
+            (Query(unknown_to=("f1", "f2")), ""),
+            (Query(unknown_to=("f2",), due_by=20, by_due=True), "34"),
             (Query(by_due=True), "34125"),
             (Query(by_due=True, party="ana"), "4125"),
             (Query(by_due=True, party="luc", role="seller"), "412"),
@@ -142,8 +160,8 @@ class Search(Checks):
         with MemoryStorage() as reference:
             for asked in (storage, reference):
                 _put_many(asked)
-            for role, states, unassigned, aside in product(
-                _ROLES, _STATES, (False, True), (False, True)
+            for role, states, unassigned, aside, (due_by, others) in product(
+                _ROLES, _STATES, (False, True), (False, True), _PROCESSES
             ):
                 query = Query(
                     party=party,
@@ -151,6 +169,8 @@ class Search(Checks):
                     states=states,
                     unassigned=unassigned,
                     parked=aside,
+                    due_by=due_by,
+                    unknown_to=others,
                     by_due=by_due,
                 )
                 whole = ids(reference.find(query))
@@ -266,6 +286,7 @@ class Search(Checks):
         _put_some(storage)
         storage.claim_due(30, 100, 9)
 
+        assert ids(storage.find(Query(due_by=30))) == ["o-1", "o-3", "o-4"]
         assert _found(storage, Query(by_due=True), 2) == [
             f"o-{number}" for number in "34125"
         ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from random import Random
 from typing import Any, Final
 
 import attrs
@@ -131,10 +132,11 @@ class Values(Checks):
                 assert ids(storage.find(query)) == [words], query
             # Nobody can ask for a kind whose name has a NUL in it.
             kinds = None if "\0" in words else ["x", words]
-            (claimed,) = storage.claim_effects(100, 200, 9, kinds=kinds)
-            assert claimed == reference.claim_effects(100, 200, 9, kinds=kinds)[0]
-            assert storage.next_effect(kinds=kinds) == 200
-            assert ids(storage.claim_due(1, 2, 9)) == [words]
+            known = None if "\0" in words else ["f", words]
+            (claimed,) = storage.claim_effects(100, 200, 9, kinds, known)
+            assert claimed == reference.claim_effects(100, 200, 9, kinds)[0]
+            assert storage.next_effect(0, LAST, kinds, known) == 200
+            assert ids(storage.claim_due(1, 2, 9, known)) == [words]
             reference.claim_due(1, 2, 9)
             for asked in (storage, reference):
                 done = (result(words, claimed.token),)
@@ -159,7 +161,7 @@ class Values(Checks):
                 written
             )
         effects = pages(
-            lambda after, limit: storage.parked_effects(after=after, limit=limit), limit
+            lambda after, limit: storage.stuck_effects(LAST, after, limit), limit
         )
         assert [effect.order_id for page in effects for effect in page] == sorted(
             written
@@ -170,6 +172,41 @@ class Values(Checks):
         composed, decomposed = "caf\u00e9", "cafe\u0301"
         assert storage.erase_texts(composed, [composed, decomposed]) == 1
         assert storage.load(decomposed).texts == {decomposed: decomposed}
+
+    def test_longest_ids(self, storage: Storage) -> None:
+        """
+        Ids and keys of 255 characters of 4 bytes, none like the other, so that none
+        can be packed: each has room in every index, and two of them in one.
+        """
+        choice = Random(1)
+
+        def wide() -> str:
+            return "".join(chr(choice.randrange(0x20000, 0x2A000)) for _ in range(255))
+
+        order_id, key, ref, subject, buyer, seller = (wide() for _ in range(6))
+        effects = effect(key), effect(wide(), status="parked")
+        first = change(
+            order_id,
+            due_at=1,
+            unassigned=True,
+            parties=(("buyer", buyer), ("seller", seller)),
+            effects=effects,
+            receipt=receipt(key),
+            texts=(text(ref, subject_id=subject),),
+        )
+        put(storage, first)
+        park(storage, order_id, parked(1))
+
+        assert storage.load(order_id, key).receipt == receipt(key)
+        assert [one.key for one in storage.effects(order_id)] == [
+            one.key for one in effects
+        ]
+        for query in (Query(party=buyer), Query(party=seller), Query(subject=subject)):
+            assert ids(storage.find(query)) == [order_id]
+        assert ids(storage.claim_due(1, 2, 9)) == [order_id]
+        (claimed,) = storage.claim_effects(100, 200, 9)
+        assert storage.settle_effect(order_id, result(key, claimed.token))
+        assert storage.erase_texts(subject, [order_id]) == 1
 
     def test_composed_and_decomposed(self, storage: Storage) -> None:
         """
@@ -202,13 +239,14 @@ class Values(Checks):
         """
         What cannot be stored is not stored, and asking for it is no error.
         """
-        put(storage, change(effects=(effect(),)))
+        put(storage, change(due_at=1, effects=(effect(),)))
 
         assert storage.load(half, half) == StoredOrder(order_id=half)
         assert storage.load("o-1", half).receipt is None
         assert list(storage.events(half)) == []
         assert list(storage.effects(half)) == []
         assert list(storage.receipts(half)) == []
+        assert storage.summary(half) is None
         assert list(storage.texts(half)) == []
         for query in (
             Query(party=half),
@@ -217,8 +255,12 @@ class Values(Checks):
             Query(subject=half),
         ):
             assert ids(storage.find(query)) == []
+        assert ids(storage.find(Query(unknown_to=[half]))) == ["o-1"]
+        assert list(storage.claim_due(100, 200, 9, known=[half])) == []
+        assert storage.next_due(100, 200, known=[half]) is None
         assert list(storage.claim_effects(100, 200, 9, kinds=[half])) == []
-        assert storage.next_effect(kinds=[half]) is None
+        assert list(storage.claim_effects(100, 200, 9, known=[half])) == []
+        assert storage.next_effect(0, LAST, kinds=[half]) is None
         asks: list[Callable[[], int]] = [
             lambda: storage.erase_texts(half, ["o-1"]),
             lambda: storage.erase_texts("ana", [half]),
@@ -329,7 +371,7 @@ class Values(Checks):
             assert (loaded.due_at, loaded.parked) == (first, why)
             assert (written.effective_at, written.recorded_at) == (second, first)
             assert storage.effects(name)[0].ready_at == third
-            assert storage.next_effect() == min(
+            assert storage.next_effect(0, LAST) == min(
                 effect.ready_at
                 for n in range(int(name[2:]) + 1)
                 for effect in storage.effects(f"o-{n}")
@@ -345,12 +387,12 @@ class Values(Checks):
         ready = (effect(ready_at=instant),)
         put(storage, change(at=instant, due_at=instant, effects=ready))
 
-        assert storage.next_due() == storage.next_effect() == instant
+        assert storage.next_due(0, LAST) == storage.next_effect(0, LAST) == instant
         assert list(storage.claim_due(instant - 1, LAST, 1)) == []
         assert list(storage.claim_effects(instant - 1, LAST, 1)) == []
         assert ids(storage.claim_due(instant, instant + 1, 1)) == ["o-1"]
         (claimed,) = storage.claim_effects(instant, instant + 1, 1)
-        assert storage.next_due() == storage.next_effect() == instant + 1
+        assert storage.next_due(0, LAST) == storage.next_effect(0, LAST) == instant + 1
         assert claimed.ready_at == instant + 1
         assert list(storage.claim_due(instant, LAST, 1)) == []
         assert list(storage.claim_effects(instant, LAST, 1)) == []

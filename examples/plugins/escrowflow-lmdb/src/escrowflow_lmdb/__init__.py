@@ -27,6 +27,7 @@ import lmdb
 
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
 from escrowflow.storage import (
+    Books,
     Capability,
     Change,
     CommitResult,
@@ -39,6 +40,7 @@ from escrowflow.storage import (
     StoredEvent,
     StoredOrder,
     StoredText,
+    Summary,
 )
 from escrowflow.storage.checks import (
     NEVER,
@@ -51,6 +53,7 @@ from escrowflow.storage.checks import (
     check_values,
     effect_after,
     effect_place,
+    lease_end,
     place_after,
 )
 
@@ -59,10 +62,11 @@ __all__ = ["LmdbStorage"]
 _T = TypeVar("_T")
 
 # The tables.  `due` has every order, by its deadline; `wake` those that have one, by
-# the first instant they may be handed out; `ready` the effects that may be claimed.
+# the first instant they may be handed out; `leased` those in a lease; `ready` the
+# effects that may be claimed.
 _TABLES: Final = (
     *("order", "event", "effect", "receipt", "text"),
-    *("due", "wake", "party", "key", "ready", "aside", "subject"),
+    *("due", "wake", "leased", "party", "key", "ready", "aside", "subject"),
 )
 _SIZE: Final = 2**30
 _READERS: Final = 1024
@@ -161,17 +165,42 @@ class _Order:
     head: bytes = b""
     snapshot: bytes = b""
 
-    def wakes_at(self) -> int | None:
+    def free_at(self) -> int | None:
+        """
+        Return when it could be handed out if nobody had a lease.
+        """
         if self.due_at is None:
             return None
-        parked_until = self.parked["until"] if self.parked else 0
-        return max(self.due_at, parked_until, self.lease_until or 0)
+        return max(self.due_at, self.parked["until"] if self.parked else 0)
+
+    def wakes_at(self) -> int | None:
+        free = self.free_at()
+        return None if free is None else max(free, self.lease_until or 0)
+
+    def wakes_for(self, now: int, until: int) -> int | None:
+        """
+        Return when it is handed out to whoever asks for leases as long as from *now*
+        to *until*: those of a clock that is wrong do not count.
+        """
+        free = self.free_at()
+        if free is None or self.lease_until is None:
+            return free
+        wrong = self.lease_until - (lease_end(now, until) - now) > max(free, now)
+        return free if wrong else max(free, self.lease_until)
+
+    def is_known(self, known: Collection[str] | None) -> bool:
+        return known is None or self.fingerprint in known
 
     def fits(self, query: Query) -> bool:
         return (
             (query.states is None or self.state in query.states)
             and (not query.unassigned or self.unassigned)
             and (not query.parked or self.parked is not None)
+            and (
+                query.due_by is None
+                or (self.due_at is not None and self.due_at <= query.due_by)
+            )
+            and (query.unknown_to is None or self.fingerprint not in query.unknown_to)
             and (
                 (query.party is None and query.role is None)
                 or any(
@@ -237,12 +266,15 @@ class _Tables:
         if before is not None:
             self.delete("due", _at(before.due_at) + name)
             self.delete("wake", _at(before.wakes_at()) + name)
+            self.delete("leased", name)
             for _, party in before.parties:
                 self.delete("party", _digest(party) + name)
         self.put("order", name, _of(order, "head", "snapshot"))
         self.put("due", _at(order.due_at) + name)
         if order.due_at is not None:
             self.put("wake", _at(order.wakes_at()) + name)
+        if order.lease_until is not None:
+            self.put("leased", name)
         for _, party in order.parties:
             self.put("party", _digest(party) + name)
 
@@ -401,7 +433,7 @@ class _Tables:
                 texts = self.walk("subject", within=_digest(query.subject))
                 keep = {key[:-_DIGEST] for _, key in texts}
                 chosen = keep if chosen is None else chosen & keep
-            orders = map(self._there, chosen or ())
+            orders = map(self.there, chosen or ())
             return sorted(orders, key=_by_due if query.by_due else _by_id)
         table, skip, start = "order", 0, b""
         if query.by_due:
@@ -416,10 +448,10 @@ class _Tables:
         return (
             order
             for _, keys in alike
-            for order in sorted((self._there(key[skip:]) for key in keys), key=_by_id)
+            for order in sorted((self.there(key[skip:]) for key in keys), key=_by_id)
         )
 
-    def _there(self, name: bytes) -> _Order:
+    def there(self, name: bytes) -> _Order:
         order = self.named(name)
         assert order is not None
         return order
@@ -631,6 +663,24 @@ class LmdbStorage:
             found = tables.walk("effect", within=_name(order_id))
             return tuple(tables.effect(place) for place, _ in found)
 
+    def summary(self, order_id: str) -> Summary | None:
+        """
+        See `Storage.summary`.
+        """
+        with self._transaction() as tables:
+            order = tables.order(order_id)
+        if order is None:
+            return None
+        return Summary(
+            process=order.process,
+            fingerprint=order.fingerprint,
+            state=order.state,
+            late=order.late,
+            books=Books(**order.books),
+            parties=tuple(sorted((role, party) for role, party in order.parties)),
+            unassigned=order.unassigned,
+        )
+
     def receipts(self, order_id: str) -> Sequence[Receipt]:
         """
         See `Storage.receipts`.
@@ -650,7 +700,13 @@ class LmdbStorage:
 
     # --- what is next -------------------------------------------------------------
 
-    def claim_due(self, now: int, until: int, limit: int) -> Sequence[StoredOrder]:
+    def claim_due(
+        self,
+        now: int,
+        until: int,
+        limit: int,
+        known: Collection[str] | None = None,
+    ) -> Sequence[StoredOrder]:
         """
         See `Storage.claim_due`.
         """
@@ -660,7 +716,8 @@ class LmdbStorage:
             for here, order in tables.found(Query(by_due=True), None):
                 if here[0] > now or order.due_at is None or len(due) == limit:
                     break
-                if (order.wakes_at() or 0) <= now:
+                wakes_at = order.wakes_for(now, until)
+                if wakes_at is not None and wakes_at <= now and order.is_known(known):
                     due.append(order)
             for order in due:
                 order.lease_until = until
@@ -682,12 +739,25 @@ class LmdbStorage:
             tables.write(order)
             return True
 
-    def next_due(self) -> int | None:
+    def next_due(
+        self, now: int, until: int, known: Collection[str] | None = None
+    ) -> int | None:
         """
         See `Storage.next_due`.
         """
         with self._transaction() as tables:
-            return next((_instant(key) for key, _ in tables.walk("wake")), None)
+            soonest = (
+                _instant(key)
+                for key, _ in tables.walk("wake")
+                if known is None or tables.there(key[8:]).is_known(known)
+            )
+            # Few are leased, and some of their leases may not count.
+            leased = (tables.there(name) for name, _ in tables.walk("leased"))
+            instants = [
+                next(soonest, None),
+                *(o.wakes_for(now, until) for o in leased if o.is_known(known)),
+            ]
+            return min((at for at in instants if at is not None), default=None)
 
     def claim_effects(
         self,
@@ -695,19 +765,19 @@ class LmdbStorage:
         until: int,
         limit: int,
         kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
     ) -> Sequence[StoredEffect]:
         """
         See `Storage.claim_effects`.
         """
         check_limit(limit)
         with self._transaction(write=True) as tables:
-            ready: list[tuple[bytes, StoredEffect]] = []
-            for instant, place, effect in self._ready(tables, kinds):
-                if instant > now or len(ready) == limit:
-                    break
-                ready.append((place, effect))
+            found = self._ready(tables, now, until, kinds, known)
+            ready = (
+                (place, effect) for instant, place, effect in found if instant <= now
+            )
             claimed = []
-            for place, effect in ready:
+            for place, effect in list(islice(ready, limit)):
                 mine = attrs.evolve(
                     effect,
                     status="claimed",
@@ -717,6 +787,7 @@ class LmdbStorage:
                 )
                 tables.write_effect(place, mine)
                 claimed.append(mine)
+            claimed.sort(key=lambda effect: (effect.order_id, effect.seq, effect.key))
             return tuple(claimed)
 
     def settle_effect(self, order_id: str, result: EffectResult) -> bool:
@@ -732,35 +803,67 @@ class LmdbStorage:
             tables.settle(place, result)
             return True
 
-    def next_effect(self, kinds: Collection[str] | None = None) -> int | None:
+    def next_effect(
+        self,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None = None,
+        known: Collection[str] | None = None,
+    ) -> int | None:
         """
         See `Storage.next_effect`.
         """
         with self._transaction() as tables:
-            return next((at for at, _, _ in self._ready(tables, kinds)), None)
+            found = self._ready(tables, now, until, kinds, known)
+            return min((instant for instant, _, _ in found), default=None)
 
     @staticmethod
     def _ready(
-        tables: _Tables, kinds: Collection[str] | None
+        tables: _Tables,
+        now: int,
+        until: int,
+        kinds: Collection[str] | None,
+        known: Collection[str] | None,
     ) -> Iterator[tuple[int, bytes, StoredEffect]]:
+        """
+        Yield the effects that are ready, longest ready first, then the one that is
+        next; then those whose claim is of a clock that is wrong.
+        """
+
+        def wanted(effect: StoredEffect) -> bool:
+            order = None if known is None else tables.order(effect.order_id)
+            return (kinds is None or effect.kind in kinds) and (
+                order is None or order.is_known(known)
+            )
+
+        end = lease_end(now, until)
         for key, _ in tables.walk("ready"):
             effect = tables.effect(key[8:])
-            if kinds is None or effect.kind in kinds:
+            wrong = effect.status == "claimed" and _instant(key) > end
+            if not wrong and wanted(effect):
                 yield _instant(key), key[8:], effect
+                if _instant(key) > now:
+                    break
+        for key, _ in tables.walk("ready", _at(end + 1)):
+            effect = tables.effect(key[8:])
+            if effect.status == "claimed" and wanted(effect):
+                yield now, key[8:], effect
 
     # --- many orders --------------------------------------------------------------
 
-    def parked_effects(
-        self, after: str | None = None, limit: int = 50
+    def stuck_effects(
+        self, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
-        See `Storage.parked_effects`.
+        See `Storage.stuck_effects`.
         """
         check_limit(limit)
         place = ("", "") if after is None else effect_place(after)
         # They wait for a person, so there are few.
         with self._transaction() as tables:
             found = [tables.effect(key) for key, _ in tables.walk("aside")]
+            late = tables.walk("ready", _at(beyond + 1))
+            found += [tables.effect(key[8:]) for key, _ in late]
         hits = sorted(
             (
                 effect
