@@ -203,7 +203,8 @@ def cells(process: Process[Policies]) -> Iterable[Cell]:
     Yield each (state, command, outcome) of a table.
     """
     for row in process.rows:
-        for state in row.states:
+        # What became of money has no place in the table: it is told anywhere.
+        for state in () if row.anywhere else row.states:
             for outcome in row.to:
                 yield str(state), row.command.name, outcome
 
@@ -324,9 +325,43 @@ def payload(
         fields = {"window": "PT5H", **reason}
     elif command is c.ExpireOffer:
         fields = {"offer_id": offer_id}
+    elif command in (c.ReportRefund, c.ReportPayout):
+        refunds = command is c.ReportRefund
+        owed: Any = rng.choice([*(order.refunds if refunds else order.payouts), None])
+        fields = {
+            "status": rng.choice(c.REPORT_STATUSES),
+            "key": owed.key if owed and rng.random() < 0.8 else "nobody's",
+            "reference": rng.choice(["", f"re_{rng.randrange(3)}"]),
+            "amount": rng.choice([None, owed.amount if owed else some]),
+            "again": rng.random() < 0.3,
+            **reason,
+        }
+        if fields["reference"] and owed and rng.random() < 0.1:
+            fields["key"] = ""
+    elif command is c.ReportChargeback:
+        booked = rng.choice([*order.payments, None])
+        fields = {
+            "chargeback_id": f"dp_{rng.randrange(3)}",
+            "payment_reference": booked.reference if booked else "nobody's",
+            "status": rng.choice(c.CHARGEBACK_STATUSES),
+            "amount": rng.choice([None, None, some]),
+        }
+    elif command is c.RedirectPayout:
+        owed = rng.choice([*order.payouts, None])
+        fields = {"key": owed.key if owed else "nobody's", "payee_id": "heir", **reason}
     elif "reason" in {field.name for field in attrs.fields(command)}:
         fields = reason
     return command(**fields)
+
+
+# What is told of money, and by whom.
+REPORTS: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
+    (STRIPE, c.ReportRefund),
+    (OPS, c.ReportRefund),
+    (STRIPE, c.ReportPayout),
+    (STRIPE, c.ReportChargeback),
+    (OPS, c.RedirectPayout),
+)
 
 
 # --- a life -------------------------------------------------------------------------
@@ -420,7 +455,7 @@ class Life:
         for recorded in mine:
             if recorded.standing is not None:
                 after = recorded.standing.state
-        if mine:
+        if mine and not row.anywhere:
             outcome = outcome_of(self.process, before.state, type(command), after)
             self.taken[str(before.state), command.name, outcome] += 1
         return answer
@@ -449,6 +484,12 @@ class Life:
         order = self.order
         by, command = self.rng.choice(self._allowed(order))
         self.send(by, payload(self.rng, command, order, by))
+
+    def report(self) -> None:
+        """
+        Say something of the money of the order.
+        """
+        self.anything(*self.rng.choice(REPORTS))
 
     def something_rare(self) -> None:
         """
@@ -548,7 +589,7 @@ class Life:
         """
         steps: dict[str, list[tuple[float, str]]] = {}
         for row in self.process.rows:
-            for state in row.states:
+            for state in () if row.anywhere else row.states:
                 for outcome, to in row.to.items():
                     need = self._need((str(state), row.command.name, outcome))
                     after = str(to) if isinstance(to, str) else str(state)
@@ -594,8 +635,10 @@ class Life:
         chance = self.rng.random()
         if chance < 0.84:
             self.something_rare()
-        elif chance < 0.9:
+        elif chance < 0.89:
             self.something_allowed()
+        elif chance < 0.9:
+            self.report()
         elif chance < 0.95:
             by = self.rng.choice([*WORKING, *STRANGERS])
             command = self.rng.choice(list(self.process.commands.values()))
@@ -692,7 +735,7 @@ def check_history(process: Process[Policies], history: tuple[Recorded, ...]) -> 
         _check_amounts(event)
         before = order
         order = evolve(order, recorded)
-        _check_books(order)
+        check_money(order)
         if before is not None and before.ending is not None:
             assert order.ledger.escrow == 0
             assert order.state == before.state
@@ -712,9 +755,57 @@ def check_history(process: Process[Policies], history: tuple[Recorded, ...]) -> 
     assert order.mediator_id not in (order.buyer_id, order.seller_id)
     owed = Counter(payment.reference for payment in order.payments)
     assert not [reference for reference, times in owed.items() if times > 1]
+
+
+def check_money(order: Order) -> None:
+    """
+    Hold the books of an order against everything that it owes and is missing.
+    """
+    _check_books(order)
     back = sum(payment.refunded.minor for payment in order.payments)
     assert back == order.ledger.refunded.minor
-    assert back == sum(refund.amount.minor for refund in order.refunds)
+    covered = sum(one.covered.minor for one in order.chargebacks)
+    assert back == covered + sum(
+        refund.amount.minor for refund in order.refunds if refund.status != "covered"
+    )
+    _check_chargebacks(order)
+
+
+def _check_chargebacks(order: Order) -> None:
+    """
+    I34: what banks took is missing, until it is given back or somebody bears it; and
+    nobody gets a payment back twice.
+    """
+    missing = 0
+    for one in order.chargebacks:
+        left = one.amount if one.lost is None else one.lost
+        missing += left.minor - one.covered.minor
+        assert one.covered <= left
+    assert order.ledger.receivable == -missing
+    for payment in order.payments:
+        taken = sum(
+            one.covered.minor
+            for one in order.chargebacks
+            if one.payment_reference == payment.reference
+        )
+        paid = sum(
+            refund.amount.minor
+            for refund in order.refunds
+            if refund.status != "covered"
+            and refund.payment.reference == payment.reference
+        )
+        assert taken + paid == payment.refunded.minor <= payment.amount.minor
+    assert {owed.status for owed in order.refunds} <= STATUSES
+    assert {owed.status for owed in order.payouts} <= STATUSES
+    paid = sum(owed.amount.minor for owed in order.payouts if owed.status == "paid")
+    assert order.ledger.seller == paid
+    paid = sum(owed.amount.minor for owed in order.refunds if owed.status == "paid")
+    assert order.ledger.buyer == paid + sum(
+        one.covered.minor for one in order.chargebacks
+    )
+
+
+STATUSES: Final = frozenset({"owed", "sent", "paid", "failed", "covered"})
 
 
 def _check_actor(order: Order, recorded: Recorded) -> None:
@@ -738,7 +829,9 @@ def _check_books(order: Order) -> None:
     """
     books = order.ledger
     assert books.adds_up()
-    assert all(getattr(books, account) >= 0 for account in ACCOUNTS[1:])
+    assert all(getattr(books, account) >= 0 for account in ACCOUNTS[2:])
+    assert books.external <= 0
+    assert books.receivable <= 0
     assert books.held + books.refunded + books.released + books.kept == books.paid_in
     assert books.paid_in.minor == sum(p.amount.minor for p in order.payments)
 
@@ -770,8 +863,9 @@ def check_effects(engine: Engine, order_id: str) -> None:
         engine.storage.load(order_id).snapshot, engine.storage.load(order_id).texts
     )
     money: list[Any] = [effect for effect in effects if effect.moves_money]
-    asked = Counter((effect.seq, effect.amount.minor) for effect in money)
+    asked = {effect.key: effect.amount for effect in money}
     owing: list[Any] = [*recorded.refunds, *recorded.payouts]
-    owed = Counter((item.seq, item.amount.minor) for item in owing)
-    assert asked == owed
+    for owed in owing:
+        assert asked[owed.key] == owed.amount
+    assert len({owed.key for owed in owing}) == len(owing)
     assert order.ledger.paid_in == recorded.ledger.paid_in

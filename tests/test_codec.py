@@ -22,13 +22,22 @@ from escrowflow import commands as c
 from escrowflow import events as e
 from escrowflow.effects import Notify, PayOut, Refund
 from escrowflow.errors import CorruptJournalError, LedgerError
-from escrowflow.events import EVENTS, Deadline, Event, Recorded, Standing, Talk
+from escrowflow.events import EVENTS, Event, Recorded
 from escrowflow.history import fold
 from escrowflow.inputs import Text
 from escrowflow.ledger import Ledger
 from escrowflow.money import Money, Payment, Share
 from escrowflow.order import Order
 from escrowflow.parties import SYSTEM, Buyer, Operator, Role, Seller
+from escrowflow.parts import (
+    Covered,
+    Deadline,
+    Ending,
+    RefundPart,
+    Settlement,
+    Standing,
+    Talk,
+)
 from escrowflow.states import State
 from escrowflow.storage import NewEvent, StoredEvent
 from escrowflow.storage.codec import (
@@ -65,11 +74,11 @@ RULINGS: list[Any] = [
     Relaunch(due_at=NOW),
     PaySeller(),
 ]
-PART = e.RefundPart(
+PART = RefundPart(
     payment=paid("pi_1", eur(100)), amount=eur(5), estimate=(NOW, NOW.add(days=5))
 )
-SETTLEMENT = e.Settlement(to_buyer=(PART,), to_seller=eur(94), kept=eur(1))
-ENDING = e.Ending(
+SETTLEMENT = Settlement(to_buyer=(PART,), to_seller=eur(94), kept=eur(1))
+ENDING = Ending(
     cause="late",
     trigger="cancel_order",
     responsible=Role.SELLER,
@@ -131,6 +140,16 @@ VALUES: dict[str, Any] = {
     "window": timedelta(seconds=1),
     "ending": ENDING,
     "settlement": SETTLEMENT,
+    "key": "k0",
+    "next_key": "k1",
+    "again": True,
+    "payee_id": "heir",
+    "chargeback_id": "dp_1",
+    "payment_reference": "pi_1",
+    "lost": eur(5),
+    "held": eur(5),
+    "refunds": (Covered(key="k0", amount=eur(5), rest=eur(1), next_key="k1"),),
+    "payouts": (Covered(key="k0", amount=eur(5), rest=eur(0)),),
 }
 
 STANDING = Standing(
@@ -622,8 +641,18 @@ class TestEffects:
                 payment=paid("pi_1", eur(100)),
                 amount=eur(5),
                 expected_by=NOW,
+                asked_at=NOW,
+                parked=True,
             ),
-            PayOut(order_id="o1", seq=3, key="k", seller_id="luc", amount=eur(5)),
+            PayOut(
+                order_id="o1",
+                seq=3,
+                key="k",
+                seller_id="luc",
+                payee_id="heir",
+                amount=eur(5),
+                asked_at=NOW,
+            ),
             Notify(
                 order_id="o1",
                 seq=3,
@@ -824,6 +853,7 @@ class TestToJson:
                 {
                     "currency": "EUR",
                     "external": 0,
+                    "receivable": 0,
                     "escrow": 0,
                     "refundable": 0,
                     "buyer": 0,

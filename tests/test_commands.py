@@ -18,9 +18,9 @@ import pytest
 
 from escrowflow import commands as c
 from escrowflow.clock import Months
-from escrowflow.commands import Command, snake_case
+from escrowflow.commands import Command
 from escrowflow.errors import InvalidInputError
-from escrowflow.inputs import FILES_MAX, METADATA_MAX, TEXT_BYTES_MAX
+from escrowflow.inputs import FILES_MAX, METADATA_MAX, TEXT_BYTES_MAX, snake_case
 from escrowflow.money import AMOUNT_MAX, Money, Payment
 from escrowflow.parties import Role
 from escrowflow.processes.comeup import ROWS
@@ -197,6 +197,18 @@ KINDS: Final[dict[str, tuple[Any, list[Any]]]] = {
         ],
     ),
     "cause": ("unlawful", ["", "spam", "UNLAWFUL", None, 5, NAN, True, ["unlawful"]]),
+    "report": ("paid", ["", "opened", "PAID", None, 5, NAN, True, ["paid"]]),
+    "chargeback": ("lost", ["", "paid", "LOST", None, 5, NAN, True, ["lost"]]),
+    "flag": (True, ["", "yes", None, 1, 0, NAN, []]),
+}
+
+REPORT: Final = {
+    "status": "report",
+    "key": "id",
+    "reference": "listing",
+    "amount": "maybe money",
+    "reason": "text",
+    "again": "flag",
 }
 
 FIELDS: Final[dict[type[Command], dict[str, str]]] = {
@@ -262,7 +274,19 @@ FIELDS: Final[dict[type[Command], dict[str, str]]] = {
     c.UnfreezeOrder: {},
     c.ExtendDeadlines: {"window": "window", "reason": "reason"},
     c.RequestCoupon: {},
+    c.ReportRefund: REPORT,
+    c.ReportPayout: REPORT,
+    c.ReportChargeback: {
+        "chargeback_id": "id",
+        "payment_reference": "id",
+        "status": "chargeback",
+        "amount": "maybe money",
+    },
+    c.RedirectPayout: {"key": "id", "payee_id": "id", "reason": "reason"},
 }
+
+# Without a key, the reference of the provider must do.
+_SAID: Final = ("key", "reference", "amount", "reason", "again")
 
 # What a host may leave out.
 OPTIONAL: Final = {
@@ -281,6 +305,8 @@ OPTIONAL: Final = {
     (c.BuyAddOn, "extra_window"),
     (c.SendOffer, "delivery_window"),
     (c.LeaveReview, "text"),
+    *((kind, name) for kind in (c.ReportRefund, c.ReportPayout) for name in _SAID),
+    (c.ReportChargeback, "amount"),
 }
 
 

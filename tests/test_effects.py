@@ -129,6 +129,7 @@ class TestKinds:
             payment=paid("pi_1", eur(5)),
             amount=eur(5),
             expected_by=pendulum.datetime(2026, 6, 1),
+            asked_at=pendulum.datetime(2026, 5, 28),
         )
 
         with pytest.raises(attrs.exceptions.FrozenInstanceError):

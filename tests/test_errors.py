@@ -12,7 +12,6 @@ import pytest
 
 import escrowflow
 from escrowflow import errors
-from escrowflow.commands import Blocker
 from escrowflow.errors import (
     CommandRefusedError,
     CorruptJournalError,
@@ -30,6 +29,7 @@ from escrowflow.errors import (
     StorageError,
     UnknownProcessError,
 )
+from escrowflow.refusals import Blocker
 
 TREE: dict[type[Exception], type[Exception]] = {
     EscrowflowError: Exception,

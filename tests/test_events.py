@@ -12,8 +12,9 @@ import pendulum
 import pytest
 
 from escrowflow import events as e
-from escrowflow.events import EVENTS, Deadline, Event, Recorded, Talk
+from escrowflow.events import EVENTS, Event, Recorded
 from escrowflow.parties import SYSTEM, Seller
+from escrowflow.parts import Deadline, Talk
 from escrowflow.processes import comeup, vendor_consolidation
 
 # What is written in every history, for ever.
@@ -34,10 +35,20 @@ offer_expired offer_paid
 review_left review_replied review_removed message_sent conversation_left
 conversation_closed
 order_frozen order_unfrozen deadlines_extended coupon_requested
+refund_sent refund_paid refund_failed payout_sent payout_paid payout_failed
+payout_redirected chargeback_opened chargeback_closed chargeback_covered
 order_cancelled order_completed order_expired
 """.split()  # noqa: SIM905
 
-PARTS = {"Deadline", "Ending", "Event", "Recorded", "RefundPart", "Settlement"}
+PARTS = {
+    "Covered",
+    "Deadline",
+    "Ending",
+    "Event",
+    "Recorded",
+    "RefundPart",
+    "Settlement",
+}
 PARTS |= {"Standing", "Talk"}
 
 NOW = pendulum.datetime(2026, 5, 5)

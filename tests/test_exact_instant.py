@@ -21,9 +21,10 @@ from pendulum import DateTime
 from escrowflow import commands as c
 from escrowflow.clock import end_of
 from escrowflow.decisions import Decided, Refusal, decide, next_due, settle
-from escrowflow.events import Deadline, Recorded
+from escrowflow.events import Recorded
 from escrowflow.order import Order
 from escrowflow.parties import SYSTEM, Role
+from escrowflow.parts import Deadline
 from escrowflow.states import State
 from escrowflow.terms import FullRefund, Relaunch
 from tests.grid import (

@@ -73,6 +73,15 @@ class AnyLife(RuleBasedStateMachine):
         self.life.anything(by, command)
 
     @rule(seed=st.integers(0, 2**32))
+    def report(self, seed: int) -> None:
+        """
+        The provider, or staff, says what became of money.
+        """
+        assert self.life is not None
+        self.life.rng.seed(seed)
+        self.life.report()
+
+    @rule(seed=st.integers(0, 2**32))
     def wait(self, seed: int) -> None:
         """
         Time passes.

@@ -15,12 +15,13 @@ import pytest
 from escrowflow import commands as c
 from escrowflow import events as e
 from escrowflow.errors import LedgerError
-from escrowflow.events import EVENTS, Recorded, RefundPart, Settlement, Standing, Talk
+from escrowflow.events import EVENTS, Recorded
 from escrowflow.history import evolve, fold
 from escrowflow.inputs import Text
 from escrowflow.money import Money
 from escrowflow.order import Order, seen
 from escrowflow.parties import SYSTEM, Role
+from escrowflow.parts import Ending, RefundPart, Settlement, Standing, Talk
 from escrowflow.storage.codec import encode_order
 from escrowflow.storage.memory import MemoryStorage
 from tests.given import (
@@ -90,7 +91,7 @@ def completed(settlement: Settlement) -> e.OrderCompleted:
     """
     Return the event that ends an order.
     """
-    ending = e.Ending(cause="approved", trigger="approve_delivery")
+    ending = Ending(cause="approved", trigger="approve_delivery")
     return e.OrderCompleted(ending=ending, settlement=settlement)
 
 

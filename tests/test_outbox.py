@@ -563,20 +563,30 @@ class TestFailing:
 
         assert report == EffectReport(parked=1)
         (refund,) = hands.seen
+        # It is owed under another key: under the first one nothing is sent again.
+        (owed,) = engine.order("o1").refunds
+        assert (owed.status, owed.epoch) == ("failed", 1)
         assert engine.stuck() == (
             Stuck(
                 order_id="o1",
-                key=refund.key,
+                key=owed.key,
                 kind="refund",
                 reason="account closed",
                 since=clock.now(),
-                attempts=1,
+                attempts=0,
             ),
         )
         clock.advance(days=30)
         assert engine.run_effects({Refund: hands}, kinds=["refund"]) == EffectReport()
-        status = engine.effects("o1")[1]
-        assert (status.status, status.reason) == ("parked", "account closed")
+        said = [
+            (one.effect.key, one.status, one.reason)
+            for one in engine.effects("o1")
+            if isinstance(one.effect, Refund)
+        ]
+        assert said == [
+            (refund.key, "failed", "account closed"),
+            (owed.key, "parked", "account closed"),
+        ]
 
     @each_unclear
     def test_unclear_is_tried_again_under_its_key(
@@ -1092,6 +1102,32 @@ class TestWorkers:
         assert "o1" in record.getMessage()
         assert "re_secret" not in caplog.text
 
+    def test_money_that_was_paid_too_slowly(
+        self, engine: Engine, clock: FakeClock
+    ) -> None:
+        """
+        Who paid and says so too late is believed: nobody sends it again.
+        """
+        brought_to(engine, "cancelled")
+        other = Hands(lambda _: Unknown("no answer"))
+
+        def slow(effect: Refund) -> Done:
+            clock.advance(LEASE)
+            engine.run_effects({Refund: other}, kinds=["refund"])
+            return Done("re_1")
+
+        report = engine.run_effects({Refund: slow}, kinds=["refund"])
+
+        assert report == EffectReport(done=1)
+        (refund,) = engine.order("o1").refunds
+        assert (refund.status, refund.reference) == ("paid", "re_1")
+        assert engine.order("o1").ledger.buyer == 100_00
+        clock.advance(days=2)
+        assert engine.run_effects({Refund: other}, kinds=["refund"]) == EffectReport()
+        assert len(other.seen) == 1
+        assert engine.stuck() == ()
+        assert engine.verify().faults == ()
+
     def test_two_that_are_always_too_slow(
         self, engine: Engine, clock: FakeClock
     ) -> None:
@@ -1181,12 +1217,13 @@ class TestInsideAHandler:
         engine.run_effects(Hands(lambda _: depths.append(watched.depth)).handlers)
 
         assert depths == [0, 0, 0]
-        settled = ["settle_effect"] * 3
-        # Before money moves, its history is asked whether it should.
-        checked = ["load", "events"]
-        verbs = watched.verbs[-7:]
+        settled = ["settle_effect"] * 2
+        # Before money moves, its history is asked whether it should; that it moved is
+        # written to it.
+        checked, told = ["load", "events"], ["load", "effects", "commit"]
+        verbs = watched.verbs[-9:]
         assert (verbs[0], verbs[-1]) == ("claim_effects", "claim_effects")
-        assert sorted(verbs[1:-1]) == sorted([*checked, *settled])
+        assert sorted(verbs[1:-1]) == sorted([*checked, *told, *settled])
 
 
 class Watched:
@@ -1359,11 +1396,12 @@ class TestStuck:
         self._parked(engine, "o1", "o2")
         hands = Hands()
 
-        assert engine.redrive("o1") == 3
+        # Two messages, the refund, and what tells staff that it failed.
+        assert engine.redrive("o1") == 4
 
-        assert engine.run_effects(hands.handlers) == EffectReport(done=3)
+        assert engine.run_effects(hands.handlers) == EffectReport(done=4)
         assert {effect.order_id for effect in hands.seen} == {"o1"}
-        assert [stuck.order_id for stuck in engine.stuck()] == ["o2"] * 3
+        assert [stuck.order_id for stuck in engine.stuck()] == ["o2"] * 4
         assert engine.redrive("o1") == 0
 
     def test_one_key(self, engine: Engine) -> None:
@@ -1371,7 +1409,11 @@ class TestStuck:
         Or one effect only, by its key.
         """
         self._parked(engine, "o1", "o2")
-        key = engine.effects("o1")[1].effect.key
+        (key,) = (
+            stuck.key
+            for stuck in engine.stuck()
+            if (stuck.order_id, stuck.kind) == ("o1", "refund")
+        )
         hands = Hands()
 
         assert engine.redrive("o2", key) == 0
@@ -1379,7 +1421,9 @@ class TestStuck:
 
         engine.run_effects(hands.handlers)
         assert hands.keys == [key]
-        assert len(engine.stuck()) == 5
+        assert len(engine.stuck()) == 7
+        (refund,) = engine.order("o1").refunds
+        assert (refund.status, refund.key) == ("paid", key)
 
     def test_with_all_its_attempts(self, engine: Engine, clock: FakeClock) -> None:
         """
@@ -1983,9 +2027,11 @@ class TestPublish:
         )
         numbers = [n for one in told for n in range(one.first, one.last + 1)]
         history = engine.history("o1")
-        assert history[-1].name == "conversation_closed"
+        assert history[-2].name == "conversation_closed"
+        # That the seller was paid is passed on, too.
+        assert history[-1].name == "payout_paid"
         assert numbers == [recorded.seq for recorded in history]
-        assert len({one.key for one in told}) == len(told) == 5
+        assert len({one.key for one in told}) == len(told) == 6
         assert all(one.seq == one.last for one in told)
         assert engine.verify().faults == ()
 

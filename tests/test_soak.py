@@ -11,9 +11,10 @@ import attrs
 import pytest
 
 from escrowflow.storage import open_storage
+from escrowflow.testing import PROFILES
 from tests.pg import OTHER, Server
 from tests.soak.faults import FAULTS, LIVES, lived, points
-from tests.soak.trials import crashes, histories, kills, races, storm
+from tests.soak.trials import crashes, gateways, histories, kills, races, storm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,6 +152,16 @@ class TestTrials:
         )
 
         assert figures.violations == 1
+
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_gateways(self, profile: str) -> None:
+        """
+        Money moves once, whatever becomes of calls, answers, webhooks and backups.
+        """
+        figures = gateways(profile, 25)
+
+        assert figures.violations == 0
+        assert figures.commands > 25
 
     def test_races(self) -> None:
         """

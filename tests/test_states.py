@@ -24,6 +24,7 @@ from escrowflow.history import fold
 from escrowflow.inputs import Text, as_text
 from escrowflow.parties import Role
 from escrowflow.processes import comeup, vendor_consolidation
+from escrowflow.refusals import Blocker
 from escrowflow.states import (
     BACK,
     STAY,
@@ -149,9 +150,9 @@ def pause_order(case: Case, command: PauseOrder) -> Iterable[Step]:
 
 
 @pause_order.unless
-def _(case: Case) -> Iterable[c.Blocker]:
+def _(case: Case) -> Iterable[Blocker]:
     if case.order.extra.get("pauses", 0) >= 2:
-        yield c.Blocker(code="claim_open")
+        yield Blocker(code="claim_open")
 
 
 @decides(ResumeOrder, version="1")

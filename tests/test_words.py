@@ -19,11 +19,12 @@ import pendulum
 import pytest
 
 from escrowflow import processes
-from escrowflow.commands import REMOVAL_CAUSES, Blocker, Command
+from escrowflow.commands import REMOVAL_CAUSES, Command
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.money import Money
 from escrowflow.parties import Role
+from escrowflow.refusals import Blocker
 from escrowflow.rules import ROUTES
 from escrowflow.states import State
 from escrowflow.words import (

@@ -17,7 +17,6 @@ from .commands import (
     ApproveDelivery,
     AskParties,
     AssignMediator,
-    Blocker,
     BuyAddOn,
     CancelOrder,
     CloseConversation,
@@ -43,6 +42,7 @@ from .commands import (
     PayOffer,
     PlaceOrder,
     ProposePartialRefund,
+    RedirectPayout,
     RefuseCancellation,
     RefuseOffer,
     RefuseOrder,
@@ -53,6 +53,9 @@ from .commands import (
     RemindVerification,
     RemoveReview,
     ReplyToReview,
+    ReportChargeback,
+    ReportPayout,
+    ReportRefund,
     RequestCancellation,
     RequestCoupon,
     RequestRevision,
@@ -62,7 +65,6 @@ from .commands import (
     SubmitBrief,
     UnfreezeOrder,
     UnlockDispute,
-    Way,
     WithdrawCancellation,
     WithdrawClaim,
     WithdrawOffer,
@@ -111,7 +113,7 @@ from .errors import (
     StorageError,
     UnknownProcessError,
 )
-from .events import Deadline, Event, Recorded
+from .events import Event, Recorded
 from .money import NOTHING, Fee, Money, Payment, Share
 from .order import Order
 from .parties import (
@@ -128,6 +130,8 @@ from .parties import (
     Role,
     Seller,
 )
+from .parts import Deadline
+from .refusals import Blocker, Way
 from .rules import (
     AcceptanceWindow,
     Alone,
@@ -258,6 +262,7 @@ __all__ = [
     "Provider",
     "Publish",
     "Recorded",
+    "RedirectPayout",
     "Refund",
     "RefundTiming",
     "Refusal",
@@ -272,6 +277,9 @@ __all__ = [
     "RemindVerification",
     "RemoveReview",
     "ReplyToReview",
+    "ReportChargeback",
+    "ReportPayout",
+    "ReportRefund",
     "RequestCancellation",
     "RequestCoupon",
     "RequestRevision",

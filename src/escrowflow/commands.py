@@ -12,19 +12,25 @@ of the system: commands too, sent only when a deadline is due.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 import attrs
-from pendulum import DateTime
 
 from .clock import WindowLike, as_window
 from .errors import InvalidInputError
-from .inputs import FrozenDict, Text, as_id, as_ids, as_metadata, as_text, kind_of
+from .inputs import (
+    FrozenDict,
+    Text,
+    as_id,
+    as_ids,
+    as_metadata,
+    as_text,
+    kind_of,
+    snake_case,
+)
 from .money import Money, Payment, as_amount
-from .parties import Role
 from .terms import (
     AddOn,
     FullRefund,
@@ -47,7 +53,6 @@ __all__ = [
     "ApproveDelivery",
     "AskParties",
     "AssignMediator",
-    "Blocker",
     "BuyAddOn",
     "CancelOrder",
     "CloseConversation",
@@ -73,6 +78,7 @@ __all__ = [
     "PayOffer",
     "PlaceOrder",
     "ProposePartialRefund",
+    "RedirectPayout",
     "RefuseCancellation",
     "RefuseOffer",
     "RefuseOrder",
@@ -83,6 +89,9 @@ __all__ = [
     "RemindVerification",
     "RemoveReview",
     "ReplyToReview",
+    "ReportChargeback",
+    "ReportPayout",
+    "ReportRefund",
     "RequestCancellation",
     "RequestCoupon",
     "RequestRevision",
@@ -92,7 +101,6 @@ __all__ = [
     "SubmitBrief",
     "UnfreezeOrder",
     "UnlockDispute",
-    "Way",
     "WithdrawCancellation",
     "WithdrawClaim",
     "WithdrawOffer",
@@ -101,18 +109,13 @@ __all__ = [
 
 Payments: TypeAlias = Payment | Sequence[Payment] | None
 RemovalCause: TypeAlias = Literal["unlawful", "sensitive", "buyer_wish"]
+ReportStatus: TypeAlias = Literal["sent", "paid", "failed"]
+ChargebackStatus: TypeAlias = Literal["opened", "won", "lost"]
 
 RATINGS: Final = (1, 5)
 REMOVAL_CAUSES: Final = ("unlawful", "sensitive", "buyer_wish")
-
-_HUMP: Final = re.compile(r"(?<!^)(?=[A-Z])")
-
-
-def snake_case(name: str) -> str:
-    """
-    Return `accept_order` for `AcceptOrder`.
-    """
-    return _HUMP.sub("_", name).lower()
+REPORT_STATUSES: Final = ("sent", "paid", "failed")
+CHARGEBACK_STATUSES: Final = ("opened", "won", "lost")
 
 
 @attrs.frozen(kw_only=True)
@@ -129,58 +132,6 @@ class Command:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.name = snake_case(cls.__name__)
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Way:
-    """
-    A way out of a blocker: a command, and who can send it.
-
-    Attributes:
-        command: The name of the command.
-
-        by: The roles that can send it.
-    """
-
-    command: str
-    by: Role
-
-
-def _params(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return FrozenDict(value)
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Blocker:
-    """
-    One reason why a command is not possible now.
-
-    Attributes:
-        code: What is in the way; stable, listed in the reference.
-
-        params: The parts of the sentence, by name.
-
-        unblocked_by: The commands that clear it in one step; empty if it takes
-            more than one, or if nothing does.
-
-        unblocked_at: The instant from which it no longer stands, if there is one.
-    """
-
-    code: str
-    params: Mapping[str, Any] = attrs.field(factory=FrozenDict, converter=_params)
-    unblocked_by: tuple[Way, ...] = ()
-    unblocked_at: DateTime | None = None
-
-    def message(self, locale: str = "en") -> str:
-        """
-        Return the reason as a sentence; English where a language is unknown.
-        """
-        # Sentences are only needed when somebody reads one.
-        from .words import blocker_text
-
-        return blocker_text(self.code, self.params, locale)
 
 
 # What commands have in common: one small function a field, so that the error
@@ -297,10 +248,56 @@ def _rating(value: int) -> int:
     return value
 
 
-def _removal_cause(value: RemovalCause) -> RemovalCause:
-    if value not in REMOVAL_CAUSES:
-        raise InvalidInputError("cause", f"one of {', '.join(REMOVAL_CAUSES)}")
+def _one_of(value: object, values: tuple[str, ...], field: str) -> Any:
+    if value not in values:
+        raise InvalidInputError(field, f"one of {', '.join(values)}")
     return value
+
+
+def _report_status(value: ReportStatus) -> Any:
+    return _one_of(value, REPORT_STATUSES, "status")
+
+
+def _chargeback_status(value: ChargebackStatus) -> Any:
+    return _one_of(value, CHARGEBACK_STATUSES, "status")
+
+
+def _maybe_key(value: object) -> str:
+    return "" if value == "" else as_id(value, "key")
+
+
+def _maybe_reference(value: object) -> str:
+    return "" if value == "" else as_id(value, "reference")
+
+
+def _maybe_amount(value: Money | None) -> Money | None:
+    return None if value is None else as_amount(value, "amount")
+
+
+def _again(value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInputError("again", f"true or false, not {kind_of(value)}")
+    return value
+
+
+def _effect_key(value: object) -> str:
+    return as_id(value, "key")
+
+
+def _payee_id(value: object) -> str:
+    return as_id(value, "payee_id")
+
+
+def _chargeback_id(value: object) -> str:
+    return as_id(value, "chargeback_id")
+
+
+def _payment_reference(value: object) -> str:
+    return as_id(value, "payment_reference")
+
+
+def _removal_cause(value: RemovalCause) -> Any:
+    return _one_of(value, REMOVAL_CAUSES, "cause")
 
 
 # --- placing and paying -----------------------------------------------------------
@@ -806,6 +803,99 @@ class RequestCoupon(Command):
     """
     Buyer: ask for a coupon for an expired order, once (R100).
     """
+
+
+# --- what became of the money -----------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class _Report:
+    """
+    What the provider says of money that we sent; one of the two below.
+
+    Repeated, or overtaken by what is known already, it changes nothing.
+
+    Attributes:
+        status: `"sent"`: under way; `"paid"`; `"failed"`: it did not happen, for
+            sure, or it came back.
+
+        key: The key of the effect: it went to the provider as idempotency key.
+
+        reference: What the provider calls it; once said it may stand for the key.
+
+        amount: What was moved; refused unless it is what was asked for.
+
+        reason: Why it failed.
+
+        again: Whether it is sent again by itself; otherwise a human must look.
+    """
+
+    status: ReportStatus = attrs.field(converter=_report_status)
+    key: str = attrs.field(default="", converter=_maybe_key)
+    reference: str = attrs.field(default="", converter=_maybe_reference)
+    amount: Money | None = attrs.field(default=None, converter=_maybe_amount)
+    reason: Text = attrs.field(default=Text(), converter=_maybe_reason)
+    again: bool = attrs.field(default=False, converter=_again)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.key and not self.reference:
+            raise InvalidInputError("key", "the key of the effect, or its reference")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReportRefund(_Report, Command):
+    """
+    Provider: say what became of a refund.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReportPayout(_Report, Command):
+    """
+    Provider: say what became of a payout.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReportChargeback(Command):
+    """
+    Provider: say that a bank took a payment back, or what it decided.
+
+    Attributes:
+        chargeback_id: What the provider calls it.
+
+        payment_reference: The reference of the payment.
+
+        status: `"opened"`, `"won"`: it was given back; `"lost"`.
+
+        amount: How much was taken, or is lost for good; `None` for all of the
+            payment, or all that was taken.
+    """
+
+    chargeback_id: str = attrs.field(converter=_chargeback_id)
+    payment_reference: str = attrs.field(converter=_payment_reference)
+    status: ChargebackStatus = attrs.field(converter=_chargeback_status)
+    amount: Money | None = attrs.field(default=None, converter=_maybe_amount)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RedirectPayout(Command):
+    """
+    Staff: have somebody else paid in the seller's place, when his account is closed.
+
+    Attributes:
+        key: The key of the payout: `order.payouts[i].key`.
+
+        payee_id: Who is paid.
+    """
+
+    key: str = attrs.field(converter=_effect_key)
+    payee_id: str = attrs.field(converter=_payee_id)
+    reason: Text = attrs.field(converter=_reason)
 
 
 # --- the system, when a deadline is due -------------------------------------------

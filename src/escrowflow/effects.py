@@ -17,14 +17,14 @@ import attrs
 from pendulum import DateTime
 
 from .clock import as_utc
-from .commands import snake_case
 from .errors import InvalidInputError
-from .inputs import FrozenDict
+from .inputs import FrozenDict, snake_case
 from .money import Money, Payment
 
 __all__ = [
     "Done",
     "Effect",
+    "Movement",
     "NotDone",
     "Notify",
     "PayOut",
@@ -69,11 +69,15 @@ class Effect:
 
         key: Unique for ever; hand it to the payment provider as the
             idempotency key.
+
+        attempt: Which attempt this is, when it is handed over: 1 for the first, and
+            never 1 for money that may have left.  Not part of the record.
     """
 
     order_id: str
     seq: int
     key: str
+    attempt: int = attrs.field(default=1, eq=False)
 
     name: ClassVar[str] = "effect"
 
@@ -85,9 +89,41 @@ class Effect:
         cls.name = snake_case(cls.__name__)
 
 
+@attrs.frozen(kw_only=True)
+class Movement(Effect):
+    """
+    Money leaves: one of the classes below.
+
+    Attributes:
+        amount: How much.
+
+        asked_at: When it was asked for: the provider never saw its key before.
+
+        parked: Whether a human must look before it is carried out.
+
+        first_tried: When somebody tried it first, or earlier; `None` if nobody did.
+            Known when it is handed over; not part of the record, nor is the next one.
+
+        last_tried: When the attempt before this one was over, or later; `None` if
+            there was none.
+
+        later_keys: The keys under which it would be sent next, if it were proved
+            each time that nothing happened under the one before.
+    """
+
+    moves_money: ClassVar[bool] = True
+
+    amount: Money
+    asked_at: DateTime
+    parked: bool = False
+    first_tried: DateTime | None = attrs.field(default=None, eq=False)
+    last_tried: DateTime | None = attrs.field(default=None, eq=False)
+    later_keys: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+
 @final
 @attrs.frozen(kw_only=True)
-class Refund(Effect):
+class Refund(Movement):
     """
     Send money back to the payment it came with; one effect a payment.
 
@@ -99,29 +135,26 @@ class Refund(Effect):
         expected_by: When the buyer should see it at the latest; an estimate.
     """
 
-    moves_money: ClassVar[bool] = True
-
     payment: Payment
-    amount: Money
     expected_by: DateTime
 
 
 @final
 @attrs.frozen(kw_only=True)
-class PayOut(Effect):
+class PayOut(Movement):
     """
     Give the seller what he earned; available at once (R92).
 
     Attributes:
         seller_id: The seller.
 
+        payee_id: Who is paid: the seller, or whom staff named in his place.
+
         amount: What he gets, his fee already taken.
     """
 
-    moves_money: ClassVar[bool] = True
-
     seller_id: str
-    amount: Money
+    payee_id: str
 
 
 @final
@@ -206,9 +239,13 @@ class NotDone:
 
     Attributes:
         reason: Why, for the human who now has to look at it.
+
+        again: Whether it was proved that nothing happened, and it is sent again by
+            itself, under another key.  Of money only.
     """
 
     reason: str = attrs.field(converter=_as_said)
+    again: bool = attrs.field(default=False, kw_only=True)
 
 
 @final
@@ -219,23 +256,31 @@ class Unknown:
 
     Attributes:
         reason: What is known, for a human.
+
+        give_up: Whether trying again would tell nothing: a human must look.
     """
 
     reason: str = attrs.field(default="", converter=_as_said)
+    give_up: bool = attrs.field(default=False, kw_only=True)
 
 
 @final
 @attrs.frozen
 class RetryAt:
     """
-    It has not happened yet; try again then, or a while later if that is over.  No
-    attempt is counted.
+    It has not happened yet; try again then, or a while later if that is over.
+
+    Without a reference no attempt is counted.
 
     Attributes:
         instant: When.
+
+        reference: What whoever does it calls it: then it is under way, and the next
+            attempt asks how it ended.
     """
 
     instant: DateTime = attrs.field(converter=_as_instant)
+    reference: str = attrs.field(default="", converter=_as_said)
 
 
 Result: TypeAlias = Done | NotDone | Unknown | RetryAt

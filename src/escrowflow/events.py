@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Final, TypeAlias, final
+from typing import Any, ClassVar, Final, final
 
 import attrs
 from pendulum import DateTime
 
-from .commands import snake_case
-from .inputs import FrozenDict, Text
+from .inputs import FrozenDict, Text, snake_case
 from .money import Money, Payment
-from .parties import Actor, Role
+from .parties import Actor
+from .parts import Covered, Ending, RefundPart, Settlement, Standing
 from .terms import AddOn, Ruling, Terms
 
 __all__ = [
@@ -33,6 +33,9 @@ __all__ = [
     "CancellationRefused",
     "CancellationRequested",
     "CancellationWithdrawn",
+    "ChargebackClosed",
+    "ChargebackCovered",
+    "ChargebackOpened",
     "ClaimConverted",
     "ClaimEdited",
     "ClaimFiled",
@@ -41,14 +44,12 @@ __all__ = [
     "ConversationClosed",
     "ConversationLeft",
     "CouponRequested",
-    "Deadline",
     "DeadlinesExtended",
     "DeliveryApproved",
     "DeliveryExtended",
     "DisputeOpened",
     "DisputeRuled",
     "DisputeUnlocked",
-    "Ending",
     "Event",
     "MediatorAlerted",
     "MediatorAnswered",
@@ -77,21 +78,22 @@ __all__ = [
     "PartiesAsked",
     "PaymentBooked",
     "PaymentReturned",
+    "PayoutFailed",
+    "PayoutPaid",
+    "PayoutRedirected",
+    "PayoutSent",
     "Recorded",
-    "RefundPart",
+    "RefundFailed",
+    "RefundPaid",
+    "RefundSent",
     "ReviewLeft",
     "ReviewRemoved",
     "ReviewReplied",
     "RevisionAccepted",
     "RevisionRefused",
     "RevisionRequested",
-    "Settlement",
-    "Standing",
-    "Talk",
     "VerificationReminded",
 ]
-
-Estimate: TypeAlias = tuple[DateTime, DateTime]
 
 
 @attrs.frozen(kw_only=True)
@@ -119,166 +121,6 @@ class Event:
         Must be pure.  Only asked of events that are not the library's.
         """
         return extra
-
-
-# --- the parts events are made of -------------------------------------------------
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Deadline:
-    """
-    One wait of one order.
-
-    Attributes:
-        name: The kind of deadline, as its process names it: `delivery`.
-
-        due_at: The end of the wait.  The end itself counts as outside, unless
-            the process says otherwise (`TimeRules.deadline_boundary`).
-
-        subject: What it is about, where there can be several: an offer's id.
-
-        left: The time that was left when the deadline was stopped; `None` while
-            it runs, and while it runs on unheeded.
-
-        stopped_in: The state in which it was stopped; empty while it runs.
-
-        passed: Whether the end came and was settled.
-    """
-
-    name: str
-    due_at: DateTime
-    subject: str = ""
-    left: timedelta | None = None
-    stopped_in: str = ""
-    passed: bool = False
-
-    @property
-    def runs(self) -> bool:
-        """
-        Whether the end is still to come.
-        """
-        return not self.stopped_in and not self.passed
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Talk:
-    """
-    Whether the two sides may write to each other.
-
-    Attributes:
-        open: Whether they may now.
-
-        closes_at: When that ends; `None` if no end is set.
-    """
-
-    open: bool
-    closes_at: DateTime | None = None
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Standing:
-    """
-    Where an event left the order.
-
-    Attributes:
-        state: The state.
-
-        left: The states it was called away from, the latest last: where a
-            refused request or an unfreezing goes back to.
-
-        late: Whether the current delivery deadline passed undelivered.
-
-        due_at: The end of this state's own window, also once it has passed.
-
-        deadlines: All waits, running, stopped and passed; in no special order.
-
-        conversation: Whether the two sides may write to each other.
-
-        moved_by: The name of the deadline that led here, if it was one.
-
-        moved_from: The state it led away from.
-
-        moved_at: The end of that deadline.
-    """
-
-    state: str
-    left: tuple[str, ...] = ()
-    late: bool = False
-    due_at: DateTime | None = None
-    deadlines: tuple[Deadline, ...] = ()
-    conversation: Talk
-    moved_by: str = ""
-    moved_from: str = ""
-    moved_at: DateTime | None = None
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RefundPart:
-    """
-    What goes back on one payment.
-
-    Attributes:
-        payment: The payment it goes back to.
-
-        amount: How much of it.
-
-        estimate: When the buyer will see it: the earliest and the latest.
-    """
-
-    payment: Payment
-    amount: Money
-    estimate: Estimate
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Settlement:
-    """
-    A division of everything that was held; the parts add up to it.
-
-    Attributes:
-        to_buyer: What goes back, newest payment first; empty if nothing does.
-
-        to_seller: What the seller is owed, his fee already taken.
-
-        kept: What the platform keeps.
-    """
-
-    to_buyer: tuple[RefundPart, ...] = ()
-    to_seller: Money
-    kept: Money
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Ending:
-    """
-    Why an order ended.
-
-    Attributes:
-        cause: Why, as a stable code: `late`, `by_consent`, `silence`.
-
-        trigger: The name of the command that ended it.
-
-        responsible: Whose doing it was, if anybody's.
-
-        public: Whether it shows on the seller's profile (R43).
-
-        reason: What whoever ended it said about it.
-
-        statistics: The figures of the seller that it touches (R42, R116).
-    """
-
-    cause: str
-    trigger: str
-    responsible: Role | None = None
-    public: bool = False
-    reason: Text = attrs.field(factory=Text)
-    statistics: tuple[str, ...] = ()
 
 
 # --- placing and paying -----------------------------------------------------------
@@ -882,6 +724,162 @@ class CouponRequested(Event):
     """
 
     amount: Money
+
+
+# --- what became of the money -----------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefundSent(Event):
+    """
+    A refund is on its way, or may be: how it ends is not known yet.
+
+    Attributes:
+        key: The key of its effect.
+
+        reference: What the provider calls it; empty as long as it did not say.
+    """
+
+    key: str
+    reference: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefundPaid(Event):
+    """
+    A refund was paid: the buyer has it, or his bank.
+    """
+
+    key: str
+    reference: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefundFailed(Event):
+    """
+    A refund did not happen, for sure, or it came back: it is owed again.
+
+    Attributes:
+        key: The key of its effect; under this one nothing is ever sent again.
+
+        next_key: The key under which it is owed from now on.
+
+        again: Whether it is sent again by itself; otherwise a human must look.
+    """
+
+    key: str
+    next_key: str
+    reason: Text
+    again: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PayoutSent(Event):
+    """
+    A payout is on its way, or may be: how it ends is not known yet.
+    """
+
+    key: str
+    reference: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PayoutPaid(Event):
+    """
+    A payout was paid: the seller has it, or his bank.
+    """
+
+    key: str
+    reference: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PayoutFailed(Event):
+    """
+    A payout did not happen, for sure, or it came back: it is owed again.
+
+    Attributes: see `RefundFailed`.
+    """
+
+    key: str
+    next_key: str
+    reason: Text
+    again: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PayoutRedirected(Event):
+    """
+    Staff named somebody else who is paid in the seller's place.
+
+    Attributes:
+        payee_id: Who: another account of the seller's, an heir, a liquidator.
+    """
+
+    key: str
+    next_key: str
+    payee_id: str
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChargebackOpened(Event):
+    """
+    A bank took a payment back; the platform may answer.
+
+    Attributes:
+        chargeback_id: What the provider calls it.
+
+        payment_reference: The reference of the payment.
+
+        amount: How much was taken.
+    """
+
+    chargeback_id: str
+    payment_reference: str
+    amount: Money
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChargebackClosed(Event):
+    """
+    The bank decided.
+
+    Attributes:
+        lost: How much stays taken: nothing if it was won.
+    """
+
+    chargeback_id: str
+    lost: Money
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ChargebackCovered(Event):
+    """
+    What a bank took for good is made good by what had not left yet.
+
+    Attributes:
+        held: What was still held.
+
+        refunds: What was owed to the buyer on that payment: he has it from his bank.
+
+        payouts: What was owed to the seller.
+    """
+
+    chargeback_id: str
+    held: Money
+    refunds: tuple[Covered, ...] = ()
+    payouts: tuple[Covered, ...] = ()
 
 
 # --- endings ----------------------------------------------------------------------

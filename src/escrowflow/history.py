@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import attrs
 
 from . import events as e
+from .effects import PayOut, Refund, effect_key
 from .errors import LedgerError
 from .events import Recorded
 from .inputs import FrozenDict
@@ -24,6 +25,7 @@ from .order import (
     BoughtAddOn,
     Brief,
     CancellationRequest,
+    Chargeback,
     Claim,
     Delivery,
     Dispute,
@@ -36,6 +38,7 @@ from .order import (
     Revision,
     changed,
 )
+from .parts import Covered, RefundPart, Settlement
 
 __all__ = ["evolve", "fold"]
 
@@ -198,7 +201,7 @@ def _returned(order: Order, event: e.PaymentReturned, recorded: Recorded) -> _Ch
         "ledger": order.ledger.post(
             {"external": -part.amount.minor, "refundable": part.amount.minor}
         ),
-        "refunds": (*order.refunds, _owed(part, recorded)),
+        "refunds": (*order.refunds, _owed(order, part, recorded)),
     }
 
 
@@ -481,12 +484,190 @@ def _coupon(order: Order, event: e.CouponRequested, recorded: Recorded) -> _Chan
     return {"coupon": event.amount}
 
 
+@_folds(e.RefundSent, e.PayoutSent)
+def _sent(order: Order, event: Any, recorded: Recorded) -> _Changes:
+    return _reported(order, event, "sent")
+
+
+@_folds(e.RefundPaid)
+def _refund_paid(order: Order, event: e.RefundPaid, recorded: Recorded) -> _Changes:
+    amount = _given(order.refund(event.key)).amount.minor
+    return {
+        **_reported(order, event, "paid"),
+        "ledger": order.ledger.post({"refundable": -amount, "buyer": amount}),
+    }
+
+
+@_folds(e.PayoutPaid)
+def _payout_paid(order: Order, event: e.PayoutPaid, recorded: Recorded) -> _Changes:
+    amount = _given(order.payout(event.key)).amount.minor
+    return {
+        **_reported(order, event, "paid"),
+        "ledger": order.ledger.post({"payable": -amount, "seller": amount}),
+    }
+
+
+def _reported(order: Order, event: Any, status: str) -> _Changes:
+    """
+    Return what changes when the provider says how far a refund or payout is.
+    """
+    name = "refunds" if isinstance(event, (e.RefundSent, e.RefundPaid)) else "payouts"
+    owed = next((one for one in getattr(order, name) if one.key == event.key), None)
+    reference = event.reference or _given(owed).reference
+    return {name: _moved(order, name, event.key, status=status, reference=reference)}
+
+
+@_folds(e.RefundFailed)
+def _refund_failed(order: Order, event: e.RefundFailed, recorded: Recorded) -> _Changes:
+    owed = _given(order.refund(event.key))
+    changes: _Changes = {"refunds": _failed(order, "refunds", event, owed.epoch)}
+    if owed.status == "paid":
+        amount = owed.amount.minor
+        changes["ledger"] = order.ledger.post({"buyer": -amount, "refundable": amount})
+    return changes
+
+
+@_folds(e.PayoutFailed)
+def _payout_failed(order: Order, event: e.PayoutFailed, recorded: Recorded) -> _Changes:
+    owed = _given(order.payout(event.key))
+    changes: _Changes = {"payouts": _failed(order, "payouts", event, owed.epoch)}
+    if owed.status == "paid":
+        amount = owed.amount.minor
+        changes["ledger"] = order.ledger.post({"seller": -amount, "payable": amount})
+    return changes
+
+
+def _failed(order: Order, name: str, event: Any, epoch: int) -> tuple[Any, ...]:
+    return _moved(
+        order,
+        name,
+        event.key,
+        key=event.next_key,
+        status="owed" if event.again else "failed",
+        epoch=epoch + 1,
+        reference="",
+    )
+
+
+@_folds(e.PayoutRedirected)
+def _redirected(
+    order: Order, event: e.PayoutRedirected, recorded: Recorded
+) -> _Changes:
+    owed = _given(order.payout(event.key))
+    return {
+        "payouts": _moved(
+            order,
+            "payouts",
+            event.key,
+            key=event.next_key,
+            payee_id=event.payee_id,
+            status="owed",
+            epoch=owed.epoch + 1,
+            reference="",
+        )
+    }
+
+
+def _moved(order: Order, name: str, key: str, /, **fields: Any) -> tuple[Any, ...]:
+    """
+    Return the refunds or payouts of an order, one of them changed.
+    """
+    return tuple(
+        attrs.evolve(owed, **fields) if owed.key == key else owed
+        for owed in getattr(order, name)
+    )
+
+
+@_folds(e.ChargebackOpened)
+def _charged_back(
+    order: Order, event: e.ChargebackOpened, recorded: Recorded
+) -> _Changes:
+    amount = event.amount.minor
+    opened = Chargeback(
+        id=event.chargeback_id,
+        payment_reference=event.payment_reference,
+        amount=event.amount,
+        opened_at=recorded.effective_at,
+        covered=Money.zero(order.currency),
+    )
+    return {
+        "chargebacks": (*order.chargebacks, opened),
+        "ledger": order.ledger.post({"external": amount, "receivable": -amount}),
+    }
+
+
+@_folds(e.ChargebackClosed)
+def _chargeback_closed(
+    order: Order, event: e.ChargebackClosed, recorded: Recorded
+) -> _Changes:
+    opened = _given(order.chargeback(event.chargeback_id))
+    back = (opened.amount - event.lost).minor
+    return {
+        "chargebacks": _replaced(
+            order.chargebacks,
+            event.chargeback_id,
+            lost=event.lost,
+            closed_at=recorded.effective_at,
+        ),
+        "ledger": order.ledger.post({"external": -back, "receivable": back}),
+    }
+
+
+@_folds(e.ChargebackCovered)
+def _covered(order: Order, event: e.ChargebackCovered, recorded: Recorded) -> _Changes:
+    chargeback = _given(order.chargeback(event.chargeback_id))
+    refunds = sum(part.amount.minor for part in event.refunds)
+    payouts = sum(part.amount.minor for part in event.payouts)
+    taken = event.held.minor + payouts
+    covered = taken + refunds
+    changes: _Changes = {
+        "chargebacks": _replaced(
+            order.chargebacks,
+            event.chargeback_id,
+            covered=chargeback.covered + Money(covered, order.currency),
+        ),
+        # The buyer has it: what went out to the world by force was his refund.
+        "ledger": order.ledger.post(
+            {
+                "escrow": -event.held.minor,
+                "refundable": -refunds,
+                "payable": -payouts,
+                "buyer": covered,
+                "external": -covered,
+                "receivable": covered,
+            }
+        ),
+        "payments": tuple(
+            attrs.evolve(
+                payment, refunded=payment.refunded + Money(taken, order.currency)
+            )
+            if payment.reference == chargeback.payment_reference
+            else payment
+            for payment in order.payments
+        ),
+    }
+    for name, parts in (("refunds", event.refunds), ("payouts", event.payouts)):
+        owed = getattr(order, name)
+        for part in parts:
+            owed = tuple(
+                _less(one, part) if one.key == part.key else one for one in owed
+            )
+        changes[name] = owed
+    return changes
+
+
+def _less(owed: Any, part: Covered) -> Any:
+    if not part.rest:
+        return attrs.evolve(owed, status="covered")
+    return attrs.evolve(owed, key=part.next_key, amount=part.rest, epoch=owed.epoch + 1)
+
+
 @_folds(e.OrderCancelled, e.OrderCompleted, e.OrderExpired)
 def _ended(order: Order, event: Any, recorded: Recorded) -> _Changes:
     # One settlement an order, and it divides exactly what is held (I4).
     if order.ending is not None:
         raise LedgerError(f"order {order.id!r} is settled already")
-    settlement: e.Settlement = event.settlement
+    settlement: Settlement = event.settlement
     seller = settlement.to_seller
     entry = {
         "escrow": -order.ledger.escrow,
@@ -496,7 +677,13 @@ def _ended(order: Order, event: Any, recorded: Recorded) -> _Changes:
     }
     payouts = order.payouts
     if seller:
-        owed = OwedPayout(seller_id=order.seller_id, amount=seller, seq=recorded.seq)
+        owed = OwedPayout(
+            key=effect_key(order.id, recorded.seq, PayOut.name, order.seller_id),
+            seller_id=order.seller_id,
+            payee_id=order.seller_id,
+            amount=seller,
+            seq=recorded.seq,
+        )
         payouts = (*payouts, owed)
     return {
         "ledger": order.ledger.post(entry),
@@ -511,7 +698,7 @@ def _ended(order: Order, event: Any, recorded: Recorded) -> _Changes:
 
 
 def _refunded(
-    order: Order, parts: tuple[e.RefundPart, ...], recorded: Recorded
+    order: Order, parts: tuple[RefundPart, ...], recorded: Recorded
 ) -> _Changes:
     if not parts:
         return {}
@@ -527,12 +714,13 @@ def _refunded(
         payments.append(payment)
     if back:
         raise LedgerError(f"refunds without a payment: {sorted(back)}")
-    owed = tuple(_owed(part, recorded) for part in parts)
+    owed = tuple(_owed(order, part, recorded) for part in parts)
     return {"payments": tuple(payments), "refunds": (*order.refunds, *owed)}
 
 
-def _owed(part: e.RefundPart, recorded: Recorded) -> OwedRefund:
+def _owed(order: Order, part: RefundPart, recorded: Recorded) -> OwedRefund:
     return OwedRefund(
+        key=effect_key(order.id, recorded.seq, Refund.name, part.payment.reference),
         payment=part.payment,
         amount=part.amount,
         estimate=part.estimate,

@@ -8,6 +8,7 @@ What may come in: texts and identifiers, cleaned once, at the door.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn, Self, TypeVar, final
@@ -24,6 +25,7 @@ __all__ = [
     "as_metadata",
     "as_text",
     "kind_of",
+    "snake_case",
 ]
 
 # Long enough for a UUID, a ULID or a URN; short enough for every index.
@@ -244,3 +246,13 @@ def kind_of(value: object) -> str:
     Return what a value is, for a message: never what it says, which may be long.
     """
     return type(value).__name__
+
+
+_HUMP: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def snake_case(name: str) -> str:
+    """
+    Return `accept_order` for `AcceptOrder`.
+    """
+    return _HUMP.sub("_", name).lower()

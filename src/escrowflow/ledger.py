@@ -4,6 +4,7 @@ The books of one order: accounts, postings, entries, balances.
 - Double entry: an entry is a set of postings that sums to zero.
 - `external` is the world outside; every other account only ever holds what
   came in from there, and never less than nothing.
+- `receivable` is what a bank took back and nobody has made good yet (I34).
 - What is owed counts at once: money leaves `escrow` when somebody is entitled
   to it, not when a bank has moved it.
 
@@ -30,6 +31,7 @@ __all__ = ["ACCOUNTS", "Ledger"]
 # booked from `refundable` to `buyer` and from `payable` to `seller`.
 ACCOUNTS: Final = (
     "external",
+    "receivable",
     "escrow",
     "refundable",
     "buyer",
@@ -37,6 +39,9 @@ ACCOUNTS: Final = (
     "seller",
     "fee",
 )
+
+# What we were given, or are owed: these fall below zero, and never rise above it.
+_OWED_TO_US: Final = ("external", "receivable")
 
 # What a 64-bit integer column holds: no balance may ever exceed it.
 _BALANCE_MAX: Final = 2**63 - 1
@@ -53,6 +58,9 @@ class Ledger:
 
         external: What came in, as a negative number: the world's account.
 
+        receivable: What a bank took back by a chargeback, as a negative number, as
+            long as nobody bears it: it is what the platform is owed.
+
         escrow: Held until both sides are done.
 
         refundable: Owed to the buyer.
@@ -68,6 +76,7 @@ class Ledger:
 
     currency: str
     external: int = 0
+    receivable: int = 0
     escrow: int = 0
     refundable: int = 0
     buyer: int = 0
@@ -106,9 +115,10 @@ class Ledger:
     @property
     def paid_in(self) -> Money:
         """
-        Everything that ever came in, returned payments included.
+        Everything that ever came in, returned payments included, and what a bank
+        took back, too.
         """
-        return Money(-self.external, self.currency)
+        return Money(-self.external - self.receivable, self.currency)
 
     def post(self, postings: Mapping[str, int]) -> Ledger:
         """
@@ -125,7 +135,7 @@ class Ledger:
             if account not in ACCOUNTS or type(amount) is not int:
                 raise LedgerError(f"cannot post {amount!r} to {account!r}")
             balance: int = getattr(self, account) + amount
-            if (balance > 0) if account == "external" else (balance < 0):
+            if (balance > 0) if account in _OWED_TO_US else (balance < 0):
                 raise LedgerError(
                     f"{account} would be {balance} {self.currency}: {dict(postings)}"
                 )

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias, TypeVar, final
 import attrs
 from pendulum import DateTime
 
-from .events import Deadline, Ending, Estimate, Standing, Talk
 from .inputs import FrozenDict, Text
 from .ledger import Ledger
 from .money import Money, Payment
 from .parties import Role
+from .parts import Deadline, Ending, Estimate, Standing, Talk
 from .terms import Ruling, Terms
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "BoughtAddOn",
     "Brief",
     "CancellationRequest",
+    "Chargeback",
     "Claim",
     "Delivery",
     "Dispute",
@@ -260,18 +261,30 @@ class OwedRefund:
     Money that goes back to one payment.
 
     Attributes:
+        key: The key of the effect that pays it.
+
+        amount: How much; less once a chargeback has paid a part of it.
+
         seq: The number of the event that owes it.
 
-        status: `"owed"`, then what the provider has done with it.
+        status: `"owed"`; `"sent"`: it may have left; `"paid"`; `"failed"`: it did not
+            happen and a human must look; `"covered"`: the buyer's bank paid it.
 
         estimate: When the buyer will see it: the earliest and the latest.
+
+        epoch: How often it did not happen, for sure.
+
+        reference: What the provider calls it, as far as it said.
     """
 
+    key: str
     payment: Payment
     amount: Money
     estimate: Estimate
     seq: int
     status: str = "owed"
+    epoch: int = 0
+    reference: str = ""
 
 
 @final
@@ -280,16 +293,62 @@ class OwedPayout:
     """
     Money the seller earned.
 
-    Attributes:
-        seq: The number of the event that owes it.
+    Attributes: as those of `OwedRefund`, and
 
-        status: `"owed"`, then what the provider has done with it.
+        payee_id: Who is paid: the seller, or whom staff named in his place.
     """
 
+    key: str
     seller_id: str
+    payee_id: str
     amount: Money
     seq: int
     status: str = "owed"
+    epoch: int = 0
+    reference: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Chargeback:
+    """
+    A payment that a bank took back.
+
+    Attributes:
+        id: What the provider calls it.
+
+        payment_reference: The reference of the payment.
+
+        amount: How much was taken.
+
+        lost: How much stays taken; `None` as long as the bank has not decided.
+
+        covered: How much of that was made good by what had not left yet.
+    """
+
+    id: str
+    payment_reference: str
+    amount: Money
+    opened_at: DateTime
+    lost: Money | None = None
+    covered: Money
+    closed_at: DateTime | None = None
+
+    @property
+    def open(self) -> bool:
+        """
+        Whether the bank has not decided yet.
+        """
+        return self.lost is None
+
+    @property
+    def missing(self) -> Money:
+        """
+        How much the platform is out of pocket: what was lost and is not covered.
+        """
+        if self.lost is None:
+            return Money.zero(self.amount.currency)
+        return self.lost - self.covered
 
 
 # --- the order --------------------------------------------------------------------
@@ -342,6 +401,8 @@ class Order:
 
         payouts: All money the seller earned.
 
+        chargebacks: All payments that a bank took back, oldest first.
+
         ending: Why it ended; `None` while it runs.
 
         extra: A host's own data.
@@ -390,6 +451,7 @@ class Order:
     review: Review | None = None
     refunds: tuple[OwedRefund, ...] = ()
     payouts: tuple[OwedPayout, ...] = ()
+    chargebacks: tuple[Chargeback, ...] = ()
     coupon: Money | None = None
     ending: Ending | None = None
     extra: Mapping[str, Any] = attrs.field(factory=FrozenDict)
@@ -487,6 +549,30 @@ class Order:
         Return the option with this id.
         """
         return next((item for item in self.add_ons if item.id == add_on_id), None)
+
+    def payment(self, reference: str) -> BookedPayment | None:
+        """
+        Return the payment with this reference.
+        """
+        return next((one for one in self.payments if one.reference == reference), None)
+
+    def refund(self, key: str) -> OwedRefund | None:
+        """
+        Return the refund that is owed under this key.
+        """
+        return next((owed for owed in self.refunds if owed.key == key), None)
+
+    def payout(self, key: str) -> OwedPayout | None:
+        """
+        Return the payout that is owed under this key.
+        """
+        return next((owed for owed in self.payouts if owed.key == key), None)
+
+    def chargeback(self, chargeback_id: str) -> Chargeback | None:
+        """
+        Return the chargeback with this id.
+        """
+        return next((one for one in self.chargebacks if one.id == chargeback_id), None)
 
     def counted(self, reference: str) -> bool:
         """

@@ -115,6 +115,10 @@ class Row:
 
         away: Whether the state that is left is remembered, for `BACK`.
 
+        anywhere: Whether it holds in the states of an extension, too, and is not
+            offered to anybody: what became of money is said by programs, and heard
+            in any state.
+
         opened_by: Asked of the policies: whether they ever open this row.  The
             table is the same under all of them; what is closed is refused with
             its own reason, and never offered as a way out.
@@ -126,6 +130,7 @@ class Row:
     to: Mapping[str, Destination] = attrs.field(converter=_outcomes)
     settles: bool = attrs.field(default=False, kw_only=True)
     away: bool = attrs.field(default=False, kw_only=True)
+    anywhere: bool = attrs.field(default=False, kw_only=True)
     opened_by: Callable[[Any], bool] = attrs.field(default=_always, kw_only=True)
 
 
@@ -550,7 +555,7 @@ class Process(Generic[P]):
             name=name,
             states=merged,
             endings=(*self.endings, *endings),
-            rows=(*self.rows, *rows),
+            rows=(*(_spread(row, states or ()) for row in self.rows), *rows),
             deadlines=tuple(waits.values()),
             events=(*self.events, *events),
             decisions=(
@@ -566,6 +571,13 @@ class Process(Generic[P]):
         return process
 
 
+def _spread(row: Row, states: Iterable[enum.StrEnum]) -> Row:
+    """
+    Return a row that holds in more states, if it holds anywhere.
+    """
+    return attrs.evolve(row, states=(*row.states, *states)) if row.anywhere else row
+
+
 def _places(
     process: Process[Any], role: Role
 ) -> Iterable[tuple[type[Command], tuple[str, ...]]]:
@@ -574,7 +586,7 @@ def _places(
     """
     places: dict[type[Command], set[str]] = {}
     for row in process.rows:
-        if role in row.by and row.opened_by(process.policies):
+        if role in row.by and not row.anywhere and row.opened_by(process.policies):
             places.setdefault(row.command, set()).update(row.states)
     for command, states in places.items():
         yield command, tuple(m for m in process.members.values() if m in states)

@@ -303,6 +303,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "unfreeze_order": "Unfreeze the order",
     "extend_deadlines": "Extend the deadlines",
     "request_coupon": "Request a coupon",
+    "report_refund": "Report a refund",
+    "report_payout": "Report a payout",
+    "report_chargeback": "Report a chargeback",
+    "redirect_payout": "Pay somebody else in the seller’s place",
     "expire_payment": "Let the payment lapse",
     "remind_acceptance": "Remind the buyer of the brief",
     "expire_acceptance": "Let the acceptance lapse",
@@ -371,6 +375,16 @@ EVENTS: Final[Mapping[str, str]] = {
     "order_unfrozen": "Order unfrozen",
     "deadlines_extended": "Deadlines extended",
     "coupon_requested": "Coupon requested",
+    "refund_sent": "Refund on its way",
+    "refund_paid": "Refund paid",
+    "refund_failed": "Refund failed",
+    "payout_sent": "Payout on its way",
+    "payout_paid": "Payout paid",
+    "payout_failed": "Payout failed",
+    "payout_redirected": "Payout goes to somebody else",
+    "chargeback_opened": "Payment taken back by the bank",
+    "chargeback_closed": "Bank decided on the payment it took back",
+    "chargeback_covered": "Payment taken back by the bank made good",
     "order_cancelled": "Order cancelled",
     "order_completed": "Order completed",
     "order_expired": "Order expired",
@@ -694,5 +708,42 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "nothing_kept": (
         "The platform kept nothing of this order: there is nothing to make a coupon "
         "of.",
+    ),
+    # What became of the money
+    "no_refund": ("Nothing of this order was ever to be refunded.",),
+    "no_payout": ("Nothing of this order was ever to be paid out.",),
+    "no_payment": ("Nothing was ever paid for this order.",),
+    "nothing_owed_by_that_name": (
+        "Nothing is owed under the name %(name)s: it may be an earlier attempt.",
+        "Nothing is owed under this name: it may be an earlier attempt.",
+    ),
+    "amount_differs": (
+        "The amount reported is %(amount)s, and not %(expected)s.",
+        "The amount reported is not the one that is known here.",
+    ),
+    "refund_covered": (
+        "The buyer’s bank paid these %(amount)s: nothing more was to be sent.",
+        "The buyer’s bank paid this: nothing more was to be sent.",
+    ),
+    "no_payout_to_redirect": (
+        "There is no payout that has surely not left: nothing can be paid to "
+        "somebody else.",
+    ),
+    "payout_may_have_left": (
+        "This payout may have left already (%(status)s): it cannot go to somebody "
+        "else.",
+        "This payout may have left already: it cannot go to somebody else.",
+    ),
+    "unknown_payment": (
+        "This order has no payment %(payment)s.",
+        "This order has no such payment.",
+    ),
+    "chargeback_differs": (
+        "The chargeback %(name)s is known with another payment or amount.",
+        "This chargeback is known with another payment or amount.",
+    ),
+    "chargeback_closed": (
+        "The bank decided on this chargeback already: %(lost)s are lost.",
+        "The bank decided on this chargeback already.",
     ),
 }

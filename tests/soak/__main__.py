@@ -22,9 +22,10 @@ import attrs
 from psycopg.conninfo import conninfo_to_dict
 
 from escrowflow.storage import open_storage
+from escrowflow.testing import PROFILES
 from tests.pg import Server, Spare
 from tests.soak.faults import LIVES, points
-from tests.soak.trials import Figures, crashes, histories, kills, races, storm
+from tests.soak.trials import Figures, crashes, gateways, histories, kills, races, storm
 
 _Trial = Callable[[], Figures]
 
@@ -87,6 +88,11 @@ def _trials(
                 lambda: open_storage(url or postgres()), share
             ),
         )
+    for profile in PROFILES:
+        yield (
+            f"money through gateways, {profile}",
+            lambda profile=profile: gateways(profile, some(5_000)),  # type: ignore[misc]
+        )
     yield (
         "random histories, SQLite",
         lambda: histories(
@@ -125,6 +131,7 @@ def main() -> int:
     chosen = parser.parse_args()
     # That connections break is what is tried here.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    logging.getLogger("escrowflow").setLevel(logging.CRITICAL)
     found: dict[str, dict[str, Any]] = {}
     server = Server()
     spare = Spare(server)

@@ -22,12 +22,34 @@ from escrowflow.clock import Clock, FakeClock
 from escrowflow.engine import Engine
 from escrowflow.parties import Actor
 from escrowflow.storage import Storage, open_storage
+from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import StorageContract
+from escrowflow.testing.gateways import (
+    ERROR,
+    FAILS_LATER,
+    IN_FLIGHT,
+    KILLED_AFTER,
+    KILLED_BEFORE,
+    LOST,
+    PENDING,
+    REFUSED,
+    UNANSWERED,
+    late,
+)
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
 from tests.lives import check_effects, payload
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
+from tests.till import LIVES, Till
 
-__all__ = ["Figures", "crashes", "histories", "kills", "races", "storm"]
+__all__ = [
+    "Figures",
+    "crashes",
+    "gateways",
+    "histories",
+    "kills",
+    "races",
+    "storm",
+]
 
 _PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS)
 
@@ -406,3 +428,90 @@ def histories(url_of: Callable[[Path], str], count: int, folder: Path) -> Figure
     figures.answers = asked.answers
     figures.seconds = time.monotonic() - began
     return figures
+
+
+# --- money on its way ---------------------------------------------------------------
+
+# What may become of a call; most go well.
+_TROUBLES: Final = (
+    *(LOST, UNANSWERED, ERROR, IN_FLIGHT, REFUSED, PENDING, FAILS_LATER),
+    *(KILLED_BEFORE, KILLED_AFTER),
+    *(late("PT5S"), late("PT1M"), late("PT1M59S"), late("PT3M")),
+)
+
+
+def gateways(profile: str, count: int, *, seed: int = 4) -> Figures:
+    """
+    Have money leave through gateways that do whatever such a gateway may do, with
+    webhooks, chargebacks, backups and humans in between, in any order.
+
+    Args:
+        count: How many lives are lived.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    for number in range(count):
+        rng = random.Random(f"{profile} {seed} {number}")
+        till = Till(profile, tuple(rng.choices([*LIVES], k=rng.choice((1, 1, 2)))))
+        figures.rounds += 1
+        try:
+            _flown(till, rng)
+        except AssertionError as error:
+            print(
+                f"  {profile}, life {number} of seed {seed}: {error}", file=sys.stderr
+            )
+            figures.stuck += "for ever" in str(error)
+            figures.faults += "for ever" not in str(error)
+        figures.doubled += sum(one - 1 for one in till.counts().values())
+        figures.commands += sum(len(gateway.requests) for gateway in till.gateways)
+        figures.events += till.engine.verify().events
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def _flown(till: Till, rng: random.Random) -> None:
+    """
+    Live one life: a storm, and then quiet.
+    """
+    told: list[tuple[str, ef.Command]] = []
+    banks: list[tuple[Any, str]] = []
+    backup = [*till.engine.export()]
+    for _ in range(rng.randrange(2, 30)):
+        gateway = rng.choice(till.gateways)
+        chance = rng.random()
+        if chance < 0.3:
+            gateway.next(*rng.choices(_TROUBLES, k=rng.randrange(1, 4)))
+        elif chance < 0.65:
+            if till.next():
+                till.round()
+        elif chance < 0.72:
+            till.clock.advance(minutes=rng.choice((1, 4, 20, 100, 3_000)))
+            till.round()
+        elif chance < 0.84:
+            told += till.webhooks()
+            till.tell(rng.choices(told, k=min(len(told), 5)))
+        elif chance < 0.88:
+            till.human()
+        elif chance < 0.91:
+            paid = [one for one in gateway.applied if one.status == "paid"]
+            if paid:
+                gateway.bounce(rng.choice(paid).reference)
+        elif chance < 0.94:
+            payment = rng.choice(gateway.statement())
+            if payment.kind == "payment" and not banks:
+                banks.append((gateway, gateway.charge_back(payment.reference)))
+        elif chance < 0.97:
+            backup = [*till.engine.export()]
+        else:
+            till.put_back(MemoryStorage(), backup)
+            # What may have been sent is looked for before anybody is heard; then a
+            # provider repeats what nobody remembers.
+            for _ in range(40):
+                if till.next():
+                    till.round()
+            till.tell(told)
+    for gateway, name in banks:
+        gateway.close_chargeback(name, won=rng.random() < 0.5)
+    till.finish()
+    till.tell([*told, *till.webhooks()])
+    till.closed()

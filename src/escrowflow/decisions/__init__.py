@@ -21,14 +21,16 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import end_of
-from ..commands import AssignMediator, Blocker, Command, ExpireOffer, PlaceOrder
+from ..commands import AssignMediator, Command, ExpireOffer, PlaceOrder
 from ..effects import Effect
 from ..errors import InvalidInputError, LedgerError
-from ..events import Deadline, OrderPlaced, Recorded, Standing, Talk
+from ..events import OrderPlaced, Recorded
 from ..history import evolve
 from ..money import AMOUNT_MAX, Money
 from ..order import Order, seen
 from ..parties import SYSTEM, Actor, Buyer, Role
+from ..parts import Deadline, Standing, Talk
+from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
 from . import (
@@ -40,6 +42,7 @@ from . import (
     extras,
     placing,
     refunds,
+    reports,
     reviews,
     revision,
     staff,
@@ -79,6 +82,7 @@ CHAPTERS: Final[tuple[Decides, ...]] = (
     *reviews.CHAPTER,
     *conversation.CHAPTER,
     *staff.CHAPTER,
+    *reports.CHAPTER,
 )
 
 # More deadlines than any order can have due at once: a process that needs more

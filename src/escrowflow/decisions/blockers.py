@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..commands import Blocker, Command, Way
+from ..commands import Command
 from ..parties import Role
+from ..refusals import Blocker, Way
 from ..rules import Policies
 from ..states import BACK, Process
 from .case import Case

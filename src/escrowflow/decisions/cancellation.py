@@ -12,14 +12,12 @@ from pendulum import DateTime
 
 from ..commands import (
     AcceptCancellation,
-    Blocker,
     CancelOrder,
     ExcuseCancellation,
     RefuseCancellation,
     RequestCancellation,
     RequestRevision,
     UnlockDispute,
-    Way,
     WithdrawCancellation,
 )
 from ..events import (
@@ -32,6 +30,7 @@ from ..events import (
     Event,
 )
 from ..parties import Role
+from ..refusals import Blocker, Way
 from ..rules import Alone, ByConsent, No, Right, Situation
 from .case import Case, Step, deadline, decides, way
 from .dispute import dispute

@@ -18,13 +18,15 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import end_of
-from ..commands import Blocker, CloseConversation, Command, Way
+from ..commands import CloseConversation, Command
 from ..effects import Effect
 from ..errors import LedgerError, ProcessError
-from ..events import Deadline, Event, Recorded, Standing, Talk
+from ..events import Event, Recorded
 from ..history import evolve
 from ..order import Order
 from ..parties import Actor, Role
+from ..parts import Deadline, Standing, Talk
+from ..refusals import Blocker, Way
 from ..rules import RESUMED_AT_LEAST, Policies
 from ..states import BACK, Process
 from .outbox import effects_of

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..commands import Blocker, CloseConversation, LeaveConversation, SendMessage
+from ..commands import CloseConversation, LeaveConversation, SendMessage
 from ..events import ConversationClosed, ConversationLeft, MessageSent
+from ..refusals import Blocker
 from .case import Case, Step, decides
 
 __all__ = ["CHAPTER"]

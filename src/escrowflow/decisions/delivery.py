@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from ..commands import (
     ApproveDelivery,
-    Blocker,
     CompleteSilently,
     DeliverOrder,
     LeaveReview,
@@ -25,6 +24,7 @@ from ..events import (
     VerificationReminded,
 )
 from ..parties import Role
+from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, reminders, way
 from .settlement import completed
 

@@ -13,7 +13,6 @@ from ..commands import (
     AnswerMediator,
     AskParties,
     AssignMediator,
-    Blocker,
     ConvertClaim,
     DefaultRuling,
     EditClaim,
@@ -32,7 +31,6 @@ from ..events import (
     ClaimFiled,
     ClaimRejected,
     ClaimWithdrawn,
-    Deadline,
     DisputeOpened,
     DisputeRuled,
     Event,
@@ -44,6 +42,8 @@ from ..events import (
 )
 from ..inputs import Text
 from ..parties import Role
+from ..parts import Deadline
+from ..refusals import Blocker
 from ..terms import FullRefund, Relaunch, Split
 from .case import Case, Step, deadline, decides, way
 from .refunds import above_maximum

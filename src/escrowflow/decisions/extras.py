@@ -10,7 +10,6 @@ from datetime import timedelta
 import attrs
 
 from ..commands import (
-    Blocker,
     BuyAddOn,
     ExpireOffer,
     PayOffer,
@@ -20,7 +19,6 @@ from ..commands import (
 )
 from ..events import (
     AddOnBought,
-    Deadline,
     DeliveryExtended,
     Event,
     OfferExpired,
@@ -33,6 +31,8 @@ from ..events import (
 from ..money import AMOUNT_MAX, Money, Payment
 from ..order import BoughtAddOn, Offer
 from ..parties import Role
+from ..parts import Deadline
+from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, way
 
 __all__ = ["CHAPTER", "fees_on", "offer_paid", "option_paid"]

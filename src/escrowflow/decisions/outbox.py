@@ -5,7 +5,7 @@ What an event makes the host do: its effects, and nothing else does (I5).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from ..effects import Effect, Notify, PayOut, Refund, effect_key
 from ..events import (
@@ -14,6 +14,9 @@ from ..events import (
     CancellationRefused,
     CancellationRequested,
     CancellationWithdrawn,
+    ChargebackClosed,
+    ChargebackCovered,
+    ChargebackOpened,
     ClaimFiled,
     ClaimRejected,
     ClaimWithdrawn,
@@ -47,8 +50,12 @@ from ..events import (
     PartialRefundWithdrawn,
     PartiesAsked,
     PaymentReturned,
+    PayoutFailed,
+    PayoutPaid,
+    PayoutRedirected,
     Recorded,
-    RefundPart,
+    RefundFailed,
+    RefundPaid,
     ReviewLeft,
     ReviewReplied,
     RevisionAccepted,
@@ -57,10 +64,10 @@ from ..events import (
     VerificationReminded,
 )
 from ..inputs import FrozenDict
-from ..order import Order
+from ..order import Order, OwedPayout, OwedRefund
 from ..parties import Role
 
-__all__ = ["NOTICES", "effects_of"]
+__all__ = ["NOTICES", "effects_of", "over_keys"]
 
 _BOTH: Final = Role.BUYER | Role.SELLER
 _STAFF: Final = Role.OPERATOR
@@ -110,6 +117,10 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     OrderCompleted: _BOTH,
     OrderExpired: _BOTH,
     CouponRequested: _STAFF,  # R100
+    RefundFailed: _STAFF,
+    PayoutFailed: Role.SELLER | _STAFF,
+    ChargebackOpened: Role.SELLER | _STAFF,
+    ChargebackClosed: Role.SELLER | _STAFF,
 }
 
 # The window whose end makes a reminder useless.
@@ -118,6 +129,17 @@ _REMINDS_OF: Final[Mapping[type[Event], str]] = {
     VerificationReminded: "verification",
 }
 
+
+# The events by which somebody is owed money that he was not owed before.
+_OWES: Final = (
+    PaymentReturned,
+    PartialRefundAccepted,
+    OrderCancelled,
+    OrderCompleted,
+    OrderExpired,
+)
+
+_Owed = TypeVar("_Owed", OwedRefund, OwedPayout)
 
 _TOLD: Final = {
     event: tuple((role, role.text) for role in roles)
@@ -135,36 +157,66 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
         recorded: The event.
     """
     event = recorded.event
-    if isinstance(event, PaymentReturned):
-        yield _refund(order, recorded, event.refund)
-    elif isinstance(event, PartialRefundAccepted):
-        for part in event.to_buyer:
-            yield _refund(order, recorded, part)
-    elif isinstance(event, (OrderCancelled, OrderCompleted, OrderExpired)):
-        for part in event.settlement.to_buyer:
-            yield _refund(order, recorded, part)
-        if event.settlement.to_seller:
-            yield PayOut(
-                order_id=order.id,
-                seq=recorded.seq,
-                key=effect_key(order.id, recorded.seq, "pay_out", order.seller_id),
-                seller_id=order.seller_id,
-                amount=event.settlement.to_seller,
-            )
+    for refund in _owed(order.refunds, recorded):
+        yield Refund(
+            order_id=order.id,
+            seq=recorded.seq,
+            key=refund.key,
+            payment=refund.payment,
+            amount=refund.amount,
+            expected_by=refund.estimate[1],
+            asked_at=recorded.recorded_at,
+            parked=refund.status == "failed",
+        )
+    for payout in _owed(order.payouts, recorded):
+        yield PayOut(
+            order_id=order.id,
+            seq=recorded.seq,
+            key=payout.key,
+            seller_id=payout.seller_id,
+            payee_id=payout.payee_id,
+            amount=payout.amount,
+            asked_at=recorded.recorded_at,
+            parked=payout.status == "failed",
+        )
     told = _TOLD.get(type(event))
     if told is not None:
         yield from _notices(order, recorded, told)
 
 
-def _refund(order: Order, recorded: Recorded, part: RefundPart) -> Refund:
-    return Refund(
-        order_id=order.id,
-        seq=recorded.seq,
-        key=effect_key(order.id, recorded.seq, "refund", part.payment.reference),
-        payment=part.payment,
-        amount=part.amount,
-        expected_by=part.estimate[1],
-    )
+def _owed(owed: Iterable[_Owed], recorded: Recorded) -> Iterable[_Owed]:
+    """
+    Yield what is owed, or owed under another key, since this event.
+    """
+    event = recorded.event
+    if isinstance(event, _OWES):
+        return [one for one in owed if one.seq == recorded.seq]
+    keys = {key for key in _next_keys(event) if key}
+    return [one for one in owed if one.key in keys] if keys else ()
+
+
+def _next_keys(event: Event) -> Iterable[str]:
+    """
+    Yield the keys under which money is owed since this event, in place of others.
+    """
+    if isinstance(event, (RefundFailed, PayoutFailed, PayoutRedirected)):
+        yield event.next_key
+    elif isinstance(event, ChargebackCovered):
+        for part in (*event.refunds, *event.payouts):
+            yield part.next_key
+
+
+def over_keys(event: Event) -> Iterable[str]:
+    """
+    Yield the keys under which nothing is to be sent any more since this event.
+    """
+    if isinstance(
+        event, (RefundPaid, PayoutPaid, RefundFailed, PayoutFailed, PayoutRedirected)
+    ):
+        yield event.key
+    elif isinstance(event, ChargebackCovered):
+        for part in (*event.refunds, *event.payouts):
+            yield part.key
 
 
 def _notices(

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 import attrs
 
 from ..commands import (
-    Blocker,
     Command,
     ConfirmPayment,
     ExpirePayment,
@@ -21,15 +20,11 @@ from ..commands import (
     SubmitBrief,
 )
 from ..errors import InvalidInputError
-from ..events import (
-    BriefSubmitted,
-    Deadline,
-    OrderPaid,
-    PaymentBooked,
-    PaymentReturned,
-)
+from ..events import BriefSubmitted, OrderPaid, PaymentBooked, PaymentReturned
 from ..money import Money, Payment
 from ..order import Order
+from ..parts import Deadline
+from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, reminders
 from .extras import fees_on, offer_paid, option_paid
 from .settlement import cancelled, estimate

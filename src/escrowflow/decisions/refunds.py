@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from ..commands import (
     AcceptPartialRefund,
-    Blocker,
     FileClaim,
     ProposePartialRefund,
     RefusePartialRefund,
@@ -23,6 +22,7 @@ from ..events import (
 )
 from ..money import Money
 from ..parties import Role
+from ..refusals import Blocker
 from .case import Case, Step, decides, way
 from .settlement import refund_parts
 

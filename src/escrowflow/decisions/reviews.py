@@ -6,15 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..commands import (
-    ApproveDelivery,
-    Blocker,
-    LeaveReview,
-    RemoveReview,
-    ReplyToReview,
-)
+from ..commands import ApproveDelivery, LeaveReview, RemoveReview, ReplyToReview
 from ..events import ReviewLeft, ReviewRemoved, ReviewReplied
 from ..parties import Role
+from ..refusals import Blocker
 from .case import Case, Step, decides, way
 from .settlement import completed
 

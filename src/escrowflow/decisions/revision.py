@@ -7,16 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from ..commands import (
-    AcceptRevision,
-    Blocker,
-    OpenDispute,
-    RefuseRevision,
-    RequestRevision,
-)
-from ..events import Deadline, RevisionAccepted, RevisionRefused, RevisionRequested
+from ..commands import AcceptRevision, OpenDispute, RefuseRevision, RequestRevision
+from ..events import RevisionAccepted, RevisionRefused, RevisionRequested
 from ..order import Order
 from ..parties import Role
+from ..parts import Deadline
+from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, way
 
 __all__ = ["CHAPTER", "refusals"]

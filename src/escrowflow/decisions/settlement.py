@@ -8,19 +8,11 @@ What goes back, goes back to the payments it came from, the newest first.
 from __future__ import annotations
 
 from ..errors import LedgerError
-from ..events import (
-    Deadline,
-    Ending,
-    Event,
-    OrderCancelled,
-    OrderCompleted,
-    OrderExpired,
-    RefundPart,
-    Settlement,
-)
+from ..events import Event, OrderCancelled, OrderCompleted, OrderExpired
 from ..inputs import Text
 from ..money import NOTHING, Money, Payment, Share
 from ..parties import Role
+from ..parts import Deadline, Ending, RefundPart, Settlement
 from .case import Case, Step, deadline
 
 __all__ = [

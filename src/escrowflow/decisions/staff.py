@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import attrs
 
 from ..commands import (
-    Blocker,
     ExpireOrder,
     ExtendDeadlines,
     FreezeOrder,
@@ -19,6 +18,7 @@ from ..commands import (
 )
 from ..events import CouponRequested, DeadlinesExtended, OrderFrozen, OrderUnfrozen
 from ..money import Money
+from ..refusals import Blocker
 from .case import Case, Step, decides
 from .settlement import expired, returned, to_platform, to_seller
 

@@ -73,8 +73,10 @@ class EffectStatus:
     An effect, and what became of it so far.
 
     Attributes:
-        status: `"waiting"`, `"claimed"`, `"done"`, `"lapsed"` (a message that came
-            too late to be sent) or `"parked"` (a human must look).
+        status: `"waiting"`, `"claimed"`, `"done"`, `"parked"` (a human must look),
+            `"failed"` (it did not happen, and is owed under another key) or
+            `"lapsed"` (nothing is to be sent any more: the message is too late, or
+            nothing is owed under this key).
 
         attempts: How often it was tried.
 

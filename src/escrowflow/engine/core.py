@@ -25,7 +25,7 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import Clock, SystemClock, as_utc, to_micros
-from ..commands import AssignMediator, Blocker, Command, PlaceOrder
+from ..commands import AssignMediator, Command, PlaceOrder
 from ..decisions import (
     Decided,
     Option,
@@ -48,14 +48,19 @@ from ..errors import (
     OrderExistsError,
     OrderNotFoundError,
     OutcomeUnknownError,
-    StorageError,
     UnknownProcessError,
 )
-from ..events import EVENTS, ClaimFiled, ClaimRejected, Recorded
+from ..events import (
+    EVENTS,
+    ClaimFiled,
+    ClaimRejected,
+    Recorded,
+)
 from ..history import evolve, fold
 from ..inputs import Text, as_id, as_key, kind_of
 from ..order import Order, seen
 from ..parties import Actor, Role, as_actor
+from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
 from ..storage import (
@@ -81,7 +86,9 @@ from ..storage.codec import (
     encode_order,
     seal,
 )
+from . import money
 from .answers import OrderPage, Outcome
+from .doubts import DOUBTS_MAX, Doubts
 
 __all__ = [
     "Asking",
@@ -108,9 +115,6 @@ OrderProcess: TypeAlias = Process[Policies]
 # means that another command went through: a crowd on one order, not a fault.
 _ROUNDS_MAX: Final = 64
 
-# How often it may stay unknown whether something was written.
-_DOUBTS_MAX: Final = 5
-
 # How many texts one person writes on one order: whoever reads it carries all of them.
 _TEXTS_MAX: Final = 500
 
@@ -125,63 +129,6 @@ SALT_MAX: Final = 64
 EFFECTS: Final[Mapping[str, type[Effect]]] = {
     effect.name: effect for effect in (Refund, PayOut, Notify, Publish)
 }
-
-
-@final
-@attrs.define
-class _Doubts:
-    """
-    What may have been written although the storage could not say so.
-
-    The order, or the key, tells: nothing is said before it was asked.
-    """
-
-    order_id: str
-    changes: list[tuple[Change, Outcome | Refusal]] = attrs.field(factory=list)
-
-    def add(self, change: Change, answer: Outcome | Refusal) -> None:
-        """
-        Remember a change, and what it would be the answer to.
-        """
-        self.changes.append((change, answer))
-        if len(self.changes) >= _DOUBTS_MAX:
-            raise self.unknown()
-
-    def unknown(self) -> OutcomeUnknownError:
-        """
-        Return what is left to say if the storage does not answer.
-        """
-        return OutcomeUnknownError(
-            f"order {self.order_id!r}: whether it was written is not known: "
-            "repeat with the same key"
-        )
-
-    def load(self, key: str | None) -> Asking[StoredOrder]:
-        """
-        Load the order.
-        """
-        try:
-            loaded: StoredOrder = yield "load", (self.order_id, key)
-        except StorageError as error:
-            if self.changes:
-                raise self.unknown() from error
-            raise
-        return loaded
-
-    def answer(self, loaded: StoredOrder) -> Asking[Outcome | Refusal | None]:
-        """
-        Return the answer of the change that was written after all, if one was.
-        """
-        for change, answer in self.changes:
-            if change.events and loaded.version >= change.version:
-                found: tuple[StoredEvent, ...] = yield (
-                    "events",
-                    (self.order_id, change.version - 1, 1),
-                )
-                # The hash covers everything before it.
-                if found and found[0].hash == change.events[-1].hash:
-                    return answer
-        return None
 
 
 @final
@@ -272,7 +219,7 @@ class Core:
             order_id = as_id(self._new_id(), "new_id")
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, key, command, texts)
-        doubts = _Doubts(order_id)
+        doubts = Doubts(order_id)
         for _ in range(_ROUNDS_MAX):
             if key is not None or doubts.changes:
                 loaded = yield from doubts.load(ask.key)
@@ -318,6 +265,39 @@ class Core:
         """
         See `Engine.attempt`.
         """
+        answer = yield from self._executed(order_id, command, by, key, if_version)
+        assert answer is not None
+        return answer
+
+    def report(
+        self, order_id: str, command: Command, result: EffectResult
+    ) -> Asking[bool]:
+        """
+        Write what became of an effect, and what it makes of the order, at once; false
+        if its token is stale.
+        """
+        done = yield from self._executed(
+            order_id, command, money.OUTBOX, None, None, result=result
+        )
+        return done is not None
+
+    def _executed(
+        self,
+        order_id: str,
+        command: Command,
+        by: Actor,
+        key: str | None,
+        if_version: int | None,
+        *,
+        result: EffectResult | None = None,
+    ) -> Asking[Outcome | Refusal | None]:
+        """
+        Execute a command.
+
+        Args:
+            result: What became of the effect that the command tells of; then the
+                answer is `None` if its token is stale.
+        """
         order_id = as_id(order_id, "order_id")
         by = as_actor(by)
         _known(command)
@@ -325,7 +305,7 @@ class Core:
             raise InvalidInputError("if_version", "a whole number")
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, as_key(key), command, texts)
-        doubts = _Doubts(order_id)
+        doubts = Doubts(order_id)
         for _ in range(_ROUNDS_MAX):
             loaded = yield from doubts.load(ask.key)
             # Whoever has a receipt took part when he got it: a mediator who is done
@@ -344,6 +324,17 @@ class Core:
                         order_id, expected=if_version, actual=due.order.version
                     )
                 continue
+            rows: Mapping[str, StoredEffect] = {}
+            if isinstance(command, money.COMMANDS):
+                rows = yield from money.movements(order_id)
+                if result is not None:
+                    row = rows.get(result.key)
+                    if row is None or row.token != result.token:
+                        return None
+                    if row.status != "claimed":
+                        # Written already, though nobody could say so.
+                        return _outcome(due, now)
+                due = money.noted(process, due, command, rows, result, now)
             besides = yield from self._flood(loaded, by, texts)
             judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)
             answer: Outcome | Refusal
@@ -351,7 +342,14 @@ class Core:
                 assert judged.order is not None
                 done = _joined(due, judged)
                 answer = attrs.evolve(judged, order=seen(judged.order, now))
-                change = self.change(process, loaded, before, done, now)
+                change = self.change(
+                    process,
+                    loaded,
+                    before,
+                    done,
+                    now,
+                    results=money.settled(done, rows, result),
+                )
             else:
                 judged = self._settled_after(process, judged, now)
                 done = _joined(due, judged)
@@ -364,8 +362,9 @@ class Core:
                     now,
                     receipt=ask.receipt(judged),
                     texts=texts,
+                    results=money.settled(done, rows, result),
                 )
-            if not change.events and change.receipt is None:
+            if not (change.events or change.receipt or change.results):
                 if doubts.changes:
                     # What was sent may still arrive: then this is not the answer.
                     raise doubts.unknown()
@@ -621,6 +620,7 @@ class Core:
         *,
         receipt: Receipt | None = None,
         texts: tuple[StoredText, ...] = (),
+        results: tuple[EffectResult, ...] = (),
     ) -> Change:
         """
         Return everything that is to be written.
@@ -640,7 +640,7 @@ class Core:
             events.append(event)
             head = event.hash
         ready_at = to_micros(now)
-        effects = [encode_effect(effect, ready_at) for effect in done.effects]
+        effects = money.encoded(done, ready_at)
         if self.publish and done.recorded:
             first, last = done.recorded[0].seq, done.recorded[-1].seq
             effects.append(encode_effect(published(order.id, first, last), ready_at))
@@ -656,6 +656,7 @@ class Core:
             due_at=None if due is None else to_micros(due[0]),
             events=tuple(events),
             effects=tuple(effects),
+            results=results,
             receipt=receipt,
             texts=texts,
         )
@@ -714,7 +715,7 @@ def settled_effect(order_id: str, result: EffectResult) -> Asking[bool]:
     """
     Write what became of an effect; false if its token is stale.
     """
-    for _ in range(_DOUBTS_MAX):
+    for _ in range(DOUBTS_MAX):
         try:
             current: bool = yield "settle_effect", (order_id, result)
         except OutcomeUnknownError:
@@ -879,7 +880,7 @@ def summary(order: Order, before: Order | None) -> dict[str, Any]:
         "books": Books(
             currency=order.currency,
             price=order.price.minor,
-            paid_in=-ledger.external,
+            paid_in=ledger.paid_in.minor,
             held=ledger.escrow,
             refunded=ledger.refundable + ledger.buyer,
             released=ledger.payable + ledger.seller,

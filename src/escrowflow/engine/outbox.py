@@ -17,9 +17,23 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ..clock import to_micros
+from ..clock import from_micros, to_micros
+from ..commands import Command, ReportPayout, ReportRefund
 from ..decisions.outbox import effects_of
-from ..effects import Done, Effect, NotDone, Notify, Publish, Result, RetryAt, Unknown
+from ..decisions.reports import UNSENT, later_keys, may_leave
+from ..effects import (
+    Done,
+    Effect,
+    Movement,
+    NotDone,
+    Notify,
+    PayOut,
+    Publish,
+    Refund,
+    Result,
+    RetryAt,
+    Unknown,
+)
 from ..errors import (
     CorruptJournalError,
     InvalidInputError,
@@ -40,6 +54,7 @@ from ..storage.codec import (
 )
 from .answers import EffectReport, EffectStatus
 from .core import EFFECTS, Asking, Core, naming, settled_effect
+from .money import FIRST, OUTBOX, TRIES, noted_before
 from .sweep import Retries, as_limit, said_by
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
@@ -163,8 +178,14 @@ def run_effects(
                 # else's.
                 outcome = yield from _handed_back(core, claim)
             else:
-                said = yield from _carried_out(core, claim, kind, handler, retries)
-                outcome = yield from _settled(core, claim, said, retries)
+                effect = yield from _checked(core, claim, kind)
+                if isinstance(effect, Effect):
+                    said = yield from _carried_out(
+                        core, claim, effect, handler, retries
+                    )
+                    outcome = yield from _settled(core, claim, said, retries, effect)
+                else:
+                    outcome = yield from _settled(core, claim, effect, retries)
             report = attrs.evolve(report, **{outcome: getattr(report, outcome) + 1})
     return report
 
@@ -185,13 +206,23 @@ def effects(core: Core, order_id: str) -> Asking[tuple[EffectStatus, ...]]:
         found.append(
             EffectStatus(
                 effect=effect,
-                status="lapsed" if said.get("lapsed") else one.status,
+                status=_status(one, said),
                 attempts=one.attempts,
                 reference=said.get("reference", ""),
                 reason=said.get("reason", ""),
             )
         )
     return tuple(found)
+
+
+def _status(stored: StoredEffect, said: Mapping[str, Any]) -> str:
+    """
+    Return how an effect stands, for those who read it.
+    """
+    if said.get("lapsed"):
+        return "lapsed"
+    # Money that was refused is owed under another key: this effect is over.
+    return "failed" if stored.status == "done" and "reason" in said else stored.status
 
 
 def _decoded(stored: StoredEffect) -> Effect:
@@ -201,33 +232,81 @@ def _decoded(stored: StoredEffect) -> Effect:
     return decode_effect(stored.body, kind)
 
 
-# A message whose time is over: settled, and never sent.
+# What is over: settled, and never sent.
 _LAPSED: Final = Done("lapsed")
+
+# How long money waits that must not leave yet, until somebody asks again.
+_HELD_BACK: Final = timedelta(hours=1)
+
+
+def _checked(
+    core: Core, claim: StoredEffect, kind: type[Effect]
+) -> Asking[Effect | Result]:
+    """
+    Return an effect that may be carried out now, or what is to be noted of it.
+    """
+    try:
+        load_result(claim.result)
+        effect = decode_effect(claim.body, kind)
+        if effect.moves_money and claim.kind in EFFECTS:
+            order = yield from _asked(core, claim)
+            leaves = may_leave(order, effect)
+            if leaves is None:
+                return _LAPSED
+            if not leaves:
+                return RetryAt(core.now() + _HELD_BACK)
+            return _handed_over(core, claim, effect, order)
+    except (CorruptJournalError, LedgerError) as error:
+        return NotDone(str(error))
+    if (
+        isinstance(effect, Notify)
+        and effect.useless_after is not None
+        and core.now() > effect.useless_after
+    ):
+        return _LAPSED
+    return attrs.evolve(effect, attempt=claim.attempts)
+
+
+def _handed_over(
+    core: Core, claim: StoredEffect, effect: Effect, order: Order
+) -> Effect:
+    """
+    Return money with what is known of the attempts before: a retry is not taken for a
+    first attempt, though attempts are counted anew (I29).
+    """
+    assert isinstance(effect, Movement)
+    owed = order.refund(effect.key) or order.payout(effect.key)
+    assert owed is not None
+    may_have_left = owed.status not in UNSENT
+    before = noted_before(claim)
+    tries = before.get(TRIES)
+    effect = attrs.evolve(effect, later_keys=later_keys(order, owed))
+    if claim.attempts == 1 and tries is None and not may_have_left:
+        return attrs.evolve(effect, attempt=1)
+    return attrs.evolve(
+        effect,
+        attempt=max(2, claim.attempts) if may_have_left else claim.attempts,
+        first_tried=effect.asked_at if tries is None else from_micros(before[FIRST]),
+        # A worker that never came back has called at the latest just now.
+        last_tried=from_micros(before["at"])
+        if tries == claim.attempts - 1
+        else core.now(),
+    )
 
 
 def _carried_out(
     core: Core,
     claim: StoredEffect,
-    kind: type[Effect],
+    effect: Effect,
     handler: Handler,
     retries: Retries,
 ) -> Asking[Result]:
     """
     Have an effect carried out; return what is known about it.
     """
-    try:
-        before = load_result(claim.result)
-        effect = decode_effect(claim.body, kind)
-        if effect.moves_money and claim.kind in EFFECTS:
-            yield from _check_asked(core, claim)
-    except (CorruptJournalError, LedgerError) as error:
-        return NotDone(str(error))
-    useless_after = effect.useless_after if isinstance(effect, Notify) else None
-    if useless_after is not None and core.now() > useless_after:
-        return _LAPSED
     if claim.attempts > retries.attempts:
-        reason = before.get("reason")
-        return Unknown(reason or "every worker that tried it never came back in time")
+        before = load_result(claim.result).get("reason")
+        return Unknown(before or "every worker that tried it never came back in time")
     try:
         said = yield "call", (handler, effect)
     except Exception as error:
@@ -246,10 +325,10 @@ def _carried_out(
     return Unknown(f"the handler returned {kind_of(said)}, which is no result")
 
 
-def _check_asked(core: Core, claim: StoredEffect) -> Asking[None]:
+def _asked(core: Core, claim: StoredEffect) -> Asking[Order]:
     """
-    Raise unless the history asks for this: no money leaves because somebody wrote a
-    row (I5).
+    Return the order, if its history asks for this: no money leaves because somebody
+    wrote a row (I5).
 
     Raises:
         CorruptJournalError: If it does not.
@@ -265,7 +344,7 @@ def _check_asked(core: Core, claim: StoredEffect) -> Asking[None]:
             for effect in effects_of(order, recorded):
                 made = encode_effect(effect, 0)
                 if (made.key, made.body) == (claim.key, claim.body):
-                    return
+                    return core.decoded(loaded)
     raise CorruptJournalError("the history of its order does not ask for this effect")
 
 
@@ -286,45 +365,34 @@ def _handed_back(core: Core, claim: StoredEffect) -> Asking[str]:
 
 
 def _settled(
-    core: Core, claim: StoredEffect, said: Result, retries: Retries
+    core: Core,
+    claim: StoredEffect,
+    said: Result,
+    retries: Retries,
+    effect: Effect | None = None,
 ) -> Asking[str]:
     """
     Note what became of an effect; return where it counts in the report.
+
+    Args:
+        effect: What was carried out; `None` if it was not.
     """
     now = to_micros(core.now())
-    attempts = claim.attempts
-    ready_at = now
-    if isinstance(said, Done):
-        status, outcome = "done", "lapsed" if said is _LAPSED else "done"
-        body = dump_result(
-            at=now,
-            **({"lapsed": True} if said is _LAPSED else {"reference": said.reference}),
-        )
-    elif isinstance(said, RetryAt):
-        status, outcome = "waiting", "again"
-        attempts -= 1
-        ready_at = to_micros(said.instant)
-        if ready_at <= now:
-            # Somebody whose clock goes wrong is not asked again and again.
-            ready_at = now + retries.wait(1, claim.key) // _MICROSECOND
-        body = dump_result(at=now, asked=True)
+    result, outcome = _noted(claim, said, retries, now, effect)
+    report = None if effect is None else _report(effect, said)
+    if report is None:
+        current = yield from settled_effect(claim.order_id, result)
     else:
-        last = isinstance(said, NotDone) or attempts >= retries.attempts
-        status, outcome = ("parked", "parked") if last else ("waiting", "again")
-        ready_at = now + retries.wait(attempts, claim.key) // _MICROSECOND
-        body = dump_result(
-            at=now, reason=said.reason, unknown=isinstance(said, Unknown)
-        )
-    result = EffectResult(
-        key=claim.key,
-        token=claim.token,
-        status=status,
-        attempts=attempts,
-        ready_at=ready_at,
-        body=body,
-    )
-    current = yield from settled_effect(claim.order_id, result)
+        if isinstance(said, NotDone):
+            # It is owed under another key from now on; this one is over.
+            result = attrs.evolve(result, status="done")
+            outcome = "again" if said.again else "parked"
+        current = yield from core.report(claim.order_id, report, result)
     if current:
+        return outcome
+    if report is not None and isinstance(said, Done):
+        # Whoever has it now must know: it is not sent again, whatever he finds.
+        yield from core.execute(claim.order_id, report, OUTBOX, None, None)
         return outcome
     _LOG.warning(
         "effect %s of order %s: its result came after its lease, when somebody else "
@@ -333,3 +401,98 @@ def _settled(
         claim.order_id,
     )
     return "stale"
+
+
+def _noted(
+    claim: StoredEffect,
+    said: Result,
+    retries: Retries,
+    now: int,
+    effect: Effect | None,
+) -> tuple[EffectResult, str]:
+    """
+    Return what is written of an effect, and where it counts in the report.
+
+    Args:
+        effect: What was carried out; `None` if it was not.
+    """
+    attempts = claim.attempts
+    ready_at = now
+    if isinstance(said, RetryAt) and not said.reference:
+        attempts -= 1
+    before = noted_before(claim)
+    tried: dict[str, Any] = {}
+    if isinstance(effect, Movement):
+        first = effect.first_tried
+        # It was claimed a lease before the claim ends, and called later.
+        claimed_at = claim.ready_at - retries.lease // _MICROSECOND
+        tried = {
+            TRIES: attempts,
+            FIRST: claimed_at if first is None else to_micros(first),
+        }
+    elif TRIES in before:
+        # Nobody called: what is known of the attempts before stays known.
+        tried = {TRIES: attempts, FIRST: before[FIRST]}
+    if isinstance(said, Done):
+        status, outcome = "done", "lapsed" if said is _LAPSED else "done"
+        body = dump_result(
+            at=now,
+            **({"lapsed": True} if said is _LAPSED else {"reference": said.reference}),
+            **tried,
+        )
+    elif isinstance(said, RetryAt):
+        status, outcome = "waiting", "again"
+        ready_at = to_micros(said.instant)
+        if ready_at <= now:
+            # Somebody whose clock goes wrong is not asked again and again.
+            ready_at = now + retries.wait(1, claim.key) // _MICROSECOND
+        body = dump_result(at=now, asked=True, reference=said.reference, **tried)
+    else:
+        unknown = isinstance(said, Unknown)
+        last = isinstance(said, NotDone) or said.give_up or attempts >= retries.attempts
+        status, outcome = ("parked", "parked") if last else ("waiting", "again")
+        ready_at = now + retries.wait(attempts, claim.key) // _MICROSECOND
+        body = dump_result(at=now, reason=said.reason, unknown=unknown, **tried)
+    result = EffectResult(
+        key=claim.key,
+        token=claim.token,
+        status=status,
+        attempts=attempts,
+        ready_at=ready_at,
+        body=body,
+    )
+    return result, outcome
+
+
+def _report(effect: Effect, said: Result) -> Command | None:
+    """
+    Return what is recorded of money that was sent; `None` if there is nothing to say.
+    """
+    command: type[ReportRefund | ReportPayout]
+    if isinstance(effect, Refund):
+        command = ReportRefund
+    elif isinstance(effect, PayOut):
+        command = ReportPayout
+    else:
+        return None
+    if isinstance(said, Done):
+        return command(key=effect.key, status="paid", reference=_name(said.reference))
+    if isinstance(said, NotDone):
+        reason = said.reason or "no reason was given"
+        return command(key=effect.key, status="failed", reason=reason, again=said.again)
+    if isinstance(said, Unknown):
+        # It may have left: from now on nobody takes it for money that has not.
+        return command(key=effect.key, status="sent")
+    if said.reference:
+        return command(key=effect.key, status="sent", reference=_name(said.reference))
+    return None
+
+
+def _name(reference: str) -> str:
+    """
+    Return what the provider calls it, as far as that can be kept as a name.
+    """
+    try:
+        return as_id(reference, "reference") if reference else ""
+    except InvalidInputError:
+        return ""

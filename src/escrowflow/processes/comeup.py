@@ -140,6 +140,11 @@ ROWS: Final = (
     # After the end
     Row(c.LeaveConversation,      B | S,  CO,                STAY),
     Row(c.RequestCoupon,          B,      EX,                STAY),
+    # What became of the money, in any state
+    Row(c.ReportRefund,           P | O,  tuple(State),      STAY, anywhere=True),
+    Row(c.ReportPayout,           P | O,  tuple(State),      STAY, anywhere=True),
+    Row(c.ReportChargeback,       P | O,  tuple(State),      STAY, anywhere=True),
+    Row(c.RedirectPayout,         O,      tuple(State),      STAY, anywhere=True),
     # The system, when a deadline is due
     Row(c.ExpirePayment,          Y,      AW,                CA, settles=True),
     Row(c.RemindAcceptance,       Y,      PE,                STAY),

@@ -23,13 +23,14 @@ from pendulum import DateTime
 
 from ..clock import from_micros, to_micros, window_text
 from ..commands import Command
-from ..effects import Effect
+from ..effects import Effect, Movement
 from ..errors import CorruptJournalError, InvalidInputError, LedgerError
-from ..events import EVENTS, Event, Recorded, Standing
+from ..events import EVENTS, Event, Recorded
 from ..inputs import FrozenDict, Text
 from ..money import Money, Payment, Share
 from ..order import Order
 from ..parties import Actor, Role, actor_from
+from ..parts import Standing
 from ..states import State
 from ..terms import FullRefund, PaySeller, Relaunch, Ruling, Split
 from . import NewEffect, NewEvent, StoredEvent, StoredText
@@ -130,8 +131,16 @@ def _is_ruling(kind: Any) -> bool:
     return kind in (Ruling, Ruling | None)
 
 
+# What is only known when an effect is handed over.
+_OF_ONE_ATTEMPT: Final = ("attempt", "first_tried", "last_tried", "later_keys")
+
+
 def _writer(converter: Converter, kind: Any) -> Any:
+    # What is true of one reading, or one attempt, is no part of the record.
     fields: dict[str, Any] = {"as_of": override(omit=True)} if kind is Order else {}
+    if issubclass(kind, Effect):
+        for name in _OF_ONE_ATTEMPT:
+            fields[name] = override(omit=True)
     for field in attrs.fields(kind):
         default: Any = field.default
         # A text that was erased equals an empty one, and has its commitment still.
@@ -302,10 +311,14 @@ def _read(body: bytes, texts: Mapping[str, str], kind: type[_T]) -> _T:
         raise CorruptJournalError(f"this is no {kind.__name__.lower()}") from error
 
 
-def encode_effect(effect: Effect, ready_at: int) -> NewEffect:
+def encode_effect(effect: Effect, ready_at: int, reason: str = "") -> NewEffect:
     """
     Return an effect as it is handed out.
+
+    Args:
+        reason: Why a human must look at it first, if one must.
     """
+    parked = isinstance(effect, Movement) and effect.parked
     return NewEffect(
         key=effect.key,
         kind=effect.name,
@@ -313,6 +326,8 @@ def encode_effect(effect: Effect, ready_at: int) -> NewEffect:
         moves_money=effect.moves_money,
         ready_at=ready_at,
         body=_dump(_CONVERTER.unstructure(effect, type(effect))),
+        status="parked" if parked else "waiting",
+        result=dump_result(at=ready_at, reason=reason) if parked else b"",
     )
 
 
@@ -332,6 +347,8 @@ _SAID: Final[Mapping[str, type]] = {
     "unknown": bool,
     "lapsed": bool,
     "asked": bool,
+    "tries": int,
+    "first": int,
 }
 
 

@@ -1,5 +1,6 @@
 """
-For those who write a storage of their own: the contract it has to keep, as tests.
+For those who write a storage or a payment gateway of their own: the contract it has to
+keep, as tests; and a gateway that is not there (`escrowflow.testing.gateways`).
 
 Needs pytest and Hypothesis, which the package itself does not.
 """
@@ -13,12 +14,21 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{name}"
         for name in (
-            *("awaited", "contract", "given", "histories"),
+            *("awaited", "base", "contract", "gateway_contract", "given", "histories"),
             *("orders", "queues", "search", "strain", "values"),
         )
     )
 )
 
 from .contract import AsyncStorageContract, StorageContract  # noqa: E402
+from .gateway_contract import GatewayContract  # noqa: E402
+from .gateways import PROFILES, Profile, SimulatedGateway  # noqa: E402
 
-__all__ = ["AsyncStorageContract", "StorageContract"]
+__all__ = [
+    "PROFILES",
+    "AsyncStorageContract",
+    "GatewayContract",
+    "Profile",
+    "SimulatedGateway",
+    "StorageContract",
+]

@@ -5,16 +5,17 @@ What all checks stand on: a storage for each, and a count of them.
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NoReturn
 
 import attrs
 import pytest
 
 from ..storage import Capability, Storage
 
-__all__ = ["Checks"]
+__all__ = ["Checks", "Counted"]
 
 
 @attrs.define
@@ -31,48 +32,19 @@ class _Tally:
 _TALLIES: Final = pytest.StashKey[dict[type, _Tally]]()
 
 
-class Checks(abc.ABC):
+class Counted(abc.ABC):
     """
-    What one check is given.
+    A contract whose checks are counted.
     """
 
     # How many checks there are at least; fewer, and the run fails.
-    checks_min: ClassVar[int] = 380
+    checks_min: ClassVar[int]
 
-    # How many random histories are compared with the reference, and how many
-    # answers in each of them, on average at least.
-    histories: ClassVar[int] = 60
-    answers_min: ClassVar[int] = 60
-
-    # How often a writing process is killed; 0 where there is no fork.
-    crashes: ClassVar[int] = 8
-
-    # Whether no byte of an erased text is left in the files of its folder.
-    overwrites: ClassVar[bool] = True
+    # What the contract is about.
+    subject: ClassVar[str]
 
     _needless = False
     answers = 0
-
-    @abc.abstractmethod
-    def opened(self, path: Path) -> Storage:
-        """
-        Return a new storage, whose verbs block.
-        """
-
-    @abc.abstractmethod
-    def reopened(self, storage: Storage) -> Storage:
-        """
-        Return a storage of the same data.
-        """
-
-    @pytest.fixture
-    def storage(self, tmp_path: Path) -> Iterator[Storage]:
-        """
-        A storage that nobody has written to.
-        """
-        storage = self.opened(tmp_path)
-        yield storage
-        storage.close()
 
     @pytest.fixture(autouse=True)
     def _told(self, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -96,9 +68,15 @@ class Checks(abc.ABC):
             with capture.global_and_fixture_disabled():
                 terminal.write_line(
                     f"\n{type(self).__name__}: {tally.begun - tally.skipped} checks of "
-                    f"the storage contract ran, {tally.skipped} were not needed; "
-                    f"{tally.answers:,} answers in {self.histories:,} random histories"
+                    f"the {self.subject} contract ran, {tally.skipped} were not needed"
+                    f"{self._besides(tally)}"
                 )
+
+    def _besides(self, tally: _Tally) -> str:
+        """
+        Return what else is to be said.
+        """
+        return ""
 
     @classmethod
     def _tally(cls, request: pytest.FixtureRequest) -> _Tally:
@@ -111,11 +89,83 @@ class Checks(abc.ABC):
             item for item in request.session.items if getattr(item, "cls", None) is cls
         ]
 
+    def _nothing_left_out(
+        self, contract: type[Counted], request: pytest.FixtureRequest
+    ) -> None:
+        """
+        Raise unless all checks of a contract are there, as they are written.
+        """
+        changed = [
+            name
+            for name in dir(contract)
+            if name.startswith("test_")
+            and inspect.getattr_static(type(self), name)
+            is not inspect.getattr_static(contract, name)
+        ]
+        assert not changed, f"these checks are not those of the contract: {changed}"
+        found = sum(
+            hasattr(contract, getattr(item, "originalname", ""))
+            for item in self._collected(request)
+        )
+        assert found >= contract.checks_min, (
+            f"only {found} of {contract.checks_min} checks were collected"
+        )
+
+    def skip(self, why: str) -> NoReturn:
+        """
+        Skip a check of what is not promised.
+        """
+        self._needless = True
+        pytest.skip(why)
+
+
+class Checks(Counted):
+    """
+    What one check of a storage is given.
+    """
+
+    checks_min = 380
+    subject = "storage"
+
+    # How many random histories are compared with the reference, and how many
+    # answers in each of them, on average at least.
+    histories: ClassVar[int] = 60
+    answers_min: ClassVar[int] = 60
+
+    # How often a writing process is killed; 0 where there is no fork.
+    crashes: ClassVar[int] = 8
+
+    # Whether no byte of an erased text is left in the files of its folder.
+    overwrites: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def opened(self, path: Path) -> Storage:
+        """
+        Return a new storage, whose verbs block.
+        """
+
+    @abc.abstractmethod
+    def reopened(self, storage: Storage) -> Storage:
+        """
+        Return a storage of the same data.
+        """
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[Storage]:
+        """
+        A storage that nobody has written to.
+        """
+        storage = self.opened(tmp_path)
+        yield storage
+        storage.close()
+
+    def _besides(self, tally: _Tally) -> str:
+        return f"; {tally.answers:,} answers in {self.histories:,} random histories"
+
     def need(self, storage: Storage, *capabilities: Capability) -> None:
         """
         Skip a check of what this storage does not promise.
         """
         lacking = set(capabilities) - storage.capabilities
         if lacking:
-            self._needless = True
-            pytest.skip(f"not {', '.join(sorted(lacking))}")
+            self.skip(f"not {', '.join(sorted(lacking))}")

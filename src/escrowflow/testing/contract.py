@@ -5,7 +5,6 @@ What every storage promises, as tests.
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -34,21 +33,7 @@ class _Counted(Checks):
         """
         No check is overridden, and as many run as there are.
         """
-        changed = [
-            name
-            for name in dir(_Contract)
-            if name.startswith("test_")
-            and inspect.getattr_static(type(self), name)
-            is not inspect.getattr_static(_Contract, name)
-        ]
-        assert not changed, f"these checks are not those of the contract: {changed}"
-        found = sum(
-            hasattr(_Contract, getattr(item, "originalname", ""))
-            for item in self._collected(request)
-        )
-        assert found >= _Contract.checks_min, (
-            f"only {found} of {_Contract.checks_min} checks were collected"
-        )
+        self._nothing_left_out(_Contract, request)
 
 
 class _Contract(Histories, _Counted, Strain, Values, Search, Queues, Orders):

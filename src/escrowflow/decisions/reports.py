@@ -1,0 +1,403 @@
+"""
+What became of the money: the provider's reports, chargebacks, and payouts that staff
+sends elsewhere (I3, I34).
+
+- What is owed stays owed until somebody says that it was paid.
+- What did not happen, for sure, is owed under another key; under the old one nothing
+  is ever sent again.
+- Nobody is paid twice: while a bank may take a payment back, nothing of it leaves;
+  what the bank gave the buyer for good is not owed to him any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+from ..commands import RedirectPayout, ReportChargeback, ReportPayout, ReportRefund
+from ..effects import Effect, Movement, PayOut, Refund, effect_key
+from ..events import (
+    ChargebackClosed,
+    ChargebackCovered,
+    ChargebackOpened,
+    Event,
+    PayoutFailed,
+    PayoutPaid,
+    PayoutRedirected,
+    PayoutSent,
+    RefundFailed,
+    RefundPaid,
+    RefundSent,
+)
+from ..money import Money
+from ..order import Chargeback, Order, OwedPayout, OwedRefund
+from ..parts import Covered
+from ..refusals import Blocker
+from .case import Case, Step, decides
+
+__all__ = ["CHAPTER", "UNSENT", "later_keys", "may_leave", "touched"]
+
+_Owed = TypeVar("_Owed", OwedRefund, OwedPayout)
+
+# Nothing of it has left, for sure.
+UNSENT: Final = ("owed", "failed")
+
+# So often something is sent again by itself, under another key each time; whatever is
+# in the way then, a human must look.
+_AGAIN_MAX: Final = 24
+
+# So many keys ahead are looked at when a backup was restored.
+_LATER: Final = 4
+
+
+def may_leave(order: Order, effect: Effect) -> bool | None:
+    """
+    Return whether an effect may be carried out now; `None` if it never must, because
+    nothing is owed under its key any more.
+
+    Args:
+        order: The order as it is now.
+    """
+    if not isinstance(effect, (Refund, PayOut)):
+        return True
+    owed: OwedRefund | OwedPayout | None = (
+        order.refund(effect.key)
+        if isinstance(effect, Refund)
+        else order.payout(effect.key)
+    )
+    if owed is None or owed.status in ("paid", "covered"):
+        return None
+    return not any(
+        one.open
+        and (
+            isinstance(effect, PayOut)
+            or one.payment_reference == effect.payment.reference
+        )
+        for one in order.chargebacks
+    )
+
+
+def touched(order: Order, keys: Iterable[str]) -> tuple[Event, ...]:
+    """
+    Return what is to be recorded of money that may have left unnoticed.
+
+    Args:
+        keys: The keys of effects that somebody began to carry out.
+    """
+    events: list[Event] = []
+    for key in keys:
+        refund, payout = order.refund(key), order.payout(key)
+        if refund is not None and refund.status in UNSENT:
+            events.append(RefundSent(key=key))
+        elif payout is not None and payout.status in UNSENT:
+            events.append(PayoutSent(key=key))
+    return tuple(events)
+
+
+def later_keys(order: Order, owed: OwedRefund | OwedPayout) -> tuple[str, ...]:
+    """
+    Return the keys under which money would be owed next, and then.
+    """
+    return tuple(_next_key(order, owed, step) for step in range(1, _LATER + 1))
+
+
+def _next_key(order: Order, owed: OwedRefund | OwedPayout, step: int = 1) -> str:
+    """
+    Return the key under which money is owed once it did not happen under this one.
+    """
+    kind: type[Movement] = Refund
+    if isinstance(owed, OwedPayout):
+        kind, part = PayOut, owed.seller_id
+    else:
+        part = owed.payment.reference
+    return effect_key(order.id, owed.seq, kind.name, part, owed.epoch + step)
+
+
+# --- refunds and payouts ----------------------------------------------------------
+
+
+def _found(
+    owed: tuple[_Owed, ...], command: ReportRefund | ReportPayout
+) -> _Owed | None:
+    """
+    Return what a report is about: by its key, or by what the provider calls it.
+
+    After a restored backup what was sent under a later key is known by its name only.
+    """
+    for name in ("key", "reference"):
+        said = getattr(command, name)
+        for one in owed:
+            if said and getattr(one, name) == said:
+                return one
+    return None
+
+
+def _reported(
+    case: Case,
+    owed: OwedRefund | OwedPayout,
+    command: ReportRefund | ReportPayout,
+    kinds: tuple[Any, Any, Any],
+) -> Iterable[Step]:
+    """
+    Record a report, unless it says nothing new.
+    """
+    sent, paid, failed = kinds
+    if command.status == "failed":
+        event = failed(
+            key=owed.key,
+            next_key=_next_key(case.order, owed),
+            reason=command.reason,
+            again=command.again and owed.epoch < _AGAIN_MAX,
+        )
+        yield Step(events=(event,))
+        yield from _covers(case)
+    elif command.status == "paid":
+        if owed.status != "paid":
+            yield Step(events=(paid(key=owed.key, reference=command.reference),))
+    elif owed.status in UNSENT:
+        yield Step(events=(sent(key=owed.key, reference=command.reference),))
+
+
+def _differs(
+    owed: OwedRefund | OwedPayout | None, command: ReportRefund | ReportPayout
+) -> Iterable[Blocker]:
+    if owed is None:
+        name = command.key or command.reference
+        yield Blocker(code="nothing_owed_by_that_name", params={"name": name})
+        return
+    if command.amount is not None and command.amount != owed.amount:
+        yield Blocker(
+            code="amount_differs",
+            params={"amount": command.amount, "expected": owed.amount},
+        )
+    if owed.status == "covered":
+        yield Blocker(code="refund_covered", params={"amount": owed.amount})
+
+
+@decides(ReportRefund)
+def report_refund(case: Case, command: ReportRefund) -> Iterable[Step]:
+    """
+    What is owed is paid, or owed again.
+    """
+    owed = _found(case.order.refunds, command)
+    assert owed is not None
+    yield from _reported(case, owed, command, (RefundSent, RefundPaid, RefundFailed))
+
+
+@report_refund.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not case.order.refunds:
+        yield Blocker(code="no_refund")
+
+
+@report_refund.within
+def _(case: Case, command: ReportRefund) -> Iterable[Blocker]:
+    yield from _differs(_found(case.order.refunds, command), command)
+
+
+@decides(ReportPayout)
+def report_payout(case: Case, command: ReportPayout) -> Iterable[Step]:
+    """
+    What the seller earned is paid, or owed again.
+    """
+    owed = _found(case.order.payouts, command)
+    assert owed is not None
+    yield from _reported(case, owed, command, (PayoutSent, PayoutPaid, PayoutFailed))
+
+
+@report_payout.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not case.order.payouts:
+        yield Blocker(code="no_payout")
+
+
+@report_payout.within
+def _(case: Case, command: ReportPayout) -> Iterable[Blocker]:
+    yield from _differs(_found(case.order.payouts, command), command)
+
+
+@decides(RedirectPayout)
+def redirect_payout(case: Case, command: RedirectPayout) -> Iterable[Step]:
+    """
+    Another payee, under another key; audited.
+    """
+    owed = case.order.payout(command.key)
+    assert owed is not None
+    yield Step(
+        events=(
+            PayoutRedirected(
+                key=owed.key,
+                next_key=_next_key(case.order, owed),
+                payee_id=command.payee_id,
+                reason=command.reason,
+            ),
+        )
+    )
+
+
+@redirect_payout.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not any(owed.status in UNSENT for owed in case.order.payouts):
+        yield Blocker(code="no_payout_to_redirect")
+
+
+@redirect_payout.within
+def _(case: Case, command: RedirectPayout) -> Iterable[Blocker]:
+    owed = case.order.payout(command.key)
+    if owed is None:
+        yield Blocker(code="nothing_owed_by_that_name", params={"name": command.key})
+    elif owed.status not in UNSENT:
+        yield Blocker(code="payout_may_have_left", params={"status": owed.status})
+
+
+# --- chargebacks ------------------------------------------------------------------
+
+
+def _takeable(order: Order, reference: str) -> Money | None:
+    """
+    Return how much of a payment no chargeback has taken yet; `None` if there is no
+    such payment.
+    """
+    payment = order.payment(reference)
+    if payment is None:
+        return None
+    left = payment.amount
+    for one in order.chargebacks:
+        if one.payment_reference == reference:
+            left = left - (one.amount if one.lost is None else one.lost)
+    return left
+
+
+@decides(ReportChargeback)
+def report_chargeback(case: Case, command: ReportChargeback) -> Iterable[Step]:
+    """
+    What a bank took is missing until it gives it back, or somebody bears it.
+    """
+    known = case.order.chargeback(command.chargeback_id)
+    if known is None:
+        amount = command.amount if command.status == "opened" else None
+        if amount is None:
+            amount = _takeable(case.order, command.payment_reference)
+        assert amount is not None
+        yield Step(
+            events=(
+                ChargebackOpened(
+                    chargeback_id=command.chargeback_id,
+                    payment_reference=command.payment_reference,
+                    amount=amount,
+                ),
+            )
+        )
+        known = case.order.chargeback(command.chargeback_id)
+        assert known is not None
+    if command.status == "opened" or not known.open:
+        return
+    yield Step(
+        events=(ChargebackClosed(chargeback_id=known.id, lost=_lost(known, command)),)
+    )
+    yield from _covers(case)
+
+
+def _lost(known: Chargeback, command: ReportChargeback) -> Money:
+    if command.status == "won":
+        return Money.zero(known.amount.currency)
+    return command.amount or known.amount
+
+
+@report_chargeback.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not case.order.payments:
+        yield Blocker(code="no_payment")
+
+
+@report_chargeback.within
+def _(case: Case, command: ReportChargeback) -> Iterable[Blocker]:
+    order = case.order
+    takeable = _takeable(order, command.payment_reference)
+    known = order.chargeback(command.chargeback_id)
+    if takeable is None:
+        yield Blocker(
+            code="unknown_payment", params={"payment": command.payment_reference}
+        )
+    elif known is None:
+        if not takeable or (command.amount or takeable) > takeable:
+            yield Blocker(
+                code="amount_differs",
+                params={"amount": command.amount or takeable, "expected": takeable},
+            )
+    elif known.payment_reference != command.payment_reference or (
+        command.status == "opened" and command.amount not in (None, known.amount)
+    ):
+        yield Blocker(code="chargeback_differs", params={"name": known.id})
+    elif known.open:
+        if _lost(known, command) > known.amount:
+            yield Blocker(
+                code="amount_differs",
+                params={"amount": command.amount, "expected": known.amount},
+            )
+    elif command.status != "opened" and _lost(known, command) != known.lost:
+        yield Blocker(code="chargeback_closed", params={"lost": known.lost})
+
+
+def _covers(case: Case) -> Iterable[Step]:
+    """
+    Make good what banks took for good by what has not left yet: first what is owed
+    to the buyer on that payment, then what is held of it, then what is owed to the
+    seller.
+    """
+    for number in range(len(case.order.chargebacks)):
+        event = _covered(case.order, case.order.chargebacks[number])
+        if event is not None:
+            yield Step(events=(event,))
+
+
+def _covered(order: Order, lost: Chargeback) -> ChargebackCovered | None:
+    missing = lost.missing
+    payment = order.payment(lost.payment_reference)
+    if not missing or payment is None:
+        return None
+    refunds, missing = _parts(
+        order,
+        [
+            owed
+            for owed in order.refunds
+            if owed.payment.reference == lost.payment_reference
+        ],
+        missing,
+    )
+    # Other payments are not touched: what is left of this one, and no more.
+    left = payment.amount - payment.refunded
+    held = min(missing, left, order.ledger.held)
+    missing = min(missing, left) - held
+    payouts, _ = _parts(order, order.payouts, missing)
+    if not (refunds or held or payouts):
+        return None
+    return ChargebackCovered(
+        chargeback_id=lost.id, held=held, refunds=refunds, payouts=payouts
+    )
+
+
+def _parts(
+    order: Order, owed: Iterable[OwedRefund | OwedPayout], missing: Money
+) -> tuple[tuple[Covered, ...], Money]:
+    """
+    Return how much of what is owed makes something good, and what is missing still.
+    """
+    parts = []
+    for one in owed:
+        amount = min(missing, one.amount)
+        if amount and one.status in UNSENT:
+            rest = one.amount - amount
+            missing = missing - amount
+            parts.append(
+                Covered(
+                    key=one.key,
+                    amount=amount,
+                    rest=rest,
+                    next_key=_next_key(order, one) if rest else "",
+                )
+            )
+    return tuple(parts), missing
+
+
+CHAPTER = (report_refund, report_payout, redirect_payout, report_chargeback)

@@ -1,0 +1,677 @@
+"""
+What became of the money: reports of refunds and payouts, chargebacks, other payees
+(I3, I34; docs/reference/rules.md).
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from escrowflow import commands as c
+from escrowflow.decisions import decide
+from escrowflow.decisions.reports import may_leave
+from escrowflow.effects import PayOut, Refund
+from escrowflow.errors import CommandRefusedError, InvalidInputError
+from escrowflow.money import Money, Payment
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.terms import Split
+from tests.given import (
+    ANA,
+    COMEUP,
+    LUC,
+    MIA,
+    OPS,
+    STRIPE,
+    WAY,
+    an_engine,
+    brought_to,
+    eur,
+    paid,
+)
+from tests.lives import check_history, check_money
+from tests.test_states import PAUSES
+
+if TYPE_CHECKING:
+    from escrowflow.engine import Engine
+    from escrowflow.order import Order
+
+# Four payments: two cards, a wallet, and one that came too late.
+CARD: Final = paid("pi_1", eur(60))
+PAYPAL: Final = Payment("paypal", "pp_1", eur(40))
+
+
+def engine_with(state: str, **changes: Any) -> Engine:
+    """
+    Return an engine with order o1 in a state, paid by card and by PayPal.
+    """
+    engine = an_engine(MemoryStorage())
+    brought_to(engine, state, payment=(CARD, PAYPAL), **changes)
+    return engine
+
+
+def split() -> Engine:
+    """
+    Return an engine with an order of which 70 go back and 30 to the seller.
+    """
+    engine = engine_with("disputed")
+    engine.execute("o1", c.AssignMediator(mediator_id="mia"), by=MIA)
+    ruling = Split(to_buyer=eur(70))
+    engine.execute("o1", c.RuleDispute(ruling=ruling, reason="half"), by=MIA)
+    return engine
+
+
+def tell(engine: Engine, command: c.Command, by: Any = STRIPE) -> Order:
+    """
+    Send a report; return the order after it, everything that must hold being held.
+    """
+    order = engine.execute("o1", command, by=by).order
+    check_history(COMEUP, engine.history("o1"))
+    assert engine.verify().faults == ()
+    return order
+
+
+def books(order: Order) -> dict[str, int]:
+    """
+    Return the accounts that are not empty, in whole euros.
+    """
+    names = ("escrow", "refundable", "buyer", "payable", "seller", "receivable")
+    found = {name: getattr(order.ledger, name) // 100 for name in names}
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def keys_of(engine: Engine) -> tuple[str, str, str]:
+    """
+    Return the keys of the refunds to PayPal and card, and of the payout.
+    """
+    order = engine.order("o1")
+    (paypal, card), (payout,) = order.refunds, order.payouts
+    assert (paypal.payment.method, card.payment.method) == ("paypal", "card")
+    return paypal.key, card.key, payout.key
+
+
+def told(order: Order, command: c.Command) -> Order:
+    """
+    Return an order after a report, or as it was if that was refused.
+    """
+    answer = decide(COMEUP, order, command, by=STRIPE, now=order.effective_at)
+    assert answer.order is not None
+    check_money(answer.order)
+    return answer.order
+
+
+class TestReports:
+    """
+    What is owed is paid when somebody says so, and not before.
+    """
+
+    def test_paid(self) -> None:
+        """
+        Money that was paid has left what is owed; the four stay as they were.
+        """
+        engine = split()
+        assert books(engine.order("o1")) == {"refundable": 70, "payable": 30}
+        paypal, card, payout = keys_of(engine)
+
+        tell(engine, c.ReportRefund(key=paypal, status="sent", reference="re_1"))
+        assert books(engine.order("o1")) == {"refundable": 70, "payable": 30}
+        tell(engine, c.ReportRefund(key=paypal, status="paid"))
+        tell(engine, c.ReportRefund(key=card, status="paid", reference="re_2"))
+        order = tell(engine, c.ReportPayout(key=payout, status="paid", amount=eur(30)))
+
+        assert books(order) == {"buyer": 70, "seller": 30}
+        assert [one.status for one in order.refunds] == ["paid", "paid"]
+        assert [one.status for one in order.payouts] == ["paid"]
+        # What it said last about its name stays known.
+        assert [one.reference for one in order.refunds] == ["re_1", "re_2"]
+        assert order.ledger.refunded == eur(70)
+        assert order.ledger.released == eur(30)
+
+    @pytest.mark.parametrize("status", ["sent", "paid"])
+    def test_said_twice(self, status: Any) -> None:
+        """
+        What is known already changes nothing: webhooks come twice, and late.
+        """
+        engine = split()
+        paypal, _, payout = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status=status))
+        order = tell(engine, c.ReportPayout(key=payout, status=status))
+        version = order.version
+
+        for again in {"sent", status}:
+            tell(engine, c.ReportRefund(key=paypal, status=again))
+            order = tell(engine, c.ReportPayout(key=payout, status=again))
+
+        assert order.version == version
+
+    def test_failed(self) -> None:
+        """
+        What did not happen is owed under another key, and waits for a human.
+        """
+        engine = split()
+        paypal, _, payout = keys_of(engine)
+
+        tell(engine, c.ReportRefund(key=paypal, status="failed", reason="closed"))
+        order = tell(engine, c.ReportPayout(key=payout, status="failed", reason="shut"))
+
+        assert books(order) == {"refundable": 70, "payable": 30}
+        (refund, _), (earned,) = order.refunds, order.payouts
+        assert (refund.status, refund.epoch) == ("failed", 1)
+        assert (earned.status, earned.epoch) == ("failed", 1)
+        effects: dict[str, Any] = {
+            one.effect.key: (one.effect, one.status) for one in engine.effects("o1")
+        }
+        for owed, kind, amount in ((refund, Refund, 40), (earned, PayOut, 30)):
+            effect, status = effects[owed.key]
+            assert isinstance(effect, kind)
+            assert (effect.amount, status) == (eur(amount), "parked")
+        assert {paypal, payout}.isdisjoint({refund.key, earned.key})
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.ReportRefund(key=paypal, status="paid"))
+        assert [one.code for one in caught.value.blockers] == [
+            "nothing_owed_by_that_name"
+        ]
+
+    def test_failed_after_it_was_paid(self) -> None:
+        """
+        A refund that comes back is owed again; so is a payout (F38, F40).
+        """
+        engine = split()
+        paypal, _, payout = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status="paid"))
+        tell(engine, c.ReportPayout(key=payout, status="paid"))
+        assert books(engine.order("o1")) == {
+            "refundable": 30,
+            "buyer": 40,
+            "seller": 30,
+        }
+
+        tell(engine, c.ReportRefund(key=paypal, status="failed", reason="closed"))
+        order = tell(engine, c.ReportPayout(key=payout, status="failed", reason="shut"))
+
+        assert books(order) == {"refundable": 70, "payable": 30}
+        for refund in order.refunds:
+            order = tell(engine, c.ReportRefund(key=refund.key, status="paid"))
+        for earned in order.payouts:
+            order = tell(engine, c.ReportPayout(key=earned.key, status="paid"))
+        assert books(order) == {"buyer": 70, "seller": 30}
+
+    def test_again_by_itself(self) -> None:
+        """
+        What surely did not happen may be sent again without a human.
+        """
+        engine = split()
+        paypal, _, _ = keys_of(engine)
+
+        report = c.ReportRefund(
+            key=paypal, status="failed", reason="looked up", again=True
+        )
+        order = tell(engine, report)
+
+        assert order.refunds[0].status == "owed"
+        statuses = {one.effect.key: one.status for one in engine.effects("o1")}
+        assert statuses[order.refunds[0].key] == "waiting"
+
+    def test_by_its_reference(self) -> None:
+        """
+        Who does not know our key may say what he called it before.
+        """
+        engine = split()
+        paypal, _, _ = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status="sent", reference="re_1"))
+
+        order = tell(engine, c.ReportRefund(reference="re_1", status="paid"))
+
+        assert order.refunds[0].status == "paid"
+
+    def test_by_its_reference_under_another_key(self) -> None:
+        """
+        What the provider calls it counts, if nobody knows the key it was sent under.
+        """
+        engine = split()
+        paypal, _, _ = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status="paid", reference="re_1"))
+
+        report = c.ReportRefund(
+            key="lost", reference="re_1", status="failed", reason="it came back"
+        )
+        order = tell(engine, report)
+
+        assert [one.status for one in order.refunds] == ["failed", "owed"]
+
+    @pytest.mark.parametrize("by", [STRIPE, OPS])
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"key": "nobody's"}, "nothing_owed_by_that_name"),
+            ({"reference": "re_9"}, "nothing_owed_by_that_name"),
+            ({"amount": eur("40.01")}, "amount_differs"),
+        ],
+    )
+    def test_refused(self, by: Any, fields: dict[str, Any], code: str) -> None:
+        """
+        A report of something else is refused with its reason, and moves nothing.
+        """
+        engine = split()
+        if "amount" in fields:
+            fields = {**fields, "key": keys_of(engine)[0]}
+        before = engine.order("o1")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.ReportRefund(status="paid", **fields), by)
+
+        assert [blocker.code for blocker in caught.value.blockers] == [code]
+        assert engine.order("o1") == before
+
+    def test_another_currency(self) -> None:
+        """
+        An amount in another currency is no report of this order.
+        """
+        engine = split()
+        amount = Money.of("40.00", "USD")
+
+        report = c.ReportRefund(key=keys_of(engine)[0], status="paid", amount=amount)
+
+        with pytest.raises(InvalidInputError):
+            tell(engine, report)
+
+    @pytest.mark.parametrize("by", [ANA, LUC, MIA])
+    @pytest.mark.parametrize("state", [*WAY, "awaiting_payment"])
+    def test_nobody_else(self, by: Any, state: str) -> None:
+        """
+        Neither party says what became of money, in any state.
+        """
+        engine = an_engine(MemoryStorage())
+        brought_to(engine, state)
+        if by is MIA and state == "disputed":
+            engine.execute("o1", c.AssignMediator(mediator_id="mia"), by=MIA)
+        reports: list[c.Command] = [
+            c.ReportRefund(key="k", status="paid"),
+            c.ReportPayout(key="k", status="paid"),
+            c.ReportChargeback(
+                chargeback_id="d", payment_reference="pi_1", status="opened"
+            ),
+            c.RedirectPayout(key="k", payee_id="ana", reason="mine"),
+        ]
+        if by is MIA and state != "disputed":
+            return
+        for report in reports:
+            with pytest.raises(CommandRefusedError) as caught:
+                engine.execute("o1", report, by=by)
+            assert caught.value.blockers[0].code == "not_your_command"
+
+    @pytest.mark.parametrize("state", [*WAY, "awaiting_payment"])
+    def test_in_every_state(self, state: str) -> None:
+        """
+        The provider is heard in any state: here, of a payment that came in twice.
+        """
+        engine = an_engine(MemoryStorage())
+        brought_to(engine, state)
+        stray = c.ConfirmPayment(payment=paid("pi_2", eur(7)), item="nothing")
+        engine.execute("o1", stray, by=STRIPE)
+        (refund,) = (
+            one for one in engine.order("o1").refunds if one.payment.reference == "pi_2"
+        )
+
+        tell(engine, c.ReportRefund(key=refund.key, status="paid"))
+
+        done = engine.order("o1").refund(refund.key)
+        assert done is not None
+        assert done.status == "paid"
+
+    def test_in_a_state_of_a_host(self) -> None:
+        """
+        A process that adds states need not name the provider's rows.
+        """
+
+        mine = COMEUP.extend(name="pausing", **PAUSES)
+
+        everywhere = [row for row in mine.rows if row.anywhere]
+        assert everywhere
+        for row in everywhere:
+            assert {str(state) for state in row.states} == set(mine.members)
+
+    @pytest.mark.parametrize("by", [STRIPE, OPS])
+    def test_never_offered(self, by: Any) -> None:
+        """
+        Programs say what became of money: no page has a button for it.
+        """
+        engine = split()
+
+        names = {option.name for option in engine.options("o1", by=by)}
+
+        assert "confirm_payment" in names
+        assert not {name for name in names if name.startswith(("report_", "redirect"))}
+
+
+class TestRedirect:
+    """
+    Staff has somebody else paid when the seller's account is closed (F40).
+    """
+
+    def test_elsewhere(self) -> None:
+        """
+        The payout goes out under another key, to somebody else.
+        """
+        engine = split()
+        _, _, payout = keys_of(engine)
+        tell(engine, c.ReportPayout(key=payout, status="failed", reason="shut"))
+        failed = engine.order("o1").payouts[0].key
+
+        redirect = c.RedirectPayout(key=failed, payee_id="heir", reason="he died")
+        order = tell(engine, redirect, OPS)
+
+        (owed,) = order.payouts
+        assert (owed.payee_id, owed.seller_id, owed.status) == ("heir", "luc", "owed")
+        sent: dict[str, Any] = {
+            one.effect.key: one for one in engine.effects("o1") if one.status != "done"
+        }
+        assert sent[owed.key].effect.payee_id == "heir"
+        assert sent[owed.key].effect.amount == eur(30)
+
+    @pytest.mark.parametrize("status", ["sent", "paid"])
+    def test_too_late(self, status: Any) -> None:
+        """
+        What may have left does not go to a second person.
+        """
+        engine = split()
+        _, _, payout = keys_of(engine)
+        tell(engine, c.ReportPayout(key=payout, status=status))
+
+        redirect = c.RedirectPayout(key=payout, payee_id="heir", reason="x")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, redirect, OPS)
+
+        codes = [blocker.code for blocker in caught.value.blockers]
+        assert codes == ["no_payout_to_redirect", "payout_may_have_left"]
+
+
+def chargeback(status: Any, amount: Any = None, name: str = "dp_1") -> c.Command:
+    """
+    Return what the provider says of the card payment.
+    """
+    return c.ReportChargeback(
+        chargeback_id=name, payment_reference="pi_1", status=status, amount=amount
+    )
+
+
+class TestChargebacks:
+    """
+    A bank takes a payment back: nothing leaves twice (F41, F42).
+    """
+
+    def test_while_the_order_runs(self) -> None:
+        """
+        What a bank took of a running order is missing; won, it is there again.
+        """
+        engine = engine_with("in_progress")
+
+        order = tell(engine, chargeback("opened"))
+        assert books(order) == {"escrow": 100, "receivable": -60}
+        assert order.ledger.held == eur(100)
+        order = tell(engine, chargeback("won"))
+
+        assert books(order) == {"escrow": 100}
+        (closed,) = order.chargebacks
+        assert (closed.open, closed.lost, closed.missing) == (False, eur(0), eur(0))
+
+    def test_lost_while_the_order_runs(self) -> None:
+        """
+        What was held of that payment made it good: the buyer has it from his bank,
+        and does not get it again when the order is cancelled.
+        """
+        engine = engine_with("in_progress")
+        tell(engine, chargeback("opened"))
+
+        order = tell(engine, chargeback("lost"))
+        assert books(order) == {"escrow": 40, "buyer": 60}
+        order = tell(engine, c.CancelOrder(), LUC)
+
+        assert books(order) == {"refundable": 40, "buyer": 60}
+        assert [one.payment.method for one in order.refunds] == ["paypal"]
+
+    def test_lost_before_the_refund_left(self) -> None:
+        """
+        A refund that is owed on that payment is not owed any more.
+        """
+        engine = split()
+        paypal, card, _ = keys_of(engine)
+        tell(engine, chargeback("opened"))
+
+        order = tell(engine, chargeback("lost", eur(30)))
+
+        assert books(order) == {"refundable": 40, "buyer": 30, "payable": 30}
+        assert [one.status for one in order.refunds] == ["owed", "covered"]
+        assert order.chargebacks[0].missing == eur(0)
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.ReportRefund(key=card, status="paid"))
+        assert caught.value.blockers[0].code == "refund_covered"
+        assert engine.order("o1").refund(paypal) is not None
+
+    def test_a_part_of_a_refund(self) -> None:
+        """
+        What a bank gave is less than what is owed: the rest is owed, under another
+        key.
+        """
+        engine = split()
+        _, card, _ = keys_of(engine)
+        tell(engine, chargeback("opened", eur(20)))
+
+        order = tell(engine, chargeback("lost"))
+
+        assert books(order) == {"refundable": 50, "buyer": 20, "payable": 30}
+        rest = order.refunds[1]
+        assert rest.key != card
+        assert (rest.amount, rest.status) == (eur(10), "owed")
+        (effect,) = (
+            one.effect for one in engine.effects("o1") if one.effect.key == rest.key
+        )
+        assert isinstance(effect, Refund)
+        assert effect.amount == eur(10)
+
+    def test_the_seller_is_not_paid_yet(self) -> None:
+        """
+        What the seller earned of that payment and did not get yet makes it good.
+        """
+        engine = engine_with("completed")
+        tell(engine, chargeback("opened"))
+
+        order = tell(engine, chargeback("lost"))
+
+        assert books(order) == {"payable": 40, "buyer": 60}
+        (owed,) = order.payouts
+        assert (owed.amount, owed.status, owed.epoch) == (eur(40), "owed", 1)
+        order = tell(engine, c.ReportPayout(key=owed.key, status="paid"))
+        assert books(order) == {"seller": 40, "buyer": 60}
+
+    def test_the_seller_has_it(self) -> None:
+        """
+        What has left cannot make anything good: the platform is out of pocket.
+        """
+        engine = engine_with("completed")
+        (payout,) = engine.order("o1").payouts
+        tell(engine, c.ReportPayout(key=payout.key, status="paid"))
+
+        tell(engine, chargeback("opened"))
+        order = tell(engine, chargeback("lost", eur(45)))
+
+        assert books(order) == {"seller": 100, "receivable": -45}
+        assert order.chargebacks[0].missing == eur(45)
+        assert order.ledger.released == eur(100)
+
+    def test_a_payout_that_comes_back(self) -> None:
+        """
+        It makes good what was missing; the rest is paid out again.
+        """
+        engine = engine_with("completed")
+        (payout,) = engine.order("o1").payouts
+        tell(engine, c.ReportPayout(key=payout.key, status="paid"))
+        tell(engine, chargeback("lost"))
+        assert books(engine.order("o1")) == {"seller": 100, "receivable": -60}
+
+        order = tell(
+            engine, c.ReportPayout(key=payout.key, status="failed", reason="shut")
+        )
+
+        assert books(order) == {"payable": 40, "buyer": 60}
+        assert order.payouts[0].amount == eur(40)
+
+    def test_lost_without_having_been_opened(self) -> None:
+        """
+        Webhooks come in any order: the end tells the beginning.
+        """
+        engine = engine_with("in_progress")
+
+        order = tell(engine, chargeback("lost", eur(10)))
+
+        assert books(order) == {"escrow": 90, "buyer": 10}
+        version = order.version
+        # The beginning, at last.
+        assert tell(engine, chargeback("opened")).version == version
+
+    @pytest.mark.parametrize(
+        ("earlier", "report", "code"),
+        [
+            ([], chargeback("opened", eur("60.01")), "amount_differs"),
+            (
+                [chargeback("opened")],
+                chargeback("opened", eur(5)),
+                "chargeback_differs",
+            ),
+            ([chargeback("opened")], chargeback("lost", eur(61)), "amount_differs"),
+            ([chargeback("lost")], chargeback("won"), "chargeback_closed"),
+            ([chargeback("lost")], chargeback("opened", name="dp_2"), "amount_differs"),
+            (
+                [],
+                c.ReportChargeback(
+                    chargeback_id="dp_1", payment_reference="pi_9", status="opened"
+                ),
+                "unknown_payment",
+            ),
+        ],
+    )
+    def test_refused(
+        self, earlier: list[c.Command], report: c.Command, code: str
+    ) -> None:
+        """
+        What cannot be is refused with its reason.
+        """
+        engine = engine_with("in_progress")
+        for one in earlier:
+            tell(engine, one)
+        before = engine.order("o1")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, report)
+
+        assert [blocker.code for blocker in caught.value.blockers] == [code]
+        assert engine.order("o1") == before
+
+    def test_nothing_was_paid(self) -> None:
+        """
+        Of an order that was never paid no bank takes anything.
+        """
+        engine = an_engine(MemoryStorage())
+        brought_to(engine, "awaiting_payment")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, chargeback("opened"))
+
+        assert caught.value.blockers[0].code == "no_payment"
+
+    def test_a_second_one(self) -> None:
+        """
+        A bank may take a payment in parts, and never more than it was.
+        """
+        engine = engine_with("in_progress")
+        tell(engine, chargeback("lost", eur(20)))
+
+        order = tell(engine, chargeback("lost", name="dp_2"))
+
+        assert [one.lost for one in order.chargebacks] == [eur(20), eur(40)]
+        assert books(order) == {"escrow": 40, "buyer": 60}
+
+
+class TestMayLeave:
+    """
+    Whether money may leave now.
+    """
+
+    def test_while_a_bank_decides(self) -> None:
+        """
+        Nothing leaves for that payment, nor for the seller; other payments do.
+        """
+        engine = split()
+        by_key: dict[str, Any] = {
+            one.effect.key: one.effect for one in engine.effects("o1")
+        }
+        paypal, card, payout = (by_key[key] for key in keys_of(engine))
+        assert all(may_leave(engine.order("o1"), one) for one in (paypal, card, payout))
+
+        order = tell(engine, chargeback("opened"))
+        said = [may_leave(order, effect) for effect in (paypal, card, payout)]
+        assert said == [True, False, False]
+
+        order = tell(engine, chargeback("lost", eur(30)))
+        said = [may_leave(order, effect) for effect in (paypal, card, payout)]
+        assert said == [True, None, True]
+
+    def test_what_is_over(self) -> None:
+        """
+        What was paid, or is owed under another key, never leaves again.
+        """
+        engine = split()
+        by_key: dict[str, Any] = {
+            one.effect.key: one.effect for one in engine.effects("o1")
+        }
+        paypal, card, payout = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status="paid"))
+        tell(engine, c.ReportRefund(key=card, status="failed", reason="x"))
+        order = tell(engine, c.ReportPayout(key=payout, status="sent"))
+
+        said = [may_leave(order, by_key[key]) for key in (paypal, card, payout)]
+
+        # What was sent may be sent again, under its key: nobody knows how it ended.
+        assert said == [None, None, True]
+
+
+class TestInterleavings:
+    """
+    Six things that may happen to the money, in every order (I34).
+    """
+
+    def test_nobody_is_paid_twice(self) -> None:
+        """
+        Whatever comes first, books add up, and what left never exceeds what came in
+        but by what the bank took.
+        """
+        begun = split().order("o1")
+        (paypal, card), (payout,) = begun.refunds, begun.payouts
+        happens: list[c.Command] = [
+            c.ReportRefund(key=card.key, status="paid"),
+            c.ReportRefund(key=card.key, status="failed", reason="closed"),
+            chargeback("opened"),
+            chargeback("lost", eur(45)),
+            c.ReportPayout(key=payout.key, status="paid"),
+            c.ReportPayout(key=payout.key, status="failed", reason="shut"),
+        ]
+        for order_of in itertools.permutations(range(6)):
+            order = begun
+            for number in order_of:
+                order = told(order, happens[number])
+            # Whatever is owed still is paid now.
+            for refund in order.refunds:
+                order = told(order, c.ReportRefund(key=refund.key, status="paid"))
+            for payout in order.payouts:
+                order = told(order, c.ReportPayout(key=payout.key, status="paid"))
+            assert not order.ledger.refundable, order_of
+            assert not order.ledger.payable, order_of
+            # What left is what came in, and what the bank took beyond it.
+            refunds = [one for one in order.refunds if one.status == "paid"]
+            left = sum(one.amount.minor for one in refunds) + order.ledger.seller
+            left += sum((one.lost or one.amount).minor for one in order.chargebacks)
+            assert left == 100_00 - order.ledger.receivable, order_of
+            assert paypal.key in {one.key for one in refunds}

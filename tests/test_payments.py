@@ -1,0 +1,172 @@
+"""
+Whether a gateway fits a process, and what `handlers` is made of.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from escrowflow import payments
+from escrowflow.clock import FakeClock
+from escrowflow.effects import PayOut, Refund
+from escrowflow.errors import InvalidInputError
+from escrowflow.payments import Capabilities
+from escrowflow.testing import PROFILES, SimulatedGateway
+from tests.given import COMEUP, T0
+
+if TYPE_CHECKING:
+    from escrowflow.rules import Policies
+    from escrowflow.states import Process
+
+
+def living(**lifetime: Any) -> Process[Policies]:
+    """
+    Return the process with other rules of how long an order lives.
+    """
+    return attrs.evolve(COMEUP, policies=COMEUP.policies.replacing(lifetime=lifetime))
+
+
+def refunding(window: str | None, **more: Any) -> Any:
+    """
+    Return a gateway that gives payments back for so long.
+    """
+    gateway = SimulatedGateway("perfect", FakeClock(T0), refund_window=window)
+    gateway.capabilities = attrs.evolve(gateway.capabilities, **more)
+    return gateway
+
+
+class TestFits:
+    """
+    What a process asks is held against what a gateway can do.
+    """
+
+    def test_no_limit_anywhere(self) -> None:
+        """
+        A gateway that gives back whenever it is asked fits everything.
+        """
+        assert payments.fits(COMEUP, refunding(None)) == ()
+        assert payments.fits(living(order_cap="P5M"), refunding(None)) == ()
+
+    def test_an_order_that_never_ends(self) -> None:
+        """
+        Without a cap no window is long enough: a warning that names both.
+        """
+        (misfit,) = payments.fits(COMEUP, refunding("P180D"))
+
+        assert (misfit.code, misfit.refused) == ("refund_window", False)
+        assert str(misfit) == (
+            "refund_window: asked order_cap=None: an order may live for ever, "
+            "offered refund_window=P180D"
+        )
+
+    @pytest.mark.parametrize(
+        ("lifetime", "window"),
+        [
+            ({"order_cap": "P90D"}, "P98D"),
+            ({"order_cap": "P90D", "cap_after_dispute": "expire_now"}, "P91D"),
+            ({"order_cap": "P90D", "payment_window": "P3D"}, "P100D"),
+            ({"order_cap": "P5M"}, "P163D"),
+            ({"order_cap": "P12M"}, "P374D"),
+        ],
+    )
+    def test_a_cap(self, lifetime: dict[str, Any], window: str) -> None:
+        """
+        An order ends before its oldest payment cannot go back: time to pay, the cap,
+        and what a ruling may add; months are as long as months can be.
+        """
+        process = living(**lifetime)
+        shorter = timedelta(days=int(window[1:-1])) - timedelta(microseconds=1)
+
+        assert payments.fits(process, refunding(window)) == ()
+        (misfit,) = payments.fits(process, refunding(shorter))  # type: ignore[arg-type]
+        assert misfit.code == "refund_window"
+        assert f"order_cap={lifetime['order_cap']}" in misfit.asked
+        assert "payment_window=" in misfit.asked
+        assert ("cap_grace" in misfit.asked) == ("cap_after_dispute" not in lifetime)
+
+    def test_whole_payments_only(self) -> None:
+        """
+        Who cannot give back a part is named, and so is who asks.
+        """
+        (misfit,) = payments.fits(COMEUP, refunding(None, partial_refunds=False))
+
+        assert misfit.code == "partial_refunds"
+        assert "whole payments only" in str(misfit)
+
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_all_profiles(self, profile: str) -> None:
+        """
+        The simulated ones fit.
+        """
+        assert payments.fits(COMEUP, SimulatedGateway(profile, FakeClock(T0))) == ()
+
+
+class TestHandlers:
+    """
+    Who carries out what.
+    """
+
+    def test_what_there_is(self) -> None:
+        """
+        Refunds and payouts, and nothing else.
+        """
+        made = payments.handlers(SimulatedGateway("bare", FakeClock(T0)))
+
+        assert set(made) == {Refund, PayOut}
+
+    @pytest.mark.parametrize("where", ["gateway", "payouts", "methods"])
+    def test_no_gateway(self, where: str) -> None:
+        """
+        What is no gateway is refused by its name.
+        """
+        gateway = SimulatedGateway("bare", FakeClock(T0))
+        nothing: Any = object()
+        fields: dict[str, Any] = {
+            "gateway": {"gateway": nothing},
+            "payouts": {"gateway": gateway, "payouts": nothing},
+            "methods": {"gateway": gateway, "methods": {"wallet": nothing}},
+        }[where]
+
+        with pytest.raises(InvalidInputError, match=where):
+            payments.handlers(**fields)
+
+
+class TestCapabilities:
+    """
+    What a gateway says of itself.
+    """
+
+    @pytest.mark.parametrize(
+        ("window", "age", "known"),
+        [
+            (None, timedelta(days=3650), True),
+            (timedelta(), timedelta(), False),
+            ("PT24H", timedelta(hours=23, minutes=54), True),
+            ("PT24H", timedelta(hours=23, minutes=55), False),
+            ("PT6M", timedelta(minutes=2), True),
+            ("PT6M", timedelta(minutes=3), False),
+        ],
+    )
+    def test_remembers(self, window: Any, age: timedelta, known: bool) -> None:
+        """
+        A key counts as forgotten a little before it is (F30).
+        """
+        can = Capabilities(idempotency_window=window, look_up=False)
+
+        assert can.remembers(age) is known
+
+    @pytest.mark.parametrize(
+        "field", ["idempotency_window", "hold_life", "refund_window"]
+    )
+    def test_malformed(self, field: str) -> None:
+        """
+        A length is a length.
+        """
+        fields: dict[str, Any] = {"idempotency_window": None, field: "soon"}
+
+        with pytest.raises(InvalidInputError, match=field):
+            Capabilities(look_up=True, **fields)
