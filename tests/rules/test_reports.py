@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from escrowflow import commands as c
+from escrowflow.clock import to_micros
 from escrowflow.decisions import decide
-from escrowflow.decisions.reports import may_leave
+from escrowflow.decisions.reports import may_leave, touched
 from escrowflow.effects import PayOut, Refund
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.money import Money, Payment
@@ -587,11 +588,15 @@ class TestChargebacks:
         A bank may take a payment in parts, and never more than it was.
         """
         engine = engine_with("in_progress")
+        other = c.ReportChargeback(
+            chargeback_id="dp_0", payment_reference="pp_1", status="won"
+        )
+        tell(engine, other)
         tell(engine, chargeback("lost", eur(20)))
 
         order = tell(engine, chargeback("lost", name="dp_2"))
 
-        assert [one.lost for one in order.chargebacks] == [eur(20), eur(40)]
+        assert [one.lost for one in order.chargebacks] == [eur(0), eur(20), eur(40)]
         assert books(order) == {"escrow": 40, "buyer": 60}
 
 
@@ -636,6 +641,110 @@ class TestMayLeave:
 
         # What was sent may be sent again, under its key: nobody knows how it ended.
         assert said == [None, None, True]
+
+    def test_what_moves_no_money(self) -> None:
+        """
+        A message may leave, whatever a bank does.
+        """
+        engine = engine_with("in_progress")
+        order = tell(engine, chargeback("opened"))
+
+        notices = [
+            one.effect for one in engine.effects("o1") if not one.effect.moves_money
+        ]
+
+        assert notices
+        assert all(may_leave(order, effect) for effect in notices)
+
+
+class TestOnItsWay:
+    """
+    What somebody has begun to send is not taken for money that has not left.
+    """
+
+    def test_a_refund_is_being_sent(self) -> None:
+        """
+        While a worker is at it, a lost chargeback is not covered by it: the buyer
+        may get it twice, and the books say so.
+        """
+        engine = split()
+        _, card, payout = keys_of(engine)
+        now = to_micros(engine.clock.now())
+        claimed = engine.storage.claim_effects(now, now + 60_000_000, 9, ["refund"])
+        assert card in {one.key for one in claimed}
+
+        order = tell(engine, chargeback("lost", eur(30)))
+
+        assert [one.status for one in order.refunds] == ["sent", "sent"]
+        # What the seller did not get yet makes it good.
+        assert books(order) == {"refundable": 70, "buyer": 30}
+        assert payout not in {one.key for one in order.payouts if one.status == "owed"}
+
+    def test_a_payout_is_being_sent(self) -> None:
+        """
+        Nobody else is paid while the seller may be.
+        """
+        engine = split()
+        _, _, payout = keys_of(engine)
+        now = to_micros(engine.clock.now())
+        assert engine.storage.claim_effects(now, now + 60_000_000, 9, ["pay_out"])
+        redirect = c.RedirectPayout(key=payout, payee_id="heir", reason="x")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, redirect, OPS)
+
+        codes = [blocker.code for blocker in caught.value.blockers]
+        assert codes == ["no_payout_to_redirect", "payout_may_have_left"]
+
+    def test_nobody_knows_that_key(self) -> None:
+        """
+        Of keys that stand for nothing there is nothing to record.
+        """
+        order = split().order("o1")
+        done = [owed.key for owed in order.refunds]
+
+        assert touched(order, ["nobody's"]) == ()
+        assert [event.name for event in touched(order, done)] == ["refund_sent"] * 2
+
+
+class TestNothingToTell:
+    """
+    Reports of what never was.
+    """
+
+    @pytest.mark.parametrize(
+        ("report", "code"),
+        [
+            (c.ReportRefund(key="k", status="paid"), "no_refund"),
+            (c.ReportPayout(key="k", status="paid"), "no_payout"),
+        ],
+    )
+    def test_nothing_was_ever_owed(self, report: c.Command, code: str) -> None:
+        """
+        A running order owes nobody yet.
+        """
+        engine = engine_with("in_progress")
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, report)
+
+        assert [blocker.code for blocker in caught.value.blockers] == [
+            code,
+            "nothing_owed_by_that_name",
+        ]
+
+    def test_another_payout(self) -> None:
+        """
+        A payout that is not there goes to nobody.
+        """
+        engine = split()
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.RedirectPayout(key="k", payee_id="heir", reason="x"), OPS)
+
+        assert [blocker.code for blocker in caught.value.blockers] == [
+            "nothing_owed_by_that_name"
+        ]
 
 
 class TestInterleavings:

@@ -87,7 +87,7 @@ class Retries:
         longest: No wait is longer.
 
         attempts: How often an effect is tried before a human must look; with the
-            defaults, for more than a day.
+            defaults, for most of a day.
 
         lease: How long a worker has for the effects it has taken on before others
             may try them.  A handler must return within it: set your HTTP timeouts

@@ -60,7 +60,7 @@ class GatewayContract(Counted):
     What its capabilities do not promise is not checked.
     """
 
-    checks_min = 55
+    checks_min = 62
     subject = "gateway"
 
     # What payments are made in: two decimals, none, three.  Those that the provider
