@@ -151,6 +151,7 @@ excuse_cancellation       .   .   .   .   .   .   .   .   .   .   O   .
 leave_conversation        .   .   .   .   .   .   .   .   .   BS  .   .
 request_coupon            .   .   .   .   .   .   .   .   .   .   .   B
 expire_payment            Y   .   .   .   .   .   .   .   .   .   .   .
+expire_hold               Y   Y   .   .   .   .   .   .   Y   .   .   .
 remind_acceptance         .   Y   .   .   .   .   .   .   .   .   .   .
 expire_acceptance         .   Y   .   .   .   .   .   .   .   .   .   .
 mark_late                 .   .   Y   Y   .   .   .   .   .   .   .   .
@@ -168,7 +169,7 @@ expire_order              .   Y   Y   Y   Y   Y   Y   .   .   .   .   .
 # defaults.  What is not listed leaves the state as it is.
 _MOVES: Final = """
 confirm_payment           aw                    pe aw
-accept_order              pe                    ip
+accept_order              pe                    ip pe
 refuse_order              pe                    ca
 cancel_order              aw pe ip cr de rq rf  ca
 request_cancellation      ip de rf              cr ca
@@ -188,6 +189,7 @@ rule_dispute              fr                    ca co
 freeze_order              pe ip cr de rq rf     fr
 unfreeze_order            fr                    ip pe cr de rq rf
 expire_payment            aw                    ca
+expire_hold               aw pe fr              ca
 expire_acceptance         pe                    ca
 complete_silently         de rf                 co
 default_ruling            di                    ca co
@@ -197,6 +199,7 @@ expire_order              pe ip cr de rq rf     ex
 # Which kind of wait the system acts on, where.
 _WAITS: Final = """
 payment                   expire_payment        aw
+hold                      expire_hold           aw pe fr
 acceptance                expire_acceptance     pe
 acceptance_reminder       remind_acceptance     pe
 delivery                  mark_late             ip cr
@@ -304,6 +307,9 @@ def process_of(kind: str, boundary: str = "exclusive") -> Rules:
     changes: dict[str, Any] = {"time": {"deadline_boundary": boundary}}
     if kind != "offer":
         changes["extras"] = {"offer_window": LONG}
+    if kind == "hold":
+        changes["acceptance"] = {"acceptance_window": LONG, "charge_at": "acceptance"}
+        changes["lifetime"] = {"payment_window": LONG}
     if kind == "lifetime":
         changes["lifetime"] = {"order_cap": "P5M"}
         changes["acceptance"] = {"acceptance_window": LONG}
@@ -369,14 +375,20 @@ class Life:
 
 def begin(process: Rules = P0, *, paid: bool = True, **terms: Any) -> Life:
     """
-    Return an order just placed: 100 euros, five days, paid unless said.
+    Return an order just placed: 100 euros, five days, paid unless said; where the buyer
+    may be charged later, a bank holds 40 of them for ten days.
     """
+    payment: Any = Payment("card", "pi_1") if paid else None
+    if process.policies.acceptance.charge_at == "acceptance":
+        payment = [Payment("card", "pi_1", eur("40.00"), START.add(days=10))]
+        if paid:
+            payment.append(Payment("paypal", "pi_2", eur("60.00")))
     placed = place(
         process,
         c.PlaceOrder(
             seller_id="luc",
             price=eur("100.00"),
-            payment=Payment("card", "pi_1") if paid else None,
+            payment=payment,
             terms=Terms(**{"delivery_window": 5 * DAY, **terms}),
         ),
         by=Buyer("ana"),
@@ -418,7 +430,7 @@ def _reach(order: Life, state: State, traits: tuple[str, ...]) -> Life:
     late = "late" in traits
     if state in (State.AWAITING_PAYMENT, State.PENDING):
         return order
-    if "from pending" in traits:
+    if "from pending" in traits or order.order.holds:
         if state is State.FROZEN:
             return order.send(c.FreezeOrder(reason="checks"), O)
         return order.send(c.CancelOrder(), B)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from escrowflow import commands as c
-from escrowflow.clock import FakeClock
+from escrowflow.clock import FakeClock, as_utc
 from escrowflow.decisions import Refusal, next_due, options
 from escrowflow.engine import Engine, Outcome
 from escrowflow.errors import InvalidInputError, OrderNotFoundError
@@ -76,6 +76,8 @@ class Lenient:
         """
         return False
 
+
+LATER: Final = "charged later"
 
 FEES: Final = {
     "buyer_fee": Fee(bps=500),
@@ -143,6 +145,9 @@ VARIANTS: Final[dict[str, Process[Policies]]] = {
         },
         conversation={"chat_grace_from": "delivery"},
     ),
+    LATER: COMEUP.with_policies(
+        acceptance={"charge_at": "acceptance", "acceptance_window": "P6D"},
+    ),
     "cap for the seller": COMEUP.with_policies(
         lifetime={"order_cap": "P1M", "expiry_beneficiary": "seller"},
         dispute={"dispute_entry": {"revision_refused": "claim_then_mediator"}},
@@ -167,6 +172,16 @@ Cell = tuple[str, str, str]
 # A revision that needs no answer is never refused, so that no order gets there.
 # The row is for both states, and the outcome is taken in the other one.
 IMPOSSIBLE: Cell = ("revision_refused", "request_revision", "begun")
+
+# Taken only where the buyer is charged later, which little else depends on.
+HOLDING: Final = frozenset(
+    (str(state), row.command.name, outcome)
+    for row in COMEUP.rows
+    if row.command in (c.ExpireHold, c.ReportCharge, c.AcceptOrder) and not row.anywhere
+    for state in row.states
+    for outcome in row.to
+    if row.command is not c.AcceptOrder or outcome
+)
 
 # What has to be there before something else can be done about it.
 _OPENS: Final[dict[type[c.Command], tuple[type[c.Command], ...]]] = {
@@ -228,9 +243,22 @@ def outcome_of(
 # --- what people send ---------------------------------------------------------------
 
 
-def order_command(rng: random.Random) -> c.PlaceOrder:
+def held(rng: random.Random, payment: Payment) -> Payment:
+    """
+    Return a payment that a bank may only hold, for some days.
+    """
+    if rng.random() < 0.1:
+        return payment
+    until = as_utc(T0, "now").add(days=rng.choice([1, 4, 30]))
+    return attrs.evolve(payment, held_until=until)
+
+
+def order_command(rng: random.Random, later: bool = False) -> c.PlaceOrder:
     """
     Return an order somebody might place: paid, paid in parts, or not yet.
+
+    Args:
+        later: Whether a bank may hold the money still.
     """
     price = Money(rng.randint(100, 20_000), "EUR")
     payment: Any = Payment("card", "pi_0")
@@ -242,6 +270,9 @@ def order_command(rng: random.Random) -> c.PlaceOrder:
             Payment("wallet", "pi_0", Money(30, "EUR")),
             Payment("paypal", "pi_00", Money(40, "EUR")),
         )
+    if later and payment is not None:
+        several = (payment,) if isinstance(payment, Payment) else payment
+        payment = [held(rng, one) for one in several]
     add_ons: tuple[AddOn, ...] = ()
     if rng.random() < 0.2:
         add_ons = (AddOn(title="Logo", price=eur(20), extra_window="P1D"),)
@@ -278,7 +309,14 @@ def payload(
             amount = order.amount_due
             if rng.random() < 0.4:
                 amount = Money(max(amount.minor // 2, 1), "EUR")
-        fields = {"payment": Payment("card", reference, amount), "item": item}
+        came = Payment("card", reference, amount)
+        waiting = [hold for hold in order.holds if hold.open]
+        if waiting and rng.random() < 0.3:
+            known = rng.choice(waiting).payment
+            came = attrs.evolve(known, held_until=None)
+        elif item == "order" and rng.random() < 0.3:
+            came = held(rng, came)
+        fields = {"payment": came, "item": item}
     elif command is c.SubmitBrief:
         fields = {"text": "blue, please"}
     elif command is c.SendMessage:
@@ -325,11 +363,28 @@ def payload(
         fields = {"window": "PT5H", **reason}
     elif command is c.ExpireOffer:
         fields = {"offer_id": offer_id}
+    elif command is c.ReportCharge:
+        still = [one for one in order.holds if one.open]
+        hold = rng.choice([*order.holds, *(3 * still), None])
+        fields = {
+            # Nobody charges what staff stopped; the bank may let it go.
+            "status": rng.choice(
+                [
+                    "failed" if order.state == "frozen" else "paid",
+                    *c.reports.REPORT_STATUSES,
+                ]
+            ),
+            "key": hold.key if hold and rng.random() < 0.5 else "",
+            "reference": hold.payment.reference if hold else "nobody's",
+            "amount": rng.choice([None, None, hold.amount if hold else some]),
+            "again": rng.random() < 0.3,
+            **reason,
+        }
     elif command in (c.ReportRefund, c.ReportPayout):
         refunds = command is c.ReportRefund
         owed: Any = rng.choice([*(order.refunds if refunds else order.payouts), None])
         fields = {
-            "status": rng.choice(c.REPORT_STATUSES),
+            "status": rng.choice(c.reports.REPORT_STATUSES),
             "key": owed.key if owed and rng.random() < 0.8 else "nobody's",
             "reference": rng.choice(["", f"re_{rng.randrange(3)}"]),
             "amount": rng.choice([None, owed.amount if owed else some]),
@@ -343,7 +398,7 @@ def payload(
         fields = {
             "chargeback_id": f"dp_{rng.randrange(3)}",
             "payment_reference": booked.reference if booked else "nobody's",
-            "status": rng.choice(c.CHARGEBACK_STATUSES),
+            "status": rng.choice(c.reports.CHARGEBACK_STATUSES),
             "amount": rng.choice([None, None, some]),
         }
     elif command is c.RedirectPayout:
@@ -359,6 +414,7 @@ REPORTS: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
     (STRIPE, c.ReportRefund),
     (OPS, c.ReportRefund),
     (STRIPE, c.ReportPayout),
+    (STRIPE, c.ReportCharge),
     (STRIPE, c.ReportChargeback),
     (OPS, c.RedirectPayout),
 )
@@ -403,7 +459,15 @@ class Life:
             clock=self.clock,
             salt=lambda: self.rng.getrandbits(128).to_bytes(16, "big"),
         )
-        self.engine.place(order_command(self.rng), by=ANA, order_id=self.order_id)
+        command = order_command(self.rng, self.later)
+        self.engine.place(command, by=ANA, order_id=self.order_id)
+
+    @property
+    def later(self) -> bool:
+        """
+        Whether the buyer is charged once the seller accepts.
+        """
+        return self.process.policies.acceptance.charge_at == "acceptance"
 
     @property
     def order(self) -> Order:
@@ -446,7 +510,10 @@ class Life:
                 if option.command is type(command):
                     assert all(said in answer.blockers for said in option.blockers)
             assert answer.order == self.order
-            assert {r.name for r in answer.recorded} <= {"payment_returned"}
+            assert {r.name for r in answer.recorded} <= {
+                "payment_returned",
+                "hold_released",
+            }
             return answer
         assert row is not None
         assert answer.order == self.order
@@ -510,7 +577,8 @@ class Life:
             value = self._value(order, state, command, values)
             wanted.append((value, self.rng.random(), command, wait.due_at))
         for here, command in self.process.by_cell:
-            if here == state and command not in found:
+            # Whether a bank holds something depends on the order, not on the state.
+            if here == state and command not in found and command is not c.ExpireHold:
                 self.missed[state, command.name] += 1
         _, _, command, what = max(wanted, key=lambda item: item[:2])
         before = Counter(self.taken)
@@ -528,24 +596,29 @@ class Life:
 
     def _allowed(self, order: Order) -> list[tuple[Actor, type[c.Command]]]:
         now = self.clock.now()
-        return [
-            (by, option.command)
-            for by in WORKING
-            if by.role not in PARTS or by.role in order.role_of(by.id)
-            for option in options(self.process, order, by=by, now=now)
-            if option.allowed
-        ] + [
-            (by, c.AssignMediator)
-            for by in MEDIATORS
-            if order.mediator_id is None
-            and (str(order.state), c.AssignMediator) in self.process.by_cell
-            and (order.claim is not None or order.state == "disputed")
-        ]
+        charges = [(STRIPE, c.ReportCharge)] if any(h.open for h in order.holds) else []
+        return (
+            charges
+            + [
+                (by, option.command)
+                for by in WORKING
+                if by.role not in PARTS or by.role in order.role_of(by.id)
+                for option in options(self.process, order, by=by, now=now)
+                if option.allowed
+            ]
+            + [
+                (by, c.AssignMediator)
+                for by in MEDIATORS
+                if order.mediator_id is None
+                and (str(order.state), c.AssignMediator) in self.process.by_cell
+                and (order.claim is not None or order.state == "disputed")
+            ]
+        )
 
     def _need(self, cell: Cell, late: bool = True) -> float:
         # What was never possible here is not worth the way.
         missed = self.missed[cell[:2]] / 4 + self.missed[(*cell, str(late))] / 2
-        if cell == IMPOSSIBLE:
+        if cell == IMPOSSIBLE or (cell in HOLDING and not self.later):
             return 0.0
         return (1.0, 0.8, 0.05, 0.02)[min(self.taken[cell], 3)] / (1 + missed)
 

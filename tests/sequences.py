@@ -221,7 +221,7 @@ def _payload(
         return taken and c.ReportChargeback(
             chargeback_id=f"d{rng.randrange(2)}",
             payment_reference=taken.reference,
-            status=rng.choice(c.CHARGEBACK_STATUSES),
+            status=rng.choice(c.reports.CHARGEBACK_STATUSES),
             amount=rng.choice([None, Money(max(taken.amount.minor // 2, 1), currency)]),
         )
     if kind in (c.ReportRefund, c.ReportPayout, c.RedirectPayout):
@@ -233,7 +233,9 @@ def _payload(
             return c.RedirectPayout(key=key, payee_id="heir", **reason)
         report: Any = kind
         said: c.Command = report(
-            key=key, status=rng.choice(c.REPORT_STATUSES), again=rng.random() < 0.5
+            key=key,
+            status=rng.choice(c.reports.REPORT_STATUSES),
+            again=rng.random() < 0.5,
         )
         return said
     fields = {field.name for field in attrs.fields(kind)}

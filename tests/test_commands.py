@@ -276,6 +276,7 @@ FIELDS: Final[dict[type[Command], dict[str, str]]] = {
     c.RequestCoupon: {},
     c.ReportRefund: REPORT,
     c.ReportPayout: REPORT,
+    c.ReportCharge: REPORT,
     c.ReportChargeback: {
         "chargeback_id": "id",
         "payment_reference": "id",
@@ -284,6 +285,8 @@ FIELDS: Final[dict[type[Command], dict[str, str]]] = {
     },
     c.RedirectPayout: {"key": "id", "payee_id": "id", "reason": "reason"},
 }
+
+_REPORTS: Final = (c.ReportRefund, c.ReportPayout, c.ReportCharge)
 
 # Without a key, the reference of the provider must do.
 _SAID: Final = ("key", "reference", "amount", "reason", "again")
@@ -305,7 +308,7 @@ OPTIONAL: Final = {
     (c.BuyAddOn, "extra_window"),
     (c.SendOffer, "delivery_window"),
     (c.LeaveReview, "text"),
-    *((kind, name) for kind in (c.ReportRefund, c.ReportPayout) for name in _SAID),
+    *((kind, name) for kind in _REPORTS for name in _SAID),
     (c.ReportChargeback, "amount"),
 }
 

@@ -71,6 +71,7 @@ LAG: Final = timedelta(seconds=3)
 EVENTS: Final = {
     "expire_payment": "order_cancelled",
     "expire_acceptance": "order_cancelled",
+    "expire_hold": "order_cancelled",
     "remind_acceptance": "acceptance_reminded",
     "mark_late": "order_marked_late",
     "unlock_dispute": "dispute_unlocked",
@@ -161,6 +162,9 @@ def expected(
         asked = order.cancellation or order.revisions[-1]
         if not over(asked.requested_at, 2 * DAY):
             return ("answer_still_due",)
+    if kind == "hold" and name == "open_dispute":
+        # What a bank still holds, nobody has accepted.
+        return ("never_accepted",)
     if kind == "offer" and passed and name.endswith("_offer") and name != "send_offer":
         return ("no_open_offer", "offer_closed")
     if kind == "mediator" and name in ("ask_parties", "rule_dispute"):

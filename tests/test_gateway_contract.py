@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,16 @@ import attrs
 import pytest
 
 from escrowflow.clock import FakeClock
-from escrowflow.effects import Done, Movement, NotDone, PayOut, Refund, Result
+from escrowflow.effects import (
+    Charge,
+    Done,
+    Movement,
+    NotDone,
+    PayOut,
+    Refund,
+    ReleaseHold,
+    Result,
+)
 from escrowflow.money import Money, Payment
 from escrowflow.payments import Capabilities
 from escrowflow.testing import GatewayContract, SimulatedGateway
@@ -22,6 +32,9 @@ from tests.curator import cases
 from tests.given import T0
 
 PROJECT: Final = Path(__file__).parent.parent
+
+
+NUMBERS: Final = count(1)
 
 
 class Simulated(GatewayContract):
@@ -38,6 +51,12 @@ class Simulated(GatewayContract):
         number = len(gateway.statement()) + 1
         payment = Payment("card", f"pi_{number}", amount)
         gateway.paid(payment)
+        return payment
+
+    def hold(self, gateway: Any, amount: Money) -> Payment:
+        number = next(NUMBERS)
+        payment = Payment("card", f"pi_held_{number}", amount, "2026-05-11T10:00:00Z")
+        gateway.holds(payment)
         return payment
 
     def payee(self, gateway: Any) -> str:
@@ -268,6 +287,26 @@ class Cut(Flawed):
         return Done("re_cut") if isinstance(said, NotDone) else said
 
 
+class ChargesAnything(Flawed):
+    """
+    What is not held is charged all the same.
+    """
+
+    def charge(self, effect: Charge) -> Result:
+        said = self.inner.charge(effect)
+        return Done("ch_any") if isinstance(said, NotDone) else said
+
+
+class LetsGoAnything(Flawed):
+    """
+    What was charged counts as let go.
+    """
+
+    def release(self, effect: ReleaseHold) -> Result:
+        self.inner.release(effect)
+        return Done()
+
+
 class Moody(Flawed):
     """
     What it can do depends on what it has done.
@@ -291,6 +330,8 @@ FLAWS: Final = {
     ShowsItsKey: "test_no_secret_is_shown",
     RaisesItsKey: "test_no_secret_is_shown",
     Cut: "test_more_than_there_was",
+    ChargesAnything: "test_charged_once",
+    LetsGoAnything: "test_not_let_go",
     Moody: "test_what_it_can_do_does_not_change",
 }
 

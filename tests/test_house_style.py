@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FLOORS = (
     {"errors"},
     {"inputs", "_iso4217"},
-    {"money", "clock", "words"},
+    {"clock", "words"},
+    {"money"},
     {"ledger", "parties", "terms", "calendars"},
     {"refusals"},
     {"commands", "policies", "fields", "parts"},

@@ -12,7 +12,7 @@ import pytest
 
 from escrowflow import payments
 from escrowflow.clock import FakeClock
-from escrowflow.effects import PayOut, Refund
+from escrowflow.effects import Charge, PayOut, Refund, ReleaseHold
 from escrowflow.errors import InvalidInputError
 from escrowflow.payments import Capabilities
 from escrowflow.testing import PROFILES, SimulatedGateway
@@ -112,11 +112,11 @@ class TestHandlers:
 
     def test_what_there_is(self) -> None:
         """
-        Refunds and payouts, and nothing else.
+        Whatever moves money, and letting go what was not charged.
         """
         made = payments.handlers(SimulatedGateway("bare", FakeClock(T0)))
 
-        assert set(made) == {Refund, PayOut}
+        assert set(made) == {Refund, PayOut, Charge, ReleaseHold}
 
     @pytest.mark.parametrize("where", ["gateway", "payouts", "methods"])
     def test_no_gateway(self, where: str) -> None:

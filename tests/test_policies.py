@@ -144,6 +144,17 @@ def without_a_brief(policies: Changes) -> Any:
     return needed, seen(story, LUC, ACCEPT), lapsed.ending[2]
 
 
+def held_by_a_bank(policies: Changes) -> Any:
+    """
+    What a bank holds is told of an order that is not paid yet; the seller accepts.
+    """
+    story = awaiting_payment(policies=policies)
+    hold = ef.Payment("card", "pi_1", held_until=story.clock.now().add(days=5))
+    confirm = ef.ConfirmPayment(payment=hold)
+    story.engine.execute(story.id, confirm, by=ef.Provider("stripe"))
+    return story.state, seen(story, LUC, ACCEPT)
+
+
 def due_after_a_revision(policies: Changes) -> Any:
     """
     Delivered with four of five days left; the revision is accepted on 06-03 12:00.
@@ -660,6 +671,11 @@ TABLE: Final[list[_Line]] = [
         (False, "in_progress", "seller")),
     ("C17", "acceptance.brief_required", True, without_a_brief,
         (True, "in_progress", "buyer")),
+
+    ("F37", "acceptance.charge_at", "order", held_by_a_bank,
+        ("awaiting_payment", "not_in_this_state")),
+    ("F37", "acceptance.charge_at", "acceptance", held_by_a_bank,
+        ("pending", "pending")),
 
     ("C9", "delivery.revision_deadline", "restart_full", due_after_a_revision,
         "2026-06-08T12:00:00+02:00"),

@@ -284,8 +284,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "two commands have the same name",
     ),
     "a shadowed row": (
-        {"rows": (*COMEUP.rows, Row(c.AcceptOrder, S, "pending", "in_progress"))},
-        "accept_order in pending: two rows for seller; the second would never be used",
+        {"rows": (*COMEUP.rows, Row(c.SubmitBrief, B, "pending", STAY))},
+        "submit_brief in pending: two rows for buyer; the second would never be used",
     ),
     "rows that disagree": (
         {"rows": (*COMEUP.rows, Row(c.SubmitBrief, S, "pending", "in_progress"))},

@@ -22,6 +22,7 @@ from .inputs import FrozenDict, snake_case
 from .money import Money, Payment
 
 __all__ = [
+    "Charge",
     "Done",
     "Effect",
     "Movement",
@@ -30,6 +31,7 @@ __all__ = [
     "PayOut",
     "Publish",
     "Refund",
+    "ReleaseHold",
     "Result",
     "RetryAt",
     "Unknown",
@@ -92,7 +94,7 @@ class Effect:
 @attrs.frozen(kw_only=True)
 class Movement(Effect):
     """
-    Money leaves: one of the classes below.
+    Money moves: one of the classes below.
 
     Attributes:
         amount: How much.
@@ -119,6 +121,38 @@ class Movement(Effect):
     first_tried: DateTime | None = attrs.field(default=None, eq=False)
     last_tried: DateTime | None = attrs.field(default=None, eq=False)
     later_keys: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Charge(Movement):
+    """
+    Take what the buyer's bank holds for us.
+
+    Attributes:
+        payment: The payment that was authorised.
+
+        amount: All of it.
+
+        order_ended: Whether the order ended meanwhile: what is charged all the same
+            goes back whole.  Known when it is handed over; not part of the record.
+    """
+
+    payment: Payment
+    order_ended: bool = attrs.field(default=False, eq=False)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ReleaseHold(Effect):
+    """
+    Have the buyer's bank let go what it holds; it would by itself, later.
+
+    Attributes:
+        payment: The payment that was authorised.
+    """
+
+    payment: Payment
 
 
 @final

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import attrs
 
 from . import events as e
-from .effects import PayOut, Refund, effect_key
+from .effects import Charge, PayOut, Refund, effect_key
 from .errors import LedgerError
 from .events import Recorded
 from .inputs import FrozenDict
@@ -29,6 +29,7 @@ from .order import (
     Claim,
     Delivery,
     Dispute,
+    Hold,
     Offer,
     Order,
     OwedPayout,
@@ -202,7 +203,95 @@ def _returned(order: Order, event: e.PaymentReturned, recorded: Recorded) -> _Ch
             {"external": -part.amount.minor, "refundable": part.amount.minor}
         ),
         "refunds": (*order.refunds, _owed(order, part, recorded)),
+        # A charge that was done too late: it came, and it goes.
+        "holds": _held(order, part.payment.reference, status="charged"),
     }
+
+
+@_folds(e.PaymentHeld)
+def _payment_held(order: Order, event: e.PaymentHeld, recorded: Recorded) -> _Changes:
+    return {"holds": (*order.holds, Hold(payment=event.payment))}
+
+
+@_folds(e.HoldReleased)
+def _hold_released(order: Order, event: e.HoldReleased, recorded: Recorded) -> _Changes:
+    hold = Hold(payment=event.payment, status="released", seq=recorded.seq)
+    return {"holds": (*order.holds, hold)}
+
+
+@_folds(e.ChargeAsked)
+def _charge_asked(order: Order, event: e.ChargeAsked, recorded: Recorded) -> _Changes:
+    return {
+        "holds": tuple(
+            attrs.evolve(
+                hold,
+                status="asked",
+                key=effect_key(
+                    order.id, recorded.seq, Charge.name, hold.payment.reference
+                ),
+                seq=recorded.seq,
+            )
+            if hold.status == "held"
+            else hold
+            for hold in order.holds
+        )
+    }
+
+
+@_folds(e.ChargeSent)
+def _charge_sent(order: Order, event: e.ChargeSent, recorded: Recorded) -> _Changes:
+    held, reference = event.payment_reference, event.reference
+    return {"holds": _held(order, held, status="sent", reference=reference)}
+
+
+@_folds(e.ChargePaid)
+def _charged(order: Order, event: e.ChargePaid, recorded: Recorded) -> _Changes:
+    hold = _given(order.hold(event.payment_reference))
+    booked = BookedPayment(
+        method=hold.payment.method,
+        reference=hold.payment.reference,
+        amount=hold.amount,
+        item="order",
+        booked_at=recorded.effective_at,
+        refunded=Money.zero(order.currency),
+    )
+    return {
+        "holds": _held(
+            order,
+            hold.payment.reference,
+            status="charged",
+            reference=event.reference or hold.reference,
+        ),
+        "payments": (*order.payments, booked),
+        "ledger": order.ledger.post(
+            {"external": -hold.amount.minor, "escrow": hold.amount.minor}
+        ),
+    }
+
+
+@_folds(e.ChargeFailed)
+def _charge_failed(order: Order, event: e.ChargeFailed, recorded: Recorded) -> _Changes:
+    hold = _given(order.hold(event.payment_reference))
+    return {
+        "holds": _held(
+            order,
+            event.payment_reference,
+            status="asked" if event.again else "failed",
+            key=event.next_key,
+            epoch=hold.epoch + 1,
+            reference="",
+        )
+    }
+
+
+def _held(order: Order, reference: str, /, **fields: Any) -> tuple[Hold, ...]:
+    """
+    Return what banks hold, one of it changed.
+    """
+    return tuple(
+        attrs.evolve(hold, **fields) if hold.payment.reference == reference else hold
+        for hold in order.holds
+    )
 
 
 @_folds(e.OrderPaid)
@@ -693,6 +782,12 @@ def _ended(order: Order, event: Any, recorded: Recorded) -> _Changes:
         "cancellation": None,
         "partial_refund": None,
         "claim": None,
+        "holds": tuple(
+            attrs.evolve(hold, status="released", seq=recorded.seq)
+            if hold.status == "held"
+            else hold
+            for hold in order.holds
+        ),
         **_refunded(order, settlement.to_buyer, recorded),
     }
 

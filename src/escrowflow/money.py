@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
 import attrs
+from pendulum import DateTime
 
 from ._iso4217 import EXPONENTS
+from .clock import as_utc
 from .errors import InvalidInputError, LedgerError
 from .inputs import as_id
 
@@ -353,11 +356,16 @@ class Fee:
         return part if self.flat is None else part + self.flat
 
 
+def _held_until(value: datetime | str | None) -> DateTime | None:
+    return None if value is None else as_utc(value, "held_until")
+
+
 @final
 @attrs.frozen
 class Payment:
     """
-    Money that the buyer's side says has arrived, as the provider knows it.
+    Money that the buyer's side says has arrived, or that his bank holds for us, as
+    the provider knows it.
 
     Attributes:
         method: How it was paid: `"card"`, `"paypal"`, `"wallet"` or a word of the
@@ -367,11 +375,18 @@ class Payment:
 
         amount: How much; `None` means the full price, fees included, of what the
             command pays for.
+
+        held_until: Until when the bank holds it, if it was authorised only and is
+            charged once the seller accepts; `None`: it has arrived.
+
+    Raises:
+        InvalidInputError: If a part of it cannot be read.
     """
 
     method: str
     reference: str
     amount: Money | None = None
+    held_until: DateTime | None = attrs.field(default=None, converter=_held_until)
 
     def __attrs_post_init__(self) -> None:
         _put(self, "method", as_id(self.method, "method"))

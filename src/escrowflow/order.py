@@ -29,6 +29,7 @@ __all__ = [
     "Claim",
     "Delivery",
     "Dispute",
+    "Hold",
     "Offer",
     "Order",
     "OwedPayout",
@@ -75,6 +76,56 @@ class BookedPayment:
         The payment, as an effect names it.
         """
         return Payment(self.method, self.reference, self.amount)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Hold:
+    """
+    Money that the buyer's bank holds for us, until it is charged.
+
+    Attributes:
+        status: `"held"`; `"asked"`: it is being charged; `"sent"`: it may have been;
+            `"charged"`: it is among the payments; `"failed"`: it was not charged, for
+            sure; `"released"`: the bank was asked to let it go.
+
+        key: The key of the effect that charges it; empty as long as nobody asked.
+
+        seq: The number of the event that asked for it, or let it go.
+
+        epoch: How often it did not happen, for sure.
+
+        reference: What the provider calls the charge, as far as it said.
+    """
+
+    payment: Payment
+    status: str = "held"
+    key: str = ""
+    seq: int = 0
+    epoch: int = 0
+    reference: str = ""
+
+    @property
+    def amount(self) -> Money:
+        """
+        How much.
+        """
+        assert self.payment.amount is not None
+        return self.payment.amount
+
+    @property
+    def under_way(self) -> bool:
+        """
+        Whether it is being charged.
+        """
+        return self.status in ("asked", "sent")
+
+    @property
+    def open(self) -> bool:
+        """
+        Whether it may still come to us.
+        """
+        return self.status == "held" or self.under_way
 
 
 @final
@@ -381,6 +432,8 @@ class Order:
 
         payments: All money that came in, oldest first.
 
+        holds: All money that a bank held for us, oldest first.
+
         deliveries: All deliveries, oldest first.
 
         revisions: All requests for changes, oldest first.
@@ -428,6 +481,7 @@ class Order:
     fees: Money
     ledger: Ledger
     payments: tuple[BookedPayment, ...] = ()
+    holds: tuple[Hold, ...] = ()
     brief: Brief | None = None
     placed_at: DateTime
     paid_at: DateTime | None = None
@@ -507,12 +561,16 @@ class Order:
     @property
     def amount_due(self) -> Money:
         """
-        What the buyer still has to pay for the order itself.
+        What the buyer still has to pay for the order itself; what his bank holds for
+        it is paid.
         """
         due = self.charge
         for payment in self.payments:
             if payment.item == "order" and not payment.returned:
                 due = due - payment.amount
+        for hold in self.holds:
+            if hold.open:
+                due = due - hold.amount
         return due
 
     @property
@@ -556,6 +614,20 @@ class Order:
         """
         return next((one for one in self.payments if one.reference == reference), None)
 
+    def hold(self, reference: str) -> Hold | None:
+        """
+        Return what a bank held under this payment's reference.
+        """
+        return next(
+            (one for one in self.holds if one.payment.reference == reference), None
+        )
+
+    def charged(self, key: str) -> Hold | None:
+        """
+        Return what is charged under this key.
+        """
+        return next((hold for hold in self.holds if hold.key == key), None)
+
     def refund(self, key: str) -> OwedRefund | None:
         """
         Return the refund that is owed under this key.
@@ -576,9 +648,9 @@ class Order:
 
     def counted(self, reference: str) -> bool:
         """
-        Whether a payment with this reference was booked before.
+        Whether a payment with this reference was booked before, or held.
         """
-        return any(payment.reference == reference for payment in self.payments)
+        return self.payment(reference) is not None or self.hold(reference) is not None
 
     def role_of(self, actor_id: str) -> Role:
         """

@@ -91,6 +91,11 @@ class AcceptancePolicy(Protocol):
         """Whether a brief is asked for; shown, never a condition."""
         ...
 
+    @property
+    def charge_at(self) -> str:
+        """When the buyer is charged: `"order"`, or `"acceptance"` if a bank holds."""
+        ...
+
 
 @runtime_checkable
 class DeliveryPolicy(Protocol):

@@ -15,12 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import (
-    Any,
-    Final,
-    Literal,
-    final,
-)
+from typing import Any, Final, Literal, final
 
 import attrs
 from pendulum import DateTime
@@ -68,12 +63,7 @@ from .policies import (
     StatisticsPolicy,
     TimePolicy,
 )
-from .terms import (
-    FullRefund,
-    PaySeller,
-    Revisions,
-    Ruling,
-)
+from .terms import FullRefund, PaySeller, Revisions, Ruling
 
 __all__ = [
     "AcceptancePolicy",
@@ -194,6 +184,9 @@ class AcceptanceWindow:
             there is no brief (R8).  The page gives no moment; ours is 24 hours.
 
         brief_required: Whether the service needs a brief (C17).
+
+        charge_at: `"order"`: paid means that the money is here; `"acceptance"`: the
+            buyer's bank may hold it until the seller accepts (F37; ours).
     """
 
     acceptance_window: timedelta = attrs.field(
@@ -203,6 +196,9 @@ class AcceptanceWindow:
         default=(24 * HOUR,), metadata=by(windows)
     )
     brief_required: bool = attrs.field(default=False, metadata=by(flag))
+    charge_at: Literal["order", "acceptance"] = attrs.field(
+        default="order", metadata=by(choice, "order", "acceptance")
+    )
 
 
 # --- delivery ---------------------------------------------------------------------

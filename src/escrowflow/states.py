@@ -115,9 +115,11 @@ class Row:
 
         away: Whether the state that is left is remembered, for `BACK`.
 
-        anywhere: Whether it holds in the states of an extension, too, and is not
-            offered to anybody: what became of money is said by programs, and heard
-            in any state.
+        anywhere: Whether it holds in the states of an extension, too: what became of
+            money is heard in any state.
+
+        offered: Whether it is among somebody's options; what became of money is said
+            by programs.
 
         opened_by: Asked of the policies: whether they ever open this row.  The
             table is the same under all of them; what is closed is refused with
@@ -131,6 +133,7 @@ class Row:
     settles: bool = attrs.field(default=False, kw_only=True)
     away: bool = attrs.field(default=False, kw_only=True)
     anywhere: bool = attrs.field(default=False, kw_only=True)
+    offered: bool = attrs.field(default=True, kw_only=True)
     opened_by: Callable[[Any], bool] = attrs.field(default=_always, kw_only=True)
 
 
@@ -586,7 +589,7 @@ def _places(
     """
     places: dict[type[Command], set[str]] = {}
     for row in process.rows:
-        if role in row.by and not row.anywhere and row.opened_by(process.policies):
+        if role in row.by and row.offered and row.opened_by(process.policies):
             places.setdefault(row.command, set()).update(row.states)
     for command, states in places.items():
         yield command, tuple(m for m in process.members.values() if m in states)

@@ -306,10 +306,12 @@ COMMANDS: Final[Mapping[str, str]] = {
     "report_refund": "Report a refund",
     "report_payout": "Report a payout",
     "report_chargeback": "Report a chargeback",
+    "report_charge": "Report a charge",
     "redirect_payout": "Pay somebody else in the seller’s place",
     "expire_payment": "Let the payment lapse",
     "remind_acceptance": "Remind the buyer of the brief",
     "expire_acceptance": "Let the acceptance lapse",
+    "expire_hold": "Let the bank’s hold lapse",
     "mark_late": "Mark the order as late",
     "unlock_dispute": "Make a dispute possible",
     "remind_verification": "Remind the buyer to verify",
@@ -326,6 +328,12 @@ EVENTS: Final[Mapping[str, str]] = {
     "payment_booked": "Payment received in escrow",
     "payment_returned": "Payment returned",
     "order_paid": "Order paid",
+    "payment_held": "Payment held by the buyer’s bank",
+    "hold_released": "Bank’s hold released",
+    "charge_asked": "Order accepted, payment being charged",
+    "charge_sent": "Charge on its way",
+    "charge_paid": "Payment charged",
+    "charge_failed": "Charge failed",
     "brief_submitted": "Brief submitted",
     "acceptance_reminded": "Buyer reminded of the brief",
     "order_accepted": "Order accepted",
@@ -393,6 +401,7 @@ EVENTS: Final[Mapping[str, str]] = {
 DEADLINES: Final[Mapping[str, str]] = {
     "payment": "Time to pay",
     "acceptance": "Time to accept",
+    "hold": "Time for which the bank holds the money",
     "acceptance_reminder": "Reminder of the brief",
     "delivery": "Time to deliver",
     "answer": "Time to answer",
@@ -412,6 +421,8 @@ CAUSES: Final[Mapping[str, str]] = {
     "refused": "The seller refused the order",
     "buyer_withdrew": "The buyer withdrew before the order was accepted",
     "acceptance_expired": "The order was not accepted in time",
+    "hold_expired": "The buyer’s bank holds the money no longer",
+    "charge_failed": "The buyer’s payment could not be charged",
     "buyer_cancelled": "The buyer cancelled the order",
     "seller_cancelled": "The seller cancelled the order",
     "by_consent": "Buyer and seller agreed to cancel",
@@ -708,6 +719,29 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "nothing_kept": (
         "The platform kept nothing of this order: there is nothing to make a coupon "
         "of.",
+    ),
+    # What a bank holds
+    "holds_not_taken": (
+        "Here an order is paid at once: a payment that a bank only holds does not "
+        "count.",
+    ),
+    "hold_over": (
+        "The bank held this money until %(held_until)s: it must be held anew.",
+        "The bank does not hold this money any longer: it must be held anew.",
+    ),
+    "charge_under_way": (
+        "The seller accepted and the payment is being charged: wait until that is "
+        "known.",
+    ),
+    "hold_not_charged": (
+        "The buyer’s bank holds the money still: there is nothing to divide, it can "
+        "only go back.",
+    ),
+    "no_hold": ("No bank ever held money for this order.",),
+    "charge_was_paid": (
+        "These %(amount)s were charged: what a bank takes back afterwards is a "
+        "chargeback.",
+        "This was charged: what a bank takes back afterwards is a chargeback.",
     ),
     # What became of the money
     "no_refund": ("Nothing of this order was ever to be refunded.",),

@@ -36,6 +36,7 @@ from ..states import Process
 from . import (
     acceptance,
     cancellation,
+    charging,
     conversation,
     delivery,
     dispute,
@@ -73,6 +74,7 @@ __all__ = [
 CHAPTERS: Final[tuple[Decides, ...]] = (
     *placing.CHAPTER,
     *acceptance.CHAPTER,
+    *charging.CHAPTER,
     *cancellation.CHAPTER,
     *delivery.CHAPTER,
     *revision.CHAPTER,

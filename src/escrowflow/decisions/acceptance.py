@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..commands import AcceptOrder, ExpireAcceptance, RefuseOrder, RemindAcceptance
-from ..events import AcceptanceReminded, OrderAccepted
+from ..events import AcceptanceReminded, ChargeAsked, OrderAccepted
 from ..parties import Role
 from .case import Case, Step, deadline, decides
+from .charging import holds, under_way
 from .settlement import cancelled
 
 __all__ = ["CHAPTER"]
@@ -19,12 +20,23 @@ __all__ = ["CHAPTER"]
 @decides(AcceptOrder)
 def accept_order(case: Case, command: AcceptOrder) -> Iterable[Step]:
     """
-    The delivery time begins now, complete brief or not (R9, R10).
+    The delivery time begins now, complete brief or not (R9, R10); or once what the
+    buyer's bank holds is here.
     """
+    if holds(case.order):
+        yield Step(
+            events=(ChargeAsked(),),
+            outcome="charging",
+            drop=("acceptance", "acceptance_reminder"),
+        )
+        return
     yield Step(
         events=(OrderAccepted(),),
         arm=deadline("delivery", case.end(case.order.full_window)),
     )
+
+
+accept_order.unless(under_way)
 
 
 @decides(RefuseOrder)
@@ -39,6 +51,9 @@ def refuse_order(case: Case, command: RefuseOrder) -> Iterable[Step]:
         responsible=Role.SELLER,
         reason=command.reason,
     )
+
+
+refuse_order.unless(under_way)
 
 
 @decides(RemindAcceptance)

@@ -89,6 +89,6 @@ def _ways(
                 or (to is BACK and any(left in places for left in remembered))
                 for to in row.to.values()
             )
-            if people and leads and row.opened_by(process.policies):
+            if people and leads and row.offered and row.opened_by(process.policies):
                 ways[command.name] = ways.get(command.name, Role(0)) | people
     return tuple(Way(command=name, by=by) for name, by in ways.items())

@@ -33,6 +33,7 @@ from ..parties import Role
 from ..refusals import Blocker, Way
 from ..rules import Alone, ByConsent, No, Right, Situation
 from .case import Case, Step, deadline, decides, way
+from .charging import under_way
 from .dispute import dispute
 from .settlement import cancelled, shared
 
@@ -91,6 +92,7 @@ def cancel_order(case: Case, command: CancelOrder) -> Iterable[Step]:
 @cancel_order.unless
 def _(case: Case) -> Iterable[Blocker]:
     yield from _without_right(case, case.policies.cancellation.cancel(_situation(case)))
+    yield from under_way(case)
 
 
 def _without_right(case: Case, right: Right) -> Iterable[Blocker]:

@@ -181,11 +181,26 @@ class Case:
                     ],
                 )
             self.record(event, standing if number == last else None)
+        if self.order.holds:
+            self._check_holds(state)
         if self.process.ended(state) and self.order.ledger.escrow:
             raise LedgerError(
                 f"order {self.order.id!r} ended in {state} with "
                 f"{self.order.ledger.held} still held"
             )
+
+    def _check_holds(self, state: str) -> None:
+        """
+        Raise if somebody would work, or be paid, for money that a bank still holds.
+        """
+        held = any(hold.open for hold in self.order.holds)
+        if held and not self.process.ended(state):
+            kind = self.process.kinds.get("hold")
+            if kind is None or state not in kind.runs:
+                raise LedgerError(
+                    f"order {self.order.id!r} went to {state} with money that a bank "
+                    "still holds, and nothing would end that"
+                )
 
     def record(self, event: Event, standing: Standing | None = None) -> None:
         """

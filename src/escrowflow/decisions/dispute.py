@@ -46,6 +46,7 @@ from ..parts import Deadline
 from ..refusals import Blocker
 from ..terms import FullRefund, Relaunch, Split
 from .case import Case, Step, deadline, decides, way
+from .charging import not_charged
 from .refunds import above_maximum
 from .revision import refusals
 from .settlement import cancelled, completed, to_seller
@@ -285,6 +286,8 @@ def rule_dispute(case: Case, command: RuleDispute) -> Iterable[Step]:
 @rule_dispute.within
 def _(case: Case, command: RuleDispute) -> Iterable[Blocker]:
     ruling = command.ruling
+    if not isinstance(ruling, FullRefund):
+        yield from not_charged(case)
     if isinstance(ruling, Split):
         yield from above_maximum(case, ruling.to_buyer)
     if not isinstance(ruling, Relaunch):

@@ -7,16 +7,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
-from ..effects import Effect, Notify, PayOut, Refund, effect_key
+from ..effects import (
+    Charge,
+    Effect,
+    Notify,
+    PayOut,
+    Refund,
+    ReleaseHold,
+    effect_key,
+)
 from ..events import (
     AcceptanceReminded,
     BriefSubmitted,
     CancellationRefused,
     CancellationRequested,
     CancellationWithdrawn,
+    ChargeAsked,
     ChargebackClosed,
     ChargebackCovered,
     ChargebackOpened,
+    ChargeFailed,
+    ChargePaid,
     ClaimFiled,
     ClaimRejected,
     ClaimWithdrawn,
@@ -64,7 +75,7 @@ from ..events import (
     VerificationReminded,
 )
 from ..inputs import FrozenDict
-from ..order import Order, OwedPayout, OwedRefund
+from ..order import Hold, Order, OwedPayout, OwedRefund
 from ..parties import Role
 
 __all__ = ["NOTICES", "effects_of", "over_keys"]
@@ -79,6 +90,7 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     MessageSent: _BOTH,  # R7
     AcceptanceReminded: Role.BUYER,  # R8
     OrderAccepted: Role.BUYER,
+    ChargeFailed: Role.SELLER | _STAFF,
     OrderMarkedLate: _BOTH,
     OrderDelivered: Role.BUYER,
     VerificationReminded: Role.BUYER,  # R54
@@ -134,12 +146,13 @@ _REMINDS_OF: Final[Mapping[type[Event], str]] = {
 _OWES: Final = (
     PaymentReturned,
     PartialRefundAccepted,
+    ChargeAsked,
     OrderCancelled,
     OrderCompleted,
     OrderExpired,
 )
 
-_Owed = TypeVar("_Owed", OwedRefund, OwedPayout)
+_Owed = TypeVar("_Owed", OwedRefund, OwedPayout, Hold)
 
 _TOLD: Final = {
     event: tuple((role, role.text) for role in roles)
@@ -179,9 +192,52 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
             asked_at=recorded.recorded_at,
             parked=payout.status == "failed",
         )
+    if order.holds:
+        yield from _of_holds(order, recorded)
     told = _TOLD.get(type(event))
     if told is not None:
         yield from _notices(order, recorded, told)
+
+
+def _of_holds(order: Order, recorded: Recorded) -> Iterable[Effect]:
+    """
+    Yield what is to be charged since this event, and what is to be let go.
+    """
+    for hold in _owed(order.holds, recorded):
+        if hold.status == "asked":
+            yield Charge(
+                order_id=order.id,
+                seq=recorded.seq,
+                key=hold.key,
+                payment=hold.payment,
+                amount=hold.amount,
+                asked_at=recorded.recorded_at,
+            )
+    for hold in order.holds:
+        if _let_go(hold, recorded):
+            reference = hold.payment.reference
+            yield ReleaseHold(
+                order_id=order.id,
+                seq=recorded.seq,
+                key=effect_key(order.id, recorded.seq, ReleaseHold.name, reference),
+                payment=hold.payment,
+            )
+
+
+def _let_go(hold: Hold, recorded: Recorded) -> bool:
+    """
+    Whether a bank is to let a hold go since this event.
+    """
+    if hold.status == "released":
+        return hold.seq == recorded.seq
+    event = recorded.event
+    return (
+        isinstance(event, ChargeFailed)
+        and not event.again
+        # What nobody had asked for, the bank does not hold any more.
+        and bool(event.key)
+        and event.payment_reference == hold.payment.reference
+    )
 
 
 def _owed(owed: Iterable[_Owed], recorded: Recorded) -> Iterable[_Owed]:
@@ -199,20 +255,30 @@ def _next_keys(event: Event) -> Iterable[str]:
     """
     Yield the keys under which money is owed since this event, in place of others.
     """
-    if isinstance(event, (RefundFailed, PayoutFailed, PayoutRedirected)):
+    if isinstance(event, (RefundFailed, PayoutFailed, PayoutRedirected, ChargeFailed)):
         yield event.next_key
     elif isinstance(event, ChargebackCovered):
         for part in (*event.refunds, *event.payouts):
             yield part.next_key
 
 
+# The events by which nothing more is sent under a key.
+_MOVED: Final = (
+    RefundPaid,
+    PayoutPaid,
+    ChargePaid,
+    RefundFailed,
+    PayoutFailed,
+    ChargeFailed,
+    PayoutRedirected,
+)
+
+
 def over_keys(event: Event) -> Iterable[str]:
     """
     Yield the keys under which nothing is to be sent any more since this event.
     """
-    if isinstance(
-        event, (RefundPaid, PayoutPaid, RefundFailed, PayoutFailed, PayoutRedirected)
-    ):
+    if isinstance(event, _MOVED):
         yield event.key
     elif isinstance(event, ChargebackCovered):
         for part in (*event.refunds, *event.payouts):

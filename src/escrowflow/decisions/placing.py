@@ -20,14 +20,15 @@ from ..commands import (
     SubmitBrief,
 )
 from ..errors import InvalidInputError
-from ..events import BriefSubmitted, OrderPaid, PaymentBooked, PaymentReturned
+from ..events import BriefSubmitted, Event, OrderPaid, PaymentBooked
 from ..money import Money, Payment
 from ..order import Order
 from ..parts import Deadline
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, reminders
+from .charging import arrived, held, not_takeable, returned_payment
 from .extras import fees_on, offer_paid, option_paid
-from .settlement import cancelled, estimate
+from .settlement import cancelled
 
 __all__ = ["CHAPTER", "owed", "resolved", "return_payments"]
 
@@ -95,14 +96,7 @@ def return_payments(case: Case, command: Command, why: str) -> None:
     item = getattr(command, "item", "") or getattr(command, "offer_id", "")
     for payment in resolved(case, command):
         if not case.order.counted(payment.reference):
-            case.record(_return(case, payment, str(item) or command.name, why))
-
-
-def _return(case: Case, payment: Payment, item: str, why: str) -> PaymentReturned:
-    assert payment.amount is not None
-    return PaymentReturned(
-        refund=estimate(case, payment, payment.amount), item=item, why=why
-    )
+            case.record(returned_payment(case, payment, str(item) or command.name, why))
 
 
 # --- the order itself -------------------------------------------------------------
@@ -128,7 +122,10 @@ def _(case: Case, command: PlaceOrder) -> Iterable[Blocker]:
     if command.tip is not None and command.tip > cap:
         # R4: at most so much of service and options.
         yield Blocker(code="tip_above_cap", params={"maximum": cap})
-    paid = total(resolved(case, command))
+    payments = resolved(case, command)
+    for payment in payments:
+        yield from not_takeable(case, payment)
+    paid = total(payments)
     if paid is not None and paid > case.order.charge:
         yield Blocker(
             code="payment_exceeds_price", params={"maximum": case.order.charge}
@@ -138,18 +135,29 @@ def _(case: Case, command: PlaceOrder) -> Iterable[Blocker]:
 @decides(ConfirmPayment)
 def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
     """
-    Hold what is owed; give anything else back whole.  Never refused.
+    Hold what is owed; give anything else back whole.
     """
     (payment,) = resolved(case, command)
     order = case.order
+    hold = order.hold(payment.reference)
+    if hold is not None and payment.held_until is None:
+        # What the bank held is here: whoever charged it.
+        yield from arrived(case, hold)
+        return
     if order.counted(payment.reference):
         # A webhook that came twice.  The money came once.
         return
     amount = payment.amount
     assert amount is not None
     ended = case.process.ended(order.state)
+    why = next((one.code for one in not_takeable(case, payment)), "")
     if command.item == "order":
-        if not ended and order.paid_at is None and amount <= order.amount_due:
+        if (
+            not ended
+            and order.paid_at is None
+            and amount <= order.amount_due
+            and not why
+        ):
             yield from _book(case, payment)
             return
     elif not ended:
@@ -167,7 +175,22 @@ def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
         ):
             yield offer_paid(case, offer, (payment,))
             return
-    yield Step(events=(_return(case, payment, command.item, "not_owed"),))
+    yield Step(
+        events=(returned_payment(case, payment, command.item, why or "not_owed"),)
+    )
+
+
+@confirm_payment.within
+def _(case: Case, command: ConfirmPayment) -> Iterable[Blocker]:
+    (payment,) = resolved(case, command)
+    hold = case.order.hold(payment.reference)
+    if hold is not None and payment.amount != hold.amount:
+        # A part of what was held, or more: whatever is behind it, a human should see
+        # it (F44).
+        yield Blocker(
+            code="amount_differs",
+            params={"amount": payment.amount, "expected": hold.amount},
+        )
 
 
 def _book(case: Case, payment: Payment) -> Iterable[Step]:
@@ -176,15 +199,18 @@ def _book(case: Case, payment: Payment) -> Iterable[Step]:
     """
     amount = payment.amount
     assert amount is not None
-    booked = PaymentBooked(payment=payment, item="order")
+    booked: Event = PaymentBooked(payment=payment, item="order")
+    ends: tuple[Deadline, ...] = ()
+    if payment.held_until is not None:
+        booked, ends = held(case, payment)
     if amount < case.order.amount_due:
-        yield Step(events=(booked,), via=ConfirmPayment)
+        yield Step(events=(booked,), via=ConfirmPayment, arm=ends)
         return
     yield Step(
         events=(booked, OrderPaid()),
         outcome="paid",
         via=ConfirmPayment,
-        arm=_pending(case, case.order),
+        arm=(*_pending(case, case.order), *ends),
     )
 
 

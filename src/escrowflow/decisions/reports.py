@@ -12,10 +12,16 @@ sends elsewhere (I3, I34).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from ..commands import RedirectPayout, ReportChargeback, ReportPayout, ReportRefund
-from ..effects import Effect, Movement, PayOut, Refund, effect_key
+from ..commands import (
+    RedirectPayout,
+    ReportCharge,
+    ReportChargeback,
+    ReportPayout,
+    ReportRefund,
+)
+from ..effects import Charge, Effect, Movement, PayOut, Refund, effect_key
 from ..events import (
     ChargebackClosed,
     ChargebackCovered,
@@ -30,24 +36,48 @@ from ..events import (
     RefundSent,
 )
 from ..money import Money
-from ..order import Chargeback, Order, OwedPayout, OwedRefund
+from ..order import Chargeback, Hold, Order, OwedPayout, OwedRefund
 from ..parts import Covered
 from ..refusals import Blocker
 from .case import Case, Step, decides
 
-__all__ = ["CHAPTER", "UNSENT", "later_keys", "may_leave", "touched"]
+__all__ = [
+    "AGAIN_MAX",
+    "CHAPTER",
+    "UNSENT",
+    "later_keys",
+    "may_leave",
+    "moved",
+    "next_key",
+    "reported_differs",
+    "reported_on",
+    "touched",
+]
 
-_Owed = TypeVar("_Owed", OwedRefund, OwedPayout)
+# Money that moves under a key.
+Moved: TypeAlias = OwedRefund | OwedPayout | Hold
+_Moved = TypeVar("_Moved", OwedRefund, OwedPayout, Hold)
 
-# Nothing of it has left, for sure.
-UNSENT: Final = ("owed", "failed")
+# Nothing of it has moved, for sure.
+UNSENT: Final = ("owed", "asked", "failed")
 
 # So often something is sent again by itself, under another key each time; whatever is
 # in the way then, a human must look.
-_AGAIN_MAX: Final = 24
+AGAIN_MAX: Final = 24
 
 # So many keys ahead are looked at when a backup was restored.
 _LATER: Final = 4
+
+
+# Nothing is to be moved any more.
+_OVER: Final = ("paid", "covered", "charged", "released")
+
+
+def moved(order: Order, key: str) -> Moved | None:
+    """
+    Return the money that moves under a key, as it is now.
+    """
+    return order.refund(key) or order.payout(key) or order.charged(key)
 
 
 def may_leave(order: Order, effect: Effect) -> bool | None:
@@ -58,20 +88,16 @@ def may_leave(order: Order, effect: Effect) -> bool | None:
     Args:
         order: The order as it is now.
     """
-    if not isinstance(effect, (Refund, PayOut)):
+    if not isinstance(effect, Movement):
         return True
-    owed: OwedRefund | OwedPayout | None = (
-        order.refund(effect.key)
-        if isinstance(effect, Refund)
-        else order.payout(effect.key)
-    )
-    if owed is None or owed.status in ("paid", "covered"):
+    owed = moved(order, effect.key)
+    if owed is None or owed.status in _OVER:
         return None
     return not any(
         one.open
         and (
-            isinstance(effect, PayOut)
-            or one.payment_reference == effect.payment.reference
+            isinstance(owed, OwedPayout)
+            or one.payment_reference == owed.payment.reference
         )
         for one in order.chargebacks
     )
@@ -94,21 +120,22 @@ def touched(order: Order, keys: Iterable[str]) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def later_keys(order: Order, owed: OwedRefund | OwedPayout) -> tuple[str, ...]:
+def later_keys(order: Order, owed: Moved) -> tuple[str, ...]:
     """
     Return the keys under which money would be owed next, and then.
     """
-    return tuple(_next_key(order, owed, step) for step in range(1, _LATER + 1))
+    return tuple(next_key(order, owed, step) for step in range(1, _LATER + 1))
 
 
-def _next_key(order: Order, owed: OwedRefund | OwedPayout, step: int = 1) -> str:
+def next_key(order: Order, owed: Moved, step: int = 1) -> str:
     """
-    Return the key under which money is owed once it did not happen under this one.
+    Return the key under which money moves once it did not happen under this one.
     """
-    kind: type[Movement] = Refund
     if isinstance(owed, OwedPayout):
-        kind, part = PayOut, owed.seller_id
+        kind: type[Movement] = PayOut
+        part = owed.seller_id
     else:
+        kind = Charge if isinstance(owed, Hold) else Refund
         part = owed.payment.reference
     return effect_key(order.id, owed.seq, kind.name, part, owed.epoch + step)
 
@@ -116,9 +143,9 @@ def _next_key(order: Order, owed: OwedRefund | OwedPayout, step: int = 1) -> str
 # --- refunds and payouts ----------------------------------------------------------
 
 
-def _found(
-    owed: tuple[_Owed, ...], command: ReportRefund | ReportPayout
-) -> _Owed | None:
+def reported_on(
+    owed: tuple[_Moved, ...], command: ReportRefund | ReportPayout | ReportCharge
+) -> _Moved | None:
     """
     Return what a report is about: by its key, or by what the provider calls it.
 
@@ -145,9 +172,9 @@ def _reported(
     if command.status == "failed":
         event = failed(
             key=owed.key,
-            next_key=_next_key(case.order, owed),
+            next_key=next_key(case.order, owed),
             reason=command.reason,
-            again=command.again and owed.epoch < _AGAIN_MAX,
+            again=command.again and owed.epoch < AGAIN_MAX,
         )
         yield Step(events=(event,))
         yield from _covers(case)
@@ -158,9 +185,12 @@ def _reported(
         yield Step(events=(sent(key=owed.key, reference=command.reference),))
 
 
-def _differs(
-    owed: OwedRefund | OwedPayout | None, command: ReportRefund | ReportPayout
+def reported_differs(
+    owed: Moved | None, command: ReportRefund | ReportPayout | ReportCharge
 ) -> Iterable[Blocker]:
+    """
+    Yield why a report cannot be about this.
+    """
     if owed is None:
         name = command.key or command.reference
         yield Blocker(code="nothing_owed_by_that_name", params={"name": name})
@@ -179,7 +209,7 @@ def report_refund(case: Case, command: ReportRefund) -> Iterable[Step]:
     """
     What is owed is paid, or owed again.
     """
-    owed = _found(case.order.refunds, command)
+    owed = reported_on(case.order.refunds, command)
     assert owed is not None
     yield from _reported(case, owed, command, (RefundSent, RefundPaid, RefundFailed))
 
@@ -192,7 +222,7 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_refund.within
 def _(case: Case, command: ReportRefund) -> Iterable[Blocker]:
-    yield from _differs(_found(case.order.refunds, command), command)
+    yield from reported_differs(reported_on(case.order.refunds, command), command)
 
 
 @decides(ReportPayout)
@@ -200,7 +230,7 @@ def report_payout(case: Case, command: ReportPayout) -> Iterable[Step]:
     """
     What the seller earned is paid, or owed again.
     """
-    owed = _found(case.order.payouts, command)
+    owed = reported_on(case.order.payouts, command)
     assert owed is not None
     yield from _reported(case, owed, command, (PayoutSent, PayoutPaid, PayoutFailed))
 
@@ -213,7 +243,7 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_payout.within
 def _(case: Case, command: ReportPayout) -> Iterable[Blocker]:
-    yield from _differs(_found(case.order.payouts, command), command)
+    yield from reported_differs(reported_on(case.order.payouts, command), command)
 
 
 @decides(RedirectPayout)
@@ -227,7 +257,7 @@ def redirect_payout(case: Case, command: RedirectPayout) -> Iterable[Step]:
         events=(
             PayoutRedirected(
                 key=owed.key,
-                next_key=_next_key(case.order, owed),
+                next_key=next_key(case.order, owed),
                 payee_id=command.payee_id,
                 reason=command.reason,
             ),
@@ -394,7 +424,7 @@ def _parts(
                     key=one.key,
                     amount=amount,
                     rest=rest,
-                    next_key=_next_key(order, one) if rest else "",
+                    next_key=next_key(order, one) if rest else "",
                 )
             )
     return tuple(parts), missing

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import attrs
 
 from ..commands import (
+    ExpireHold,
     ExpireOrder,
     ExtendDeadlines,
     FreezeOrder,
@@ -20,6 +21,7 @@ from ..events import CouponRequested, DeadlinesExtended, OrderFrozen, OrderUnfro
 from ..money import Money
 from ..refusals import Blocker
 from .case import Case, Step, decides
+from .charging import under_way
 from .settlement import expired, returned, to_platform, to_seller
 
 __all__ = ["CHAPTER"]
@@ -33,6 +35,9 @@ def freeze_order(case: Case, command: FreezeOrder) -> Iterable[Step]:
     yield Step(events=(OrderFrozen(reason=command.reason),))
 
 
+freeze_order.unless(under_way)
+
+
 @decides(UnfreezeOrder)
 def unfreeze_order(case: Case, command: UnfreezeOrder) -> Iterable[Step]:
     """
@@ -44,7 +49,8 @@ def unfreeze_order(case: Case, command: UnfreezeOrder) -> Iterable[Step]:
 @decides(ExtendDeadlines)
 def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
     """
-    Every running deadline later, by the same length.
+    Every running deadline later, by the same length; what a bank holds ends when it
+    ends.
     """
     yield Step(
         events=(DeadlinesExtended(window=command.window, reason=command.reason),),
@@ -53,6 +59,7 @@ def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
                 wait, due_at=case.policies.time.end(wait.due_at, command.window)
             )
             for wait in case.order.deadlines
+            if case.process.kinds[wait.name].command is not ExpireHold
         ),
     )
 

@@ -426,7 +426,7 @@ class Engine:
         Raises:
             InvalidInputError: If it is not so.
         """
-        check_handlers(handlers, kinds, publish=self._core.publish, awaits=False)
+        check_handlers(handlers, kinds, asks=self._core.asks, awaits=False)
 
     def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
         """
@@ -778,7 +778,7 @@ class AsyncEngine:
         """
         See `Engine.check_handlers`.
         """
-        check_handlers(handlers, kinds, publish=self._core.publish, awaits=True)
+        check_handlers(handlers, kinds, asks=self._core.asks, awaits=True)
 
     async def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
         """

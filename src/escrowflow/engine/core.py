@@ -39,7 +39,16 @@ from ..decisions import (
     settle,
 )
 from ..decisions.outbox import effects_of
-from ..effects import Effect, Notify, PayOut, Publish, Refund, effect_key
+from ..effects import (
+    Charge,
+    Effect,
+    Notify,
+    PayOut,
+    Publish,
+    Refund,
+    ReleaseHold,
+    effect_key,
+)
 from ..errors import (
     CorruptJournalError,
     InvalidInputError,
@@ -84,6 +93,7 @@ from ..storage.codec import (
     encode_effect,
     encode_event,
     encode_order,
+    said,
     seal,
 )
 from . import money
@@ -127,7 +137,8 @@ SALT_MIN: Final = 16
 SALT_MAX: Final = 64
 
 EFFECTS: Final[Mapping[str, type[Effect]]] = {
-    effect.name: effect for effect in (Refund, PayOut, Notify, Publish)
+    effect.name: effect
+    for effect in (Charge, ReleaseHold, Refund, PayOut, Notify, Publish)
 }
 
 
@@ -191,6 +202,17 @@ class Core:
         """
         # A host's own clock may be in another zone, and is read only here.
         return as_utc(self.clock.now(), "clock")
+
+    @property
+    def asks(self) -> frozenset[str]:
+        """
+        The kinds of effects that this engine ever asks for.
+        """
+        never = set() if self.publish else {Publish.name}
+        known = self.processes.values()
+        if all(one.policies.acceptance.charge_at == "order" for one in known):
+            never |= {Charge.name, ReleaseHold.name}
+        return frozenset(EFFECTS) - never
 
     def forget(self) -> None:
         """
@@ -639,6 +661,7 @@ class Core:
             event = encode_event(recorded, order.id, head)
             events.append(event)
             head = event.hash
+        texts = said(texts, events)
         ready_at = to_micros(now)
         effects = money.encoded(done, ready_at)
         if self.publish and done.recorded:

@@ -14,6 +14,7 @@ from ..clock import to_micros
 from ..commands import (
     Command,
     RedirectPayout,
+    ReportCharge,
     ReportChargeback,
     ReportPayout,
     ReportRefund,
@@ -21,9 +22,9 @@ from ..commands import (
 from ..decisions import Decided
 from ..decisions.case import Case
 from ..decisions.outbox import over_keys
-from ..decisions.reports import touched
+from ..decisions.reports import moved, touched
 from ..errors import CorruptJournalError
-from ..events import PayoutFailed, Recorded, RefundFailed
+from ..events import ChargeFailed, PayoutFailed, Recorded, RefundFailed
 from ..order import Order
 from ..parties import Provider, Role
 from ..rules import Policies
@@ -47,7 +48,13 @@ __all__ = [
 OUTBOX: Final = Provider("outbox")
 
 # The commands that look at what has left, and change what will.
-COMMANDS: Final = (ReportRefund, ReportPayout, ReportChargeback, RedirectPayout)
+COMMANDS: Final = (
+    ReportRefund,
+    ReportPayout,
+    ReportCharge,
+    ReportChargeback,
+    RedirectPayout,
+)
 
 
 # What is kept of the attempts at money: how many were counted, and when the first was.
@@ -175,8 +182,10 @@ def _waits(order: Order, history: Iterable[Recorded]) -> Mapping[str, int]:
     waits = {}
     for recorded in history:
         event = recorded.event
-        if isinstance(event, (RefundFailed, PayoutFailed)) and event.again:
-            owed = order.refund(event.next_key) or order.payout(event.next_key)
+        if isinstance(event, (RefundFailed, PayoutFailed, ChargeFailed)) and (
+            event.again
+        ):
+            owed = moved(order, event.next_key)
             epoch = 0 if owed is None else owed.epoch
             if epoch > 1:
                 wait = _AGAIN_WAIT * 2 ** (epoch - 2)

@@ -18,10 +18,11 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..clock import from_micros, to_micros
-from ..commands import Command, ReportPayout, ReportRefund
+from ..commands import Command, ReportCharge, ReportPayout, ReportRefund
 from ..decisions.outbox import effects_of
-from ..decisions.reports import UNSENT, later_keys, may_leave
+from ..decisions.reports import UNSENT, later_keys, may_leave, moved
 from ..effects import (
+    Charge,
     Done,
     Effect,
     Movement,
@@ -73,7 +74,7 @@ _BATCH: Final = 10
 
 
 def check_handlers(
-    handlers: object, kinds: object, *, publish: bool, awaits: bool
+    handlers: object, kinds: object, *, asks: frozenset[str], awaits: bool
 ) -> None:
     """
     Raise unless effects can be carried out with these handlers.
@@ -81,7 +82,7 @@ def check_handlers(
     Args:
         kinds: The effects that will be asked for; `None` for all that there are.
 
-        publish: Whether the engine asks for `Publish`.
+        asks: The kinds that the engine ever asks for.
 
         awaits: Whether the engine awaits what a handler returns.
 
@@ -111,15 +112,14 @@ def check_handlers(
         or not all(isinstance(kind, str) for kind in kinds)
     ):
         raise InvalidInputError("kinds", "names of effects, such as ['refund']")
-    if Publish in handlers and not publish:
+    if Publish in handlers and Publish.name not in asks:
         raise InvalidInputError(
             "handlers",
             "this engine never asks for Publish, so what its sweeps record would be "
             "passed on by nobody: make it with publish=True, or leave Publish out",
         )
     known = {kind.name for kind in handlers}
-    expected = {name for name in EFFECTS if publish or name != Publish.name}
-    lacking = sorted((expected if kinds is None else set(kinds)) - known)
+    lacking = sorted((asks if kinds is None else set(kinds)) - known)
     if lacking:
         raise InvalidInputError(
             "handlers",
@@ -275,12 +275,15 @@ def _handed_over(
     first attempt, though attempts are counted anew (I29).
     """
     assert isinstance(effect, Movement)
-    owed = order.refund(effect.key) or order.payout(effect.key)
+    owed = moved(order, effect.key)
     assert owed is not None
     may_have_left = owed.status not in UNSENT
     before = noted_before(claim)
     tries = before.get(TRIES)
     effect = attrs.evolve(effect, later_keys=later_keys(order, owed))
+    if isinstance(effect, Charge):
+        ended = core.process_of(order).ended(order.state)
+        effect = attrs.evolve(effect, order_ended=ended)
     if claim.attempts == 1 and tries is None and not may_have_left:
         return attrs.evolve(effect, attempt=1)
     return attrs.evolve(
@@ -307,6 +310,8 @@ def _carried_out(
     if claim.attempts > retries.attempts:
         before = load_result(claim.result).get("reason")
         return Unknown(before or "every worker that tried it never came back in time")
+    if isinstance(effect, Charge) and effect.order_ended and effect.attempt == 1:
+        return NotDone("the order ended before it was charged")
     try:
         said = yield "call", (handler, effect)
     except Exception as error:
@@ -464,16 +469,17 @@ def _noted(
     return result, outcome
 
 
+_REPORTS: Final[
+    Mapping[type[Effect], type[ReportRefund | ReportPayout | ReportCharge]]
+] = {Refund: ReportRefund, PayOut: ReportPayout, Charge: ReportCharge}
+
+
 def _report(effect: Effect, said: Result) -> Command | None:
     """
     Return what is recorded of money that was sent; `None` if there is nothing to say.
     """
-    command: type[ReportRefund | ReportPayout]
-    if isinstance(effect, Refund):
-        command = ReportRefund
-    elif isinstance(effect, PayOut):
-        command = ReportPayout
-    else:
+    command = _REPORTS.get(type(effect))
+    if command is None:
         return None
     if isinstance(said, Done):
         return command(key=effect.key, status="paid", reference=_name(said.reference))

@@ -13,7 +13,8 @@ An adapter is right when it passes `escrowflow.testing.GatewayContract`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias, final, runtime_checkable
 
@@ -22,11 +23,13 @@ from pendulum import DateTime
 
 from ..clock import Clock, Months, SystemClock, as_utc, as_window, window_text
 from ..effects import (
+    Charge,
     Done,
     Movement,
     NotDone,
     PayOut,
     Refund,
+    ReleaseHold,
     Result,
     RetryAt,
     Unknown,
@@ -38,15 +41,21 @@ from ..states import Process
 
 __all__ = [
     "Capabilities",
+    "HoldingGateway",
     "Misfit",
     "PaymentGateway",
     "fits",
     "handlers",
 ]
 
+_LOG: Final = logging.getLogger("escrowflow.payments")
+
 # A request that is still on its way may arrive this much later: within it of its end,
 # a window counts as over (F30).
 _MARGIN: Final = timedelta(minutes=5)
+
+# How long a hold waits that was given to a gateway without the verbs for it.
+_MISTAKEN: Final = timedelta(minutes=10)
 
 # So often a key that is known is sent, though a look-up finds nothing done under it:
 # for half an hour, with the waits of `Retries`.
@@ -160,6 +169,28 @@ class PaymentGateway(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldingGateway(PaymentGateway, Protocol):
+    """
+    A payment provider that can authorise first and charge later.
+    """
+
+    def charge(self, effect: Charge) -> Result:
+        """
+        Take what the buyer's bank holds; all of it.
+        """
+        ...
+
+    def release(self, effect: ReleaseHold) -> Result:
+        """
+        Have the buyer's bank let go what it holds.
+
+        May be called again: what was let go already is `Done`, what was charged
+        already is `NotDone`.
+        """
+        ...
+
+
 Handlers: TypeAlias = dict[type[Any], Callable[[Any], Result]]
 
 
@@ -172,13 +203,14 @@ def handlers(
     restored_at: datetime | str | None = None,
 ) -> Handlers:
     """
-    Return what carries out refunds and payouts, for `run_effects` and workers.
+    Return what carries out refunds, payouts and charges, for `run_effects` and
+    workers.
 
     Args:
         gateway: The one that is used unless another one is named.
 
-        methods: Gateways by payment method: `{"wallet": wallets}`; a refund goes
-            through the gateway of its payment.
+        methods: Gateways by payment method: `{"wallet": wallets}`; a refund or a
+            charge goes through the gateway of its payment.
 
         payouts: The one that pays sellers.
 
@@ -213,7 +245,19 @@ def handlers(
         through = payouts or gateway
         return mover.move(through, through.pay_out, effect)
 
-    return {Refund: refund, PayOut: pay_out}
+    def charge(effect: Charge) -> Result:
+        through = routes.get(effect.payment.method, gateway)
+        if not isinstance(through, HoldingGateway):
+            return mover.cannot_hold(through)
+        return mover.move(through, through.charge, effect)
+
+    def release(effect: ReleaseHold) -> Result:
+        through = routes.get(effect.payment.method, gateway)
+        if not isinstance(through, HoldingGateway):
+            return mover.cannot_hold(through)
+        return through.release(effect)
+
+    return {Refund: refund, PayOut: pay_out, Charge: charge, ReleaseHold: release}
 
 
 @final
@@ -255,6 +299,11 @@ class _Mover:
                 # Proved: under another key nothing can happen twice (I29).  Some give
                 # the failure that they stored for as long as they know the key (F33).
                 return NotDone("looked up: nothing was done under this key", again=True)
+            if isinstance(effect, Charge) and effect.order_ended:
+                # Nobody wants it any more: it is not sent again to find out.
+                if settled:
+                    return NotDone("the order ended before it was charged")
+                return RetryAt(now + _MARGIN)
         elif restored or not remembered:
             what = "knows what was lost" if restored else "still knows this key"
             return Unknown(
@@ -266,6 +315,17 @@ class _Mover:
         if isinstance(said, NotDone) and not settled:
             return RetryAt(now + _MARGIN)
         return said
+
+    def cannot_hold(self, gateway: PaymentGateway) -> Result:
+        """
+        Return what is said of a hold that was given to the wrong gateway: nothing
+        happened, and the end of the hold ends the order.
+        """
+        _LOG.error(
+            "%s is no HoldingGateway: it neither charges nor releases holds",
+            gateway.name,
+        )
+        return RetryAt(as_utc(self.clock.now(), "clock") + _MISTAKEN)
 
     def _last_tried(self, can: Capabilities, effect: Movement) -> DateTime | None:
         """
@@ -314,7 +374,7 @@ class Misfit:
     Something that a process asks and a gateway cannot do.
 
     Attributes:
-        code: What: `refund_window`, `partial_refunds`.
+        code: What: `holds`, `hold_life`, `refund_window`, `partial_refunds`.
 
         asked: What the process asks.
 
@@ -337,7 +397,9 @@ def fits(process: Process[Policies], gateway: PaymentGateway) -> tuple[Misfit, .
     Return what a process asks and a gateway cannot do; empty if it fits.
     """
     can = gateway.capabilities
-    found = []
+    found: list[Misfit] = []
+    if process.policies.acceptance.charge_at == "acceptance":
+        found += _holds(process.policies, gateway)
     if can.refund_window is not None:
         longest = _longest(process.policies)
         if longest is None or longest > can.refund_window:
@@ -357,6 +419,30 @@ def fits(process: Process[Policies], gateway: PaymentGateway) -> tuple[Misfit, .
             )
         )
     return tuple(found)
+
+
+def _holds(policies: Policies, gateway: PaymentGateway) -> Iterable[Misfit]:
+    """
+    Yield what is asked of holds and not offered: nobody may wait for longer than the
+    bank does.
+    """
+    life = gateway.capabilities.hold_life
+    asked = "charge_at='acceptance'"
+    if life is None or not isinstance(gateway, HoldingGateway):
+        offered = "no charge of what was authorised"
+        yield Misfit(code="holds", asked=asked, offered=offered, refused=True)
+        return
+    # Paid in parts, the first one waits for the last one.
+    pay_by = policies.lifetime.payment_window
+    accept_by = policies.acceptance.acceptance_window
+    if pay_by + accept_by > life:
+        yield Misfit(
+            code="hold_life",
+            asked=f"payment_window={window_text(pay_by)} + "
+            f"acceptance_window={window_text(accept_by)}",
+            offered=f"hold_life={window_text(life)}",
+            refused=True,
+        )
 
 
 # No month is longer, and no twelve of them.

@@ -31,6 +31,9 @@ CO, CA, EX = State.COMPLETED, State.CANCELLED, State.EXPIRED
 ACCEPTED: Final = (IP, CR, DE, RQ, RF)
 RUNNING: Final = (PE, *ACCEPTED)
 AT_WORK: Final = (IP, RQ, RF)
+# Where a bank may hold the money still, and nobody works.
+HOLDING: Final = (AW, PE, FR)
+UNCHARGED: Final = tuple(state for state in State if state not in (PE, FR))
 AFTER_PAYMENT: Final = (*RUNNING, DI, FR, CO, CA, EX)
 
 ENDINGS: Final = (CO, CA, EX)
@@ -70,7 +73,8 @@ ROWS: Final = (
     Row(c.SubmitBrief,            B,      (AW, PE),          STAY),
     Row(c.SendMessage,            B | S,  (AW, PE, IP, CR, RQ, RF, CO, CA), STAY),
     # Acceptance
-    Row(c.AcceptOrder,            S,      PE,                IP),
+    #                                     the buyer's bank may hold the money still
+    Row(c.AcceptOrder,            S,      PE,                {"": IP, "charging": STAY}),
     Row(c.RefuseOrder,            S,      PE,                CA, settles=True),
     # Cancellation: CancellationRights says who may, and when (R16, R27, C2)
     Row(c.CancelOrder,            B,      AW,                CA, settles=True),
@@ -141,12 +145,23 @@ ROWS: Final = (
     Row(c.LeaveConversation,      B | S,  CO,                STAY),
     Row(c.RequestCoupon,          B,      EX,                STAY),
     # What became of the money, in any state
-    Row(c.ReportRefund,           P | O,  tuple(State),      STAY, anywhere=True),
-    Row(c.ReportPayout,           P | O,  tuple(State),      STAY, anywhere=True),
-    Row(c.ReportChargeback,       P | O,  tuple(State),      STAY, anywhere=True),
-    Row(c.RedirectPayout,         O,      tuple(State),      STAY, anywhere=True),
+    Row(c.ReportCharge,           P | O,  PE,
+        {"": STAY, "accepted": IP, "cancelled": CA}, settles=True, offered=False),
+    Row(c.ReportCharge,           P | O,  FR,
+        {"": STAY, "cancelled": CA}, settles=True, offered=False),
+    Row(c.ReportCharge,           P | O,  UNCHARGED,         STAY,
+        anywhere=True, offered=False),
+    Row(c.ReportRefund,           P | O,  tuple(State),      STAY,
+        anywhere=True, offered=False),
+    Row(c.ReportPayout,           P | O,  tuple(State),      STAY,
+        anywhere=True, offered=False),
+    Row(c.ReportChargeback,       P | O,  tuple(State),      STAY,
+        anywhere=True, offered=False),
+    Row(c.RedirectPayout,         O,      tuple(State),      STAY,
+        anywhere=True, offered=False),
     # The system, when a deadline is due
     Row(c.ExpirePayment,          Y,      AW,                CA, settles=True),
+    Row(c.ExpireHold,             Y,      HOLDING,           CA, settles=True),
     Row(c.RemindAcceptance,       Y,      PE,                STAY),
     Row(c.ExpireAcceptance,       Y,      PE,                CA, settles=True),
     Row(c.MarkLate,               Y,      (IP, CR),          STAY),
@@ -167,6 +182,9 @@ DEADLINES: Final = (
                  window_of=AW, urgency=Urgency.CANCELLATION),
     DeadlineKind("acceptance",            c.ExpireAcceptance,   PE,
                  stops=FR, window_of=PE, urgency=Urgency.CANCELLATION),
+    #            a bank does not wait for our checks
+    DeadlineKind("hold",                  c.ExpireHold,         HOLDING,
+                 urgency=Urgency.CANCELLATION),
     DeadlineKind("acceptance_reminder",   c.RemindAcceptance,   PE,
                  stops=FR, urgency=Urgency.REMINDER),
     DeadlineKind("delivery",              c.MarkLate,           (IP, CR),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar, get_origin
 
@@ -48,6 +48,7 @@ __all__ = [
     "encode_order",
     "load_result",
     "refs_in",
+    "said",
     "seal",
     "to_json",
 ]
@@ -100,8 +101,14 @@ def _build() -> Converter:
             p.method,
             p.reference,
             None if p.amount is None else [p.amount.minor, p.amount.currency],
+            *(() if p.held_until is None else (to_micros(p.held_until),)),
         ],
-        lambda v: Payment(v[0], v[1], None if v[2] is None else Money(*v[2])),
+        lambda v: Payment(
+            v[0],
+            v[1],
+            None if v[2] is None else Money(*v[2]),
+            from_micros(v[3]) if len(v) > 3 else None,
+        ),
     )
     # What JSON has already: a number of revisions or a word, a host's own data.
     leaf(int | str, lambda v: v, lambda v: v)
@@ -132,7 +139,13 @@ def _is_ruling(kind: Any) -> bool:
 
 
 # What is only known when an effect is handed over.
-_OF_ONE_ATTEMPT: Final = ("attempt", "first_tried", "last_tried", "later_keys")
+_OF_ONE_ATTEMPT: Final = (
+    "attempt",
+    "first_tried",
+    "last_tried",
+    "later_keys",
+    "order_ended",
+)
 
 
 def _writer(converter: Converter, kind: Any) -> Any:
@@ -465,6 +478,18 @@ def seal(
         return attrs.evolve(value, **changed) if changed else value
 
     return inside(command), tuple(texts)
+
+
+def said(
+    texts: tuple[StoredText, ...], events: Iterable[NewEvent]
+) -> tuple[StoredText, ...]:
+    """
+    Return the texts that events say: what nothing was made of is kept by nobody.
+    """
+    if not texts:
+        return texts
+    refs = {ref for event in events for ref in refs_in(event.body)}
+    return tuple(text for text in texts if text.ref in refs)
 
 
 def content_hash(command: Command) -> str:

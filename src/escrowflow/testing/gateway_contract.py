@@ -15,18 +15,20 @@ import pendulum
 import pytest
 
 from ..effects import (
+    Charge,
     Done,
     Movement,
     NotDone,
     PayOut,
     Refund,
+    ReleaseHold,
     Result,
     RetryAt,
     Unknown,
     effect_key,
 )
 from ..money import Money, Payment
-from ..payments import Capabilities, PaymentGateway
+from ..payments import Capabilities, HoldingGateway, PaymentGateway
 from .base import Counted
 
 __all__ = ["GatewayContract"]
@@ -40,6 +42,9 @@ _ASKED_AT: Final = pendulum.datetime(2026, 5, 5, 8)
 _ORDER_IDS: Final = ("o1", "order 7", "é", "a/b?c=d&e", "x" * 255, "'; --", "注文")
 
 _ORDERS: Final = count(1)
+
+# What moves money; of a gateway that cannot hold the last is skipped.
+_each_kind = pytest.mark.parametrize("kind", ["refund", "pay_out", "charge"])
 
 
 class GatewayContract(Counted):
@@ -60,7 +65,7 @@ class GatewayContract(Counted):
     What its capabilities do not promise is not checked.
     """
 
-    checks_min = 62
+    checks_min = 79
     subject = "gateway"
 
     # What payments are made in: two decimals, none, three.  Those that the provider
@@ -87,6 +92,13 @@ class GatewayContract(Counted):
         """
         Return somebody who can be paid.
         """
+
+    def hold(self, gateway: PaymentGateway, amount: Money) -> Payment | None:
+        """
+        Return a payment of this amount that was authorised and can be charged; only
+        asked of a gateway that can hold.
+        """
+        return None
 
     def lose_next(self, gateway: PaymentGateway) -> bool:
         """
@@ -140,7 +152,7 @@ class GatewayContract(Counted):
 
         assert gateway.capabilities == before == self.open().capabilities
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_no_secret_is_shown(self, gateway: PaymentGateway, kind: str) -> None:
         """
         Neither it nor what it says or raises shows a secret (I31).
@@ -162,7 +174,7 @@ class GatewayContract(Counted):
 
     # --- moving money -------------------------------------------------------------
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_it_moves(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What can be moved is moved, or under way, and has a name.
@@ -173,7 +185,7 @@ class GatewayContract(Counted):
         assert said.reference.strip()
 
     @pytest.mark.parametrize("number", range(3))
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_a_whole_payment(
         self, gateway: PaymentGateway, kind: str, number: int
     ) -> None:
@@ -262,7 +274,7 @@ class GatewayContract(Counted):
         self._moved(gateway.refund(self._next(effect, effect.amount)))
 
     @pytest.mark.parametrize("order_id", _ORDER_IDS)
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_whatever_an_order_is_called(
         self, gateway: PaymentGateway, kind: str, order_id: str
     ) -> None:
@@ -292,7 +304,7 @@ class GatewayContract(Counted):
     # --- one key ------------------------------------------------------------------
 
     @pytest.mark.parametrize("times", [2, 5])
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_the_same_key(self, gateway: PaymentGateway, kind: str, times: int) -> None:
         """
         However often a key is sent, it is one movement, and is called the same.
@@ -321,7 +333,7 @@ class GatewayContract(Counted):
 
         self._moved(gateway.refund(self._next(part, Money(700, "EUR"))))
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_the_same_key_at_once(self, gateway: PaymentGateway, kind: str) -> None:
         """
         Of several at once one is done; the others hear the same, or are to wait.
@@ -357,7 +369,7 @@ class GatewayContract(Counted):
 
         self._moved(gateway.refund(self._next(part, Money(400, "EUR"))))
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_unanswered(self, gateway: PaymentGateway, kind: str) -> None:
         """
         After a lost answer the same key is the same movement (F29).
@@ -375,7 +387,7 @@ class GatewayContract(Counted):
             again = self._next(effect, effect.amount)
             assert not self._moves(gateway, again)
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_lost(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What never arrived is unknown, and may be sent again.
@@ -389,7 +401,7 @@ class GatewayContract(Counted):
 
     # --- questions ----------------------------------------------------------------
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_found(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What was done is found, under the same name, as often as somebody asks.
@@ -403,7 +415,7 @@ class GatewayContract(Counted):
             assert found is not None
             assert self._moved(found) == name
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_nothing_found(self, gateway: PaymentGateway, kind: str) -> None:
         """
         Nothing is found under a key that was never sent; asking does nothing.
@@ -415,7 +427,7 @@ class GatewayContract(Counted):
         assert gateway.look_up(effect) is None
         self._moved(self._send(gateway, effect))
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_found_by_its_key(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What is alike but has another key is not it.
@@ -426,7 +438,7 @@ class GatewayContract(Counted):
 
         assert gateway.look_up(self._next(effect, effect.amount)) is None
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_found_though_unanswered(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What was done and not answered is found.
@@ -442,7 +454,7 @@ class GatewayContract(Counted):
         assert found is not None
         self._moved(found)
 
-    @pytest.mark.parametrize("kind", ["refund", "pay_out"])
+    @_each_kind
     def test_not_found_if_lost(self, gateway: PaymentGateway, kind: str) -> None:
         """
         What never arrived is not found.
@@ -467,24 +479,109 @@ class GatewayContract(Counted):
 
         assert not isinstance(gateway.look_up(too_much), (Done, RetryAt))
 
+    # --- what a bank holds --------------------------------------------------------
+
+    def test_charged_once(self, gateway: PaymentGateway) -> None:
+        """
+        What was charged is not charged again, under another key.
+        """
+        effect = self._charge(gateway)
+        self._moved(self._send(gateway, effect))
+
+        again = self._next(effect, effect.amount)
+        assert isinstance(self._send(gateway, again), NotDone)
+
+    def test_no_more_than_is_held(self, gateway: PaymentGateway) -> None:
+        """
+        More than is held is not charged.
+        """
+        effect = self._charge(gateway)
+        more = self._next(effect, Money(effect.amount.minor + 1, "EUR"))
+
+        assert not self._moves(gateway, more)
+
+    def test_what_was_charged_goes_back(self, gateway: PaymentGateway) -> None:
+        """
+        What was charged is a payment like any other.
+        """
+        effect = self._charge(gateway)
+        self._moved(self._send(gateway, effect))
+
+        back = self._refund(gateway, effect.amount, effect.payment)
+        self._moved(gateway.refund(back))
+
+    def test_let_go(self, gateway: PaymentGateway) -> None:
+        """
+        What was let go is not charged, and may be let go again.
+        """
+        effect = self._charge(gateway)
+        assert isinstance(gateway, HoldingGateway)
+        for _ in range(2):
+            assert isinstance(gateway.release(self._release(effect)), Done)
+
+        assert isinstance(self._send(gateway, effect), NotDone)
+
+    def test_not_let_go(self, gateway: PaymentGateway) -> None:
+        """
+        What was charged is not let go.
+        """
+        effect = self._charge(gateway)
+        assert isinstance(gateway, HoldingGateway)
+        self._moved(self._send(gateway, effect))
+
+        assert isinstance(gateway.release(self._release(effect)), NotDone)
+
     # --- how to ask ---------------------------------------------------------------
 
     def _effect(
         self, gateway: PaymentGateway, kind: str, amount: Money | None = None
-    ) -> Refund | PayOut:
+    ) -> Movement:
         if kind == "refund":
             return self._refund(gateway, amount)
+        if kind == "charge":
+            return self._charge(gateway, amount)
         return self._pay_out(gateway, amount)
 
-    def _refund(self, gateway: PaymentGateway, amount: Money | None = None) -> Refund:
+    def _charge(self, gateway: PaymentGateway, amount: Money | None = None) -> Charge:
         amount = Money(1000, "EUR") if amount is None else amount
-        payment = self.payment(gateway, amount)
+        if gateway.capabilities.hold_life is None:
+            self.skip("it cannot hold")
+        assert isinstance(gateway, HoldingGateway), "it cannot charge what is held"
+        payment = self.hold(gateway, amount)
+        if payment is None:
+            self.skip("nothing can be held here")
+        order_id = f"contract-{next(_ORDERS)}"
+        return Charge(
+            order_id=order_id,
+            seq=3,
+            key=effect_key(f"{order_id}-{payment.reference}", 3, "charge", "whole"),
+            payment=attrs.evolve(payment, amount=amount),
+            amount=amount,
+            asked_at=_ASKED_AT,
+        )
+
+    def _release(self, effect: Charge) -> ReleaseHold:
+        return ReleaseHold(
+            order_id=effect.order_id,
+            seq=4,
+            key=effect_key(effect.key, 4, "release_hold", "whole"),
+            payment=effect.payment,
+        )
+
+    def _refund(
+        self,
+        gateway: PaymentGateway,
+        amount: Money | None = None,
+        payment: Payment | None = None,
+    ) -> Refund:
+        amount = Money(1000, "EUR") if amount is None else amount
+        payment = self.payment(gateway, amount) if payment is None else payment
         order_id = f"contract-{next(_ORDERS)}"
         return Refund(
             order_id=order_id,
             seq=7,
             key=effect_key(f"{order_id}-{payment.reference}", 7, "refund", "whole"),
-            payment=attrs.evolve(payment, amount=amount),
+            payment=attrs.evolve(payment, amount=amount, held_until=None),
             amount=amount,
             asked_at=_ASKED_AT,
             expected_by=_ASKED_AT.add(days=10),
@@ -512,6 +609,9 @@ class GatewayContract(Counted):
     def _send(self, gateway: PaymentGateway, effect: Movement) -> Result:
         if isinstance(effect, Refund):
             said = gateway.refund(effect)
+        elif isinstance(effect, Charge):
+            assert isinstance(gateway, HoldingGateway)
+            said = gateway.charge(effect)
         else:
             assert isinstance(effect, PayOut)
             said = gateway.pay_out(effect)

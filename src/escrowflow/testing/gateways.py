@@ -22,8 +22,24 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import Clock, as_utc, as_window
-from ..commands import Command, ReportChargeback, ReportPayout, ReportRefund
-from ..effects import Done, Movement, NotDone, PayOut, Refund, Result, RetryAt
+from ..commands import (
+    Command,
+    ReportCharge,
+    ReportChargeback,
+    ReportPayout,
+    ReportRefund,
+)
+from ..effects import (
+    Charge,
+    Done,
+    Movement,
+    NotDone,
+    PayOut,
+    Refund,
+    ReleaseHold,
+    Result,
+    RetryAt,
+)
 from ..errors import InvalidInputError
 from ..money import Money, Payment
 from ..payments import Capabilities
@@ -173,7 +189,12 @@ class Profile:
 
 
 def _can(window: timedelta | None, *, look_up: bool) -> Capabilities:
-    return Capabilities(idempotency_window=window, look_up=look_up, asynchronous=True)
+    return Capabilities(
+        idempotency_window=window,
+        look_up=look_up,
+        asynchronous=True,
+        hold_life=timedelta(days=7),
+    )
 
 
 _DAY: Final = timedelta(days=1)
@@ -250,7 +271,7 @@ class Request:
     Attributes:
         key: Its idempotency key.
 
-        kind: `refund` or `pay_out`.
+        kind: `refund`, `pay_out` or `charge`.
 
         order_id: The order it names.
 
@@ -306,7 +327,7 @@ class Line:
     One line of the gateway's own report.
 
     Attributes:
-        kind: `"payment"`, `"refund"`, `"pay_out"` or `"chargeback"`.
+        kind: `"payment"`, `"charge"`, `"refund"`, `"pay_out"` or `"chargeback"`.
 
         reference: What the gateway calls it.
 
@@ -340,6 +361,17 @@ class _Money:
     order_id: str
     at: DateTime
     told: bool
+
+
+@attrs.frozen
+class _Held:
+    """
+    A payment that a bank holds.
+    """
+
+    amount: Money
+    until: DateTime | None
+    status: str = "held"
 
 
 @attrs.frozen
@@ -377,7 +409,7 @@ class SimulatedGateway:
     """
     A payment gateway without money, for tests.
 
-    Implements: `PaymentGateway`
+    Implements: `HoldingGateway`
 
     A payment that it was not told of (`paid`) is taken at its face value, as of the
     first request that names it.
@@ -423,6 +455,7 @@ class SimulatedGateway:
         self._clock = clock
         self._face_value = face_value
         self._payments: dict[str, _Money] = {}
+        self._held: dict[str, _Held] = {}
         self._taken: dict[str, _Taken] = {}
         self._applied: dict[str, Applied] = {}
         self._memory: dict[str, _Remembered] = {}
@@ -478,6 +511,29 @@ class SimulatedGateway:
             self._payments[payment.reference] = _Money(
                 payment.amount, order_id, self._now(), told=True
             )
+
+    def holds(self, payment: Payment) -> None:
+        """
+        Tell it of money that a bank holds since now.
+
+        Args:
+            payment: The payment, with its amount and until when it is held.
+        """
+        if payment.amount is None or payment.held_until is None:
+            raise InvalidInputError("payment", "a payment with its amount, held until")
+        with self._lock:
+            self._held[payment.reference] = _Held(payment.amount, payment.held_until)
+
+    def held(self, payment_reference: str) -> str:
+        """
+        Return what became of a hold: `"held"`, `"charged"`, `"released"` or `"over"`.
+        """
+        with self._lock:
+            self._arrive()
+            held = self._held.get(payment_reference)
+            if held is None:
+                raise InvalidInputError("payment_reference", "a payment that is held")
+            return self._status(held, self._now())
 
     def finish(self, reference: str, *, paid: bool = True) -> None:
         """
@@ -594,6 +650,34 @@ class SimulatedGateway:
         Pay what was earned.
         """
         return self._called(effect)
+
+    def charge(self, effect: Charge) -> Result:
+        """
+        Take what a bank holds.
+        """
+        return self._called(effect)
+
+    def release(self, effect: ReleaseHold) -> Result:
+        """
+        Have a bank let go what it holds.
+        """
+        with self._lock:
+            self._arrive()
+            trouble = self._trouble()
+            if trouble in (LOST, KILLED_BEFORE, ERROR):
+                assert trouble is not None
+                self._fails(trouble)
+            held = self._known(effect.payment, effect.payment.amount)
+            status = self._status(held, self._now())
+            if status == "held":
+                released = attrs.evolve(held, status="released")
+                self._held[effect.payment.reference] = released
+            if trouble in (UNANSWERED, KILLED_AFTER):
+                assert trouble is not None
+                self._fails(trouble)
+            if status == "charged":
+                return NotDone("it was charged already")
+            return Done()
 
     def look_up(self, effect: Movement) -> Result | None:
         """
@@ -713,12 +797,15 @@ class SimulatedGateway:
     ) -> Result:
         if trouble is REFUSED:
             return NotDone("the account is closed")
+        refused = None
         if isinstance(effect, Refund):
             refused = self._refused(effect, request.at)
-            if refused is not None:
-                return refused
+        elif isinstance(effect, Charge):
+            refused = self._uncharged(effect, request.at)
+        if refused is not None:
+            return refused
         applied = Applied(
-            reference=self._new("re" if isinstance(effect, Refund) else "po"),
+            reference=self._new(_NAMES[request.kind]),
             key=request.key,
             kind=request.kind,
             order_id=request.order_id,
@@ -728,8 +815,53 @@ class SimulatedGateway:
             status="pending" if trouble is PENDING else "paid",
         )
         self._applied[applied.reference] = applied
+        self._came(applied)
         self._tell(applied)
         return self._said_of(applied)
+
+    def _known(self, payment: Payment, amount: Money | None) -> _Held:
+        """
+        Return what a bank holds; taken at its face value, if nobody told of it.
+        """
+        held = self._held.get(payment.reference)
+        if held is None:
+            assert amount is not None
+            until = payment.held_until if self._face_value else self._now()
+            held = _Held(amount, until)
+            self._held[payment.reference] = held
+        return held
+
+    def _status(self, held: _Held, at: DateTime) -> str:
+        over = held.until is not None and at >= held.until
+        return "over" if held.status == "held" and over else held.status
+
+    def _uncharged(self, effect: Charge, at: DateTime) -> NotDone | None:
+        """
+        Return why what a bank holds is not charged.
+        """
+        held = self._known(effect.payment, effect.amount)
+        status = self._status(held, at)
+        if status != "held":
+            return NotDone(f"the bank does not hold it: {status}")
+        if effect.amount != held.amount:
+            return NotDone("another amount is held")
+        self._held[effect.payment.reference] = attrs.evolve(held, status="charged")
+        return None
+
+    def _came(self, applied: Applied) -> None:
+        """
+        Count what was charged among the payments, once it is here.
+        """
+        if applied.kind != Charge.name:
+            return
+        if applied.status == "failed":
+            self._held[applied.part] = attrs.evolve(
+                self._held[applied.part], status="released"
+            )
+        elif applied.status == "paid":
+            self._payments[applied.part] = _Money(
+                applied.amount, applied.order_id, applied.at, told=False
+            )
 
     def _refused(self, effect: Refund, at: DateTime) -> NotDone | None:
         """
@@ -778,14 +910,14 @@ class SimulatedGateway:
             if applied is None or applied.status != before:
                 raise InvalidInputError("reference", f"something that is {before}")
             self._applied[reference] = attrs.evolve(applied, status=after)
+            self._came(self._applied[reference])
             self._tell(self._applied[reference])
 
     def _tell(self, applied: Applied) -> None:
         status: Literal["sent", "paid", "failed"] = "paid"
         if applied.status != "paid":
             status = "sent" if applied.status == "pending" else "failed"
-        report = ReportRefund if applied.kind == Refund.name else ReportPayout
-        said = report(
+        said = _REPORTS[applied.kind](
             key=applied.key if self.profile.names_keys else "",
             status=status,
             reference=applied.reference,
@@ -804,9 +936,18 @@ class SimulatedGateway:
         self._reports.append((order_id, said))
 
 
+# What each movement is called by, and what is reported of it.
+_NAMES: Final = {Refund.name: "re", PayOut.name: "po", Charge.name: "ch"}
+_REPORTS: Final[Mapping[str, type[ReportRefund | ReportPayout | ReportCharge]]] = {
+    Refund.name: ReportRefund,
+    PayOut.name: ReportPayout,
+    Charge.name: ReportCharge,
+}
+
+
 def _request(effect: Movement, at: DateTime) -> Request:
     part = ""
-    if isinstance(effect, Refund):
+    if isinstance(effect, (Refund, Charge)):
         part = effect.payment.reference
     elif isinstance(effect, PayOut):
         part = effect.payee_id

@@ -6,21 +6,21 @@ checked by itself when it is built; whether it may happen depends on the order
 and is decided later.  The snake_case of its class is its name everywhere: in
 the table of a process, in options, in the history and on the command line.
 
-The chapters stand in the order of an order's life.  The last one holds the moves
-of the system: commands too, sent only when a deadline is due.
+The chapters stand in the order of an order's life; what became of its money, and
+the moves of the system, lie beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 import attrs
 
-from .clock import WindowLike, as_window
-from .errors import InvalidInputError
-from .inputs import (
+from ..clock import WindowLike, as_window
+from ..errors import InvalidInputError
+from ..inputs import (
     FrozenDict,
     Text,
     as_id,
@@ -28,10 +28,9 @@ from .inputs import (
     as_metadata,
     as_text,
     kind_of,
-    snake_case,
 )
-from .money import Money, Payment, as_amount
-from .terms import (
+from ..money import Money, Payment, as_amount
+from ..terms import (
     AddOn,
     FullRefund,
     PaySeller,
@@ -41,6 +40,29 @@ from .terms import (
     Terms,
     as_add_ons,
     as_payments,
+)
+from .base import Command, as_one_of, as_reason, as_word
+from .reports import (
+    RedirectPayout,
+    ReportCharge,
+    ReportChargeback,
+    ReportPayout,
+    ReportRefund,
+)
+from .system import (
+    AlertMediator,
+    CloseConversation,
+    CompleteSilently,
+    DefaultRuling,
+    ExpireAcceptance,
+    ExpireHold,
+    ExpireOffer,
+    ExpireOrder,
+    ExpirePayment,
+    MarkLate,
+    RemindAcceptance,
+    RemindVerification,
+    UnlockDispute,
 )
 
 __all__ = [
@@ -65,6 +87,7 @@ __all__ = [
     "EditClaim",
     "ExcuseCancellation",
     "ExpireAcceptance",
+    "ExpireHold",
     "ExpireOffer",
     "ExpireOrder",
     "ExpirePayment",
@@ -89,6 +112,7 @@ __all__ = [
     "RemindVerification",
     "RemoveReview",
     "ReplyToReview",
+    "ReportCharge",
     "ReportChargeback",
     "ReportPayout",
     "ReportRefund",
@@ -109,29 +133,9 @@ __all__ = [
 
 Payments: TypeAlias = Payment | Sequence[Payment] | None
 RemovalCause: TypeAlias = Literal["unlawful", "sensitive", "buyer_wish"]
-ReportStatus: TypeAlias = Literal["sent", "paid", "failed"]
-ChargebackStatus: TypeAlias = Literal["opened", "won", "lost"]
 
 RATINGS: Final = (1, 5)
 REMOVAL_CAUSES: Final = ("unlawful", "sensitive", "buyer_wish")
-REPORT_STATUSES: Final = ("sent", "paid", "failed")
-CHARGEBACK_STATUSES: Final = ("opened", "won", "lost")
-
-
-@attrs.frozen(kw_only=True)
-class Command:
-    """
-    Somebody wants something; one of the classes below, or a host's own.
-
-    A class of your own is decorated `@attrs.frozen(kw_only=True)`; its name in the
-    history is its class name in snake_case.
-    """
-
-    name: ClassVar[str] = "command"
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.name = snake_case(cls.__name__)
 
 
 # What commands have in common: one small function a field, so that the error
@@ -182,6 +186,15 @@ def _payments(value: Payments) -> tuple[Payment, ...]:
     return as_payments(value)
 
 
+def _arrived(value: Payments) -> tuple[Payment, ...]:
+    payments = as_payments(value)
+    if any(payment.held_until is not None for payment in payments):
+        raise InvalidInputError(
+            "payment.held_until", "only an order itself is paid by a hold"
+        )
+    return payments
+
+
 def _one_payment(value: Payment) -> tuple[Payment, ...]:
     if not isinstance(value, Payment):
         raise InvalidInputError("payment", f"one Payment, not {kind_of(value)}")
@@ -192,14 +205,6 @@ def _terms(value: Terms) -> Terms:
     if not isinstance(value, Terms):
         raise InvalidInputError("terms", f"Terms, not {kind_of(value)}")
     return value
-
-
-def _reason(value: str) -> Text:
-    return as_text(value, "reason", required=True)
-
-
-def _maybe_reason(value: str) -> Text:
-    return as_text(value, "reason")
 
 
 def _text(value: str) -> Text:
@@ -248,56 +253,8 @@ def _rating(value: int) -> int:
     return value
 
 
-def _one_of(value: object, values: tuple[str, ...], field: str) -> Any:
-    if value not in values:
-        raise InvalidInputError(field, f"one of {', '.join(values)}")
-    return value
-
-
-def _report_status(value: ReportStatus) -> Any:
-    return _one_of(value, REPORT_STATUSES, "status")
-
-
-def _chargeback_status(value: ChargebackStatus) -> Any:
-    return _one_of(value, CHARGEBACK_STATUSES, "status")
-
-
-def _maybe_key(value: object) -> str:
-    return "" if value == "" else as_id(value, "key")
-
-
-def _maybe_reference(value: object) -> str:
-    return "" if value == "" else as_id(value, "reference")
-
-
-def _maybe_amount(value: Money | None) -> Money | None:
-    return None if value is None else as_amount(value, "amount")
-
-
-def _again(value: bool) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidInputError("again", f"true or false, not {kind_of(value)}")
-    return value
-
-
-def _effect_key(value: object) -> str:
-    return as_id(value, "key")
-
-
-def _payee_id(value: object) -> str:
-    return as_id(value, "payee_id")
-
-
-def _chargeback_id(value: object) -> str:
-    return as_id(value, "chargeback_id")
-
-
-def _payment_reference(value: object) -> str:
-    return as_id(value, "payment_reference")
-
-
 def _removal_cause(value: RemovalCause) -> Any:
-    return _one_of(value, REMOVAL_CAUSES, "cause")
+    return as_one_of(value, REMOVAL_CAUSES, "cause")
 
 
 # --- placing and paying -----------------------------------------------------------
@@ -346,17 +303,21 @@ class ConfirmPayment(Command):
     """
     Say that money arrived; sent for the payment provider or by staff.
 
-    It is never refused: what is owed is held, anything else is booked and
-    refunded whole.
+    What is owed is held, anything else is booked and refunded whole.  It is refused
+    only if a bank held another amount under this reference.
 
     Attributes:
-        payment: What arrived.
+        payment: What arrived, or what the buyer's bank holds.
 
         item: What it is for: `"order"`, or the id of an add-on or offer.
     """
 
     payment: tuple[Payment, ...] = attrs.field(converter=_one_payment)
     item: str = attrs.field(default="order", converter=_item)
+
+    def __attrs_post_init__(self) -> None:
+        if self.item != "order":
+            _arrived(self.payment)
 
 
 @final
@@ -392,7 +353,7 @@ class RefuseOrder(Command):
     Turn the order down before it began; everything goes back (R11).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 # --- cancellation -----------------------------------------------------------------
@@ -405,7 +366,7 @@ class CancelOrder(Command):
     End the order alone, where the rules give that right (R12, R27, R36).
     """
 
-    reason: Text = attrs.field(default=Text(), converter=_maybe_reason)
+    reason: Text = attrs.field(default=Text(), converter=as_word)
 
 
 @final
@@ -415,7 +376,7 @@ class RequestCancellation(Command):
     Ask the seller to agree to a cancellation (R31).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -441,7 +402,7 @@ class RefuseCancellation(Command):
     Turn the request for cancellation down (R33).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -451,7 +412,7 @@ class ExcuseCancellation(Command):
     Staff: hide the seller's cancellation from the public profile (R43).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 # --- delivery ---------------------------------------------------------------------
@@ -490,7 +451,7 @@ class RequestRevision(Command):
     Ask for changes to the work (R56).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -508,7 +469,7 @@ class RefuseRevision(Command):
     Turn the changes down and say why (R61).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 # --- dispute ----------------------------------------------------------------------
@@ -521,7 +482,7 @@ class FileClaim(Command):
     Ask for a mediator; the order goes on meanwhile (R69).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -531,7 +492,7 @@ class EditClaim(Command):
     Say it better, as long as no mediator has looked at it (R70).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -549,7 +510,7 @@ class RejectClaim(Command):
     Mediator: the claim is not admissible, the order goes on (R71).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -567,7 +528,7 @@ class OpenDispute(Command):
     Stop everything and let a mediator decide (R63, R73).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -609,7 +570,7 @@ class RuleDispute(Command):
     """
 
     ruling: Ruling = attrs.field(converter=_ruling)
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 # --- partial refunds --------------------------------------------------------------
@@ -623,7 +584,7 @@ class ProposePartialRefund(Command):
     """
 
     amount: Money = attrs.field(converter=_amount)
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -649,7 +610,7 @@ class RefusePartialRefund(Command):
     Turn the other side's proposal down (R89).
     """
 
-    reason: Text = attrs.field(default=Text(), converter=_maybe_reason)
+    reason: Text = attrs.field(default=Text(), converter=as_word)
 
 
 # --- extras -----------------------------------------------------------------------
@@ -664,7 +625,7 @@ class BuyAddOn(Command):
 
     title: Text = attrs.field(converter=_title)
     price: Money = attrs.field(converter=_price)
-    payment: tuple[Payment, ...] = attrs.field(converter=_payments)
+    payment: tuple[Payment, ...] = attrs.field(converter=_arrived)
     extra_window: timedelta | None = attrs.field(default=None, converter=_extra_window)
 
 
@@ -710,7 +671,7 @@ class PayOffer(Command):
     """
 
     offer_id: str = attrs.field(converter=_offer_id)
-    payment: tuple[Payment, ...] = attrs.field(converter=_payments)
+    payment: tuple[Payment, ...] = attrs.field(converter=_arrived)
 
 
 # --- reviews and conversation -----------------------------------------------------
@@ -775,7 +736,7 @@ class FreezeOrder(Command):
     Staff: stop everything for checks (R84).
     """
 
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -794,7 +755,7 @@ class ExtendDeadlines(Command):
     """
 
     window: timedelta = attrs.field(converter=_window)
-    reason: Text = attrs.field(converter=_reason)
+    reason: Text = attrs.field(converter=as_reason)
 
 
 @final
@@ -802,198 +763,4 @@ class ExtendDeadlines(Command):
 class RequestCoupon(Command):
     """
     Buyer: ask for a coupon for an expired order, once (R100).
-    """
-
-
-# --- what became of the money -----------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class _Report:
-    """
-    What the provider says of money that we sent; one of the two below.
-
-    Repeated, or overtaken by what is known already, it changes nothing.
-
-    Attributes:
-        status: `"sent"`: under way; `"paid"`; `"failed"`: it did not happen, for
-            sure, or it came back.
-
-        key: The key of the effect: it went to the provider as idempotency key.
-
-        reference: What the provider calls it; once said it may stand for the key.
-
-        amount: What was moved; refused unless it is what was asked for.
-
-        reason: Why it failed.
-
-        again: Whether it is sent again by itself; otherwise a human must look.
-    """
-
-    status: ReportStatus = attrs.field(converter=_report_status)
-    key: str = attrs.field(default="", converter=_maybe_key)
-    reference: str = attrs.field(default="", converter=_maybe_reference)
-    amount: Money | None = attrs.field(default=None, converter=_maybe_amount)
-    reason: Text = attrs.field(default=Text(), converter=_maybe_reason)
-    again: bool = attrs.field(default=False, converter=_again)
-
-    def __attrs_post_init__(self) -> None:
-        if not self.key and not self.reference:
-            raise InvalidInputError("key", "the key of the effect, or its reference")
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ReportRefund(_Report, Command):
-    """
-    Provider: say what became of a refund.
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ReportPayout(_Report, Command):
-    """
-    Provider: say what became of a payout.
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ReportChargeback(Command):
-    """
-    Provider: say that a bank took a payment back, or what it decided.
-
-    Attributes:
-        chargeback_id: What the provider calls it.
-
-        payment_reference: The reference of the payment.
-
-        status: `"opened"`, `"won"`: it was given back; `"lost"`.
-
-        amount: How much was taken, or is lost for good; `None` for all of the
-            payment, or all that was taken.
-    """
-
-    chargeback_id: str = attrs.field(converter=_chargeback_id)
-    payment_reference: str = attrs.field(converter=_payment_reference)
-    status: ChargebackStatus = attrs.field(converter=_chargeback_status)
-    amount: Money | None = attrs.field(default=None, converter=_maybe_amount)
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RedirectPayout(Command):
-    """
-    Staff: have somebody else paid in the seller's place, when his account is closed.
-
-    Attributes:
-        key: The key of the payout: `order.payouts[i].key`.
-
-        payee_id: Who is paid.
-    """
-
-    key: str = attrs.field(converter=_effect_key)
-    payee_id: str = attrs.field(converter=_payee_id)
-    reason: Text = attrs.field(converter=_reason)
-
-
-# --- the system, when a deadline is due -------------------------------------------
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ExpirePayment(Command):
-    """
-    The order was never paid in full.
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RemindAcceptance(Command):
-    """
-    The acceptance window is about to end and there is no brief (R8).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ExpireAcceptance(Command):
-    """
-    The seller did not accept in time (R13).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class MarkLate(Command):
-    """
-    The delivery deadline passed and nothing was delivered (R26).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class UnlockDispute(Command):
-    """
-    A request stayed unanswered: the buyer may go to a mediator (R34, R65).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RemindVerification(Command):
-    """
-    The verification window is about to end (R54).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class CompleteSilently(Command):
-    """
-    The buyer said nothing: the seller is paid (R54, R64).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ExpireOffer(Command):
-    """
-    An offer was not answered (R19).
-    """
-
-    offer_id: str
-
-
-@final
-@attrs.frozen(kw_only=True)
-class AlertMediator(Command):
-    """
-    Nobody mediates yet; changes no state (C23).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class DefaultRuling(Command):
-    """
-    Nobody ruled in time: the ruling that was agreed for that case.
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class CloseConversation(Command):
-    """
-    The days to talk after the end are over (R41, R95).
-    """
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ExpireOrder(Command):
-    """
-    The order reached its longest life (R99).
     """

@@ -18,11 +18,32 @@ from typing import Any, ClassVar, Final, final
 import attrs
 from pendulum import DateTime
 
-from .inputs import FrozenDict, Text, snake_case
-from .money import Money, Payment
-from .parties import Actor
-from .parts import Covered, Ending, RefundPart, Settlement, Standing
-from .terms import AddOn, Ruling, Terms
+from ..inputs import FrozenDict, Text
+from ..money import Money, Payment
+from ..parties import Actor
+from ..parts import Ending, RefundPart, Settlement, Standing
+from ..terms import AddOn, Ruling, Terms
+from .base import Event
+from .charging import (
+    ChargeAsked,
+    ChargeFailed,
+    ChargePaid,
+    ChargeSent,
+    HoldReleased,
+    PaymentHeld,
+)
+from .reports import (
+    ChargebackClosed,
+    ChargebackCovered,
+    ChargebackOpened,
+    PayoutFailed,
+    PayoutPaid,
+    PayoutRedirected,
+    PayoutSent,
+    RefundFailed,
+    RefundPaid,
+    RefundSent,
+)
 
 __all__ = [
     "AcceptanceReminded",
@@ -33,6 +54,10 @@ __all__ = [
     "CancellationRefused",
     "CancellationRequested",
     "CancellationWithdrawn",
+    "ChargeAsked",
+    "ChargeFailed",
+    "ChargePaid",
+    "ChargeSent",
     "ChargebackClosed",
     "ChargebackCovered",
     "ChargebackOpened",
@@ -51,6 +76,7 @@ __all__ = [
     "DisputeRuled",
     "DisputeUnlocked",
     "Event",
+    "HoldReleased",
     "MediatorAlerted",
     "MediatorAnswered",
     "MediatorAssigned",
@@ -77,6 +103,7 @@ __all__ = [
     "PartialRefundWithdrawn",
     "PartiesAsked",
     "PaymentBooked",
+    "PaymentHeld",
     "PaymentReturned",
     "PayoutFailed",
     "PayoutPaid",
@@ -94,33 +121,6 @@ __all__ = [
     "RevisionRequested",
     "VerificationReminded",
 ]
-
-
-@attrs.frozen(kw_only=True)
-class Event:
-    """
-    Something happened; one of the classes below, or a host's own.
-
-    A class of your own is decorated `@attrs.frozen(kw_only=True)`, is named in
-    `extend(events=...)`, and changes the order by `fold_extra`.
-    """
-
-    name: ClassVar[str] = "event"
-
-    # Whether the event divides everything that is held: at most one an order.
-    settles: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.name = snake_case(cls.__name__)
-
-    def fold_extra(self, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-        """
-        Return the host's own data (`order.extra`) after this event.
-
-        Must be pure.  Only asked of events that are not the library's.
-        """
-        return extra
 
 
 # --- placing and paying -----------------------------------------------------------
@@ -724,162 +724,6 @@ class CouponRequested(Event):
     """
 
     amount: Money
-
-
-# --- what became of the money -----------------------------------------------------
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RefundSent(Event):
-    """
-    A refund is on its way, or may be: how it ends is not known yet.
-
-    Attributes:
-        key: The key of its effect.
-
-        reference: What the provider calls it; empty as long as it did not say.
-    """
-
-    key: str
-    reference: str = ""
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RefundPaid(Event):
-    """
-    A refund was paid: the buyer has it, or his bank.
-    """
-
-    key: str
-    reference: str = ""
-
-
-@final
-@attrs.frozen(kw_only=True)
-class RefundFailed(Event):
-    """
-    A refund did not happen, for sure, or it came back: it is owed again.
-
-    Attributes:
-        key: The key of its effect; under this one nothing is ever sent again.
-
-        next_key: The key under which it is owed from now on.
-
-        again: Whether it is sent again by itself; otherwise a human must look.
-    """
-
-    key: str
-    next_key: str
-    reason: Text
-    again: bool = False
-
-
-@final
-@attrs.frozen(kw_only=True)
-class PayoutSent(Event):
-    """
-    A payout is on its way, or may be: how it ends is not known yet.
-    """
-
-    key: str
-    reference: str = ""
-
-
-@final
-@attrs.frozen(kw_only=True)
-class PayoutPaid(Event):
-    """
-    A payout was paid: the seller has it, or his bank.
-    """
-
-    key: str
-    reference: str = ""
-
-
-@final
-@attrs.frozen(kw_only=True)
-class PayoutFailed(Event):
-    """
-    A payout did not happen, for sure, or it came back: it is owed again.
-
-    Attributes: see `RefundFailed`.
-    """
-
-    key: str
-    next_key: str
-    reason: Text
-    again: bool = False
-
-
-@final
-@attrs.frozen(kw_only=True)
-class PayoutRedirected(Event):
-    """
-    Staff named somebody else who is paid in the seller's place.
-
-    Attributes:
-        payee_id: Who: another account of the seller's, an heir, a liquidator.
-    """
-
-    key: str
-    next_key: str
-    payee_id: str
-    reason: Text
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ChargebackOpened(Event):
-    """
-    A bank took a payment back; the platform may answer.
-
-    Attributes:
-        chargeback_id: What the provider calls it.
-
-        payment_reference: The reference of the payment.
-
-        amount: How much was taken.
-    """
-
-    chargeback_id: str
-    payment_reference: str
-    amount: Money
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ChargebackClosed(Event):
-    """
-    The bank decided.
-
-    Attributes:
-        lost: How much stays taken: nothing if it was won.
-    """
-
-    chargeback_id: str
-    lost: Money
-
-
-@final
-@attrs.frozen(kw_only=True)
-class ChargebackCovered(Event):
-    """
-    What a bank took for good is made good by what had not left yet.
-
-    Attributes:
-        held: What was still held.
-
-        refunds: What was owed to the buyer on that payment: he has it from his bank.
-
-        payouts: What was owed to the seller.
-    """
-
-    chargeback_id: str
-    held: Money
-    refunds: tuple[Covered, ...] = ()
-    payouts: tuple[Covered, ...] = ()
 
 
 # --- endings ----------------------------------------------------------------------

@@ -1,0 +1,246 @@
+"""
+Authorise first, charge later: what the buyer's bank holds until the seller accepts
+(F37, I11).
+
+- A hold pays for the order, so that the seller may accept; then it is charged, and
+  he begins once the money is here.  Nobody works for money that is not.
+- The end of a hold is a deadline of the order.
+- Money that is charged all the same goes back whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from ..commands import ExpireHold, ReportCharge
+from ..events import (
+    ChargeFailed,
+    ChargePaid,
+    ChargeSent,
+    HoldReleased,
+    OrderAccepted,
+    PaymentHeld,
+    PaymentReturned,
+)
+from ..inputs import Text
+from ..money import Payment
+from ..order import Hold, Order
+from ..parties import Role
+from ..parts import Deadline
+from ..refusals import Blocker
+from .case import Case, Step, deadline, decides
+from .reports import AGAIN_MAX, next_key, reported_differs, reported_on
+from .settlement import cancelled, estimate
+
+__all__ = [
+    "CHAPTER",
+    "arrived",
+    "held",
+    "holds",
+    "not_charged",
+    "not_takeable",
+    "returned_payment",
+    "under_way",
+]
+
+
+def holds(order: Order) -> tuple[Hold, ...]:
+    """
+    Return what a bank holds, and what of it is being charged.
+    """
+    return tuple(hold for hold in order.holds if hold.open)
+
+
+def under_way(case: Case) -> Iterable[Blocker]:
+    """
+    Yield what is in the way of everything that must wait for a charge.
+    """
+    if any(hold.under_way for hold in case.order.holds):
+        yield Blocker(code="charge_under_way")
+
+
+def not_charged(case: Case) -> Iterable[Blocker]:
+    """
+    Yield what is in the way of dividing money that is not here.
+    """
+    if holds(case.order):
+        yield Blocker(code="hold_not_charged")
+
+
+def not_takeable(case: Case, payment: Payment) -> Iterable[Blocker]:
+    """
+    Yield why a hold does not pay for this order.
+    """
+    if payment.held_until is None:
+        return
+    if case.policies.acceptance.charge_at != "acceptance":
+        yield Blocker(code="holds_not_taken")
+    elif payment.held_until <= case.now:
+        yield Blocker(code="hold_over", params={"held_until": payment.held_until})
+
+
+def held(case: Case, payment: Payment) -> tuple[PaymentHeld, tuple[Deadline, ...]]:
+    """
+    Return what happens when a hold pays for the order, and the wait for its end.
+    """
+    return PaymentHeld(payment=payment), _ends(
+        (*(hold.payment for hold in holds(case.order)), payment)
+    )
+
+
+def _ends(payments: Iterable[Payment]) -> tuple[Deadline, ...]:
+    """
+    Return the wait for the first hold to end; none if there is none.
+    """
+    ends = [one.held_until for one in payments if one.held_until is not None]
+    return deadline("hold", min(ends)) if ends else ()
+
+
+def returned_payment(
+    case: Case, payment: Payment, item: str, why: str
+) -> PaymentReturned | HoldReleased:
+    """
+    Return how money goes back that was not owed: whole, or let go at once (idea 8).
+    """
+    if payment.held_until is not None:
+        return HoldReleased(payment=payment, item=item, why=why)
+    assert payment.amount is not None
+    return PaymentReturned(
+        refund=estimate(case, payment, payment.amount), item=item, why=why
+    )
+
+
+# --- charging ---------------------------------------------------------------------
+
+
+def arrived(case: Case, hold: Hold, reference: str = "") -> Iterable[Step]:
+    """
+    Yield what happens when what the bank held has arrived.
+
+    Args:
+        reference: What the provider calls the charge.
+    """
+    order = case.order
+    if hold.status == "charged":
+        return
+    if not hold.open or case.process.ended(order.state):
+        # It was let go, or given up: nobody is owed it here.
+        payment = attrs.evolve(hold.payment, held_until=None)
+        back = returned_payment(case, payment, "order", "not_owed")
+        yield Step(events=(back,), via=ReportCharge)
+        return
+    paid = ChargePaid(
+        payment_reference=hold.payment.reference, key=hold.key, reference=reference
+    )
+    rest = [one for one in holds(order) if one is not hold]
+    if hold.under_way and not rest:
+        yield Step(
+            events=(paid, OrderAccepted()),
+            outcome="accepted",
+            via=ReportCharge,
+            arm=deadline("delivery", case.end(order.full_window)),
+        )
+        return
+    yield _without(case, paid, rest)
+
+
+def _without(case: Case, event: ChargePaid | ChargeFailed, rest: list[Hold]) -> Step:
+    """
+    Return the step after which the bank holds less; nothing else moves.
+    """
+    ends = _ends(hold.payment for hold in rest)
+    drop = () if ends else ("hold",)
+    return Step(events=(event,), via=ReportCharge, arm=ends, drop=drop)
+
+
+@decides(ReportCharge)
+def report_charge(case: Case, command: ReportCharge) -> Iterable[Step]:
+    """
+    The seller begins, or the order is over.
+    """
+    order = case.order
+    hold = _found(order, command)
+    assert hold is not None
+    if command.status == "paid":
+        yield from arrived(case, hold, command.reference)
+    elif command.status == "failed":
+        yield from _failed(case, hold, command)
+    elif hold.status == "asked":
+        yield Step(
+            events=(
+                ChargeSent(
+                    payment_reference=hold.payment.reference,
+                    key=hold.key,
+                    reference=command.reference,
+                ),
+            )
+        )
+
+
+def _failed(case: Case, hold: Hold, command: ReportCharge) -> Iterable[Step]:
+    order = case.order
+    if not hold.open:
+        return
+    ended = case.process.ended(order.state)
+    again = command.again and not ended and hold.under_way and hold.epoch < AGAIN_MAX
+    failed = ChargeFailed(
+        payment_reference=hold.payment.reference,
+        key=hold.key,
+        next_key=next_key(order, hold) if hold.key else "",
+        reason=command.reason,
+        again=again,
+    )
+    if again or ended:
+        yield Step(events=(failed,))
+    elif order.paid_at is None:
+        # It may be paid in another way, for as long as there is time to pay.
+        yield _without(case, failed, [one for one in holds(order) if one is not hold])
+    else:
+        yield cancelled(
+            case,
+            failed,
+            cause="charge_failed",
+            trigger=command.name,
+            responsible=Role.BUYER,
+            reason=Text(),
+            outcome="cancelled",
+        )
+
+
+def _found(order: Order, command: ReportCharge) -> Hold | None:
+    found = reported_on(order.holds, command)
+    return found if found is not None else order.hold(command.reference)
+
+
+@report_charge.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not case.order.holds:
+        yield Blocker(code="no_hold")
+
+
+@report_charge.within
+def _(case: Case, command: ReportCharge) -> Iterable[Blocker]:
+    hold = _found(case.order, command)
+    yield from reported_differs(hold, command)
+    if hold is not None and hold.status == "charged" and command.status == "failed":
+        # What the bank takes back after it was here is a chargeback.
+        yield Blocker(code="charge_was_paid", params={"amount": hold.amount})
+
+
+@decides(ExpireHold)
+def expire_hold(case: Case, command: ExpireHold) -> Iterable[Step]:
+    """
+    The order is over; a charge that is under way goes back whole, if it was done.
+    """
+    yield cancelled(case, cause="hold_expired", trigger=command.name)
+
+
+@expire_hold.unless
+def _(case: Case) -> Iterable[Blocker]:
+    if not holds(case.order):
+        yield Blocker(code="no_hold")
+
+
+CHAPTER = (report_charge, expire_hold)
