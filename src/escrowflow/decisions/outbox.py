@@ -37,6 +37,7 @@ from ..events import (
     DisputeRuled,
     DisputeUnlocked,
     Event,
+    HoldReleased,
     MediatorAlerted,
     MediatorAnswered,
     MediatorAssigned,
@@ -152,6 +153,12 @@ _OWES: Final = (
     OrderExpired,
 )
 
+# The events by which money is owed under another key.
+_NEXT: Final = (RefundFailed, PayoutFailed, PayoutRedirected, ChargeFailed)
+
+# All by which money is to move.
+_MOVING: Final = frozenset({*_OWES, *_NEXT, ChargebackCovered, HoldReleased})
+
 _Owed = TypeVar("_Owed", OwedRefund, OwedPayout, Hold)
 
 _TOLD: Final = {
@@ -169,7 +176,18 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
 
         recorded: The event.
     """
-    event = recorded.event
+    kind = type(recorded.event)
+    if kind in _MOVING:
+        yield from _movements(order, recorded)
+    told = _TOLD.get(kind)
+    if told is not None:
+        yield from _notices(order, recorded, told)
+
+
+def _movements(order: Order, recorded: Recorded) -> Iterable[Effect]:
+    """
+    Yield what money is to move since this event.
+    """
     for refund in _owed(order.refunds, recorded):
         yield Refund(
             order_id=order.id,
@@ -192,17 +210,6 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
             asked_at=recorded.recorded_at,
             parked=payout.status == "failed",
         )
-    if order.holds:
-        yield from _of_holds(order, recorded)
-    told = _TOLD.get(type(event))
-    if told is not None:
-        yield from _notices(order, recorded, told)
-
-
-def _of_holds(order: Order, recorded: Recorded) -> Iterable[Effect]:
-    """
-    Yield what is to be charged since this event, and what is to be let go.
-    """
     for hold in _owed(order.holds, recorded):
         if hold.status == "asked":
             yield Charge(
@@ -255,7 +262,7 @@ def _next_keys(event: Event) -> Iterable[str]:
     """
     Yield the keys under which money is owed since this event, in place of others.
     """
-    if isinstance(event, (RefundFailed, PayoutFailed, PayoutRedirected, ChargeFailed)):
+    if isinstance(event, _NEXT):
         yield event.next_key
     elif isinstance(event, ChargebackCovered):
         for part in (*event.refunds, *event.payouts):
