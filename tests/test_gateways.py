@@ -207,6 +207,21 @@ class TestKills:
                 assert till.kills or kill in till.card.troubles
 
     @each_profile
+    @pytest.mark.parametrize("kill", [KILLED_BEFORE, KILLED_AFTER], ids=str)
+    def test_only_what_was_begun_is_in_doubt(self, profile: str, kill: Trouble) -> None:
+        """
+        However much money waited for the worker that was killed.
+        """
+        till = Till(profile, ("completed",) * 12)
+        till.card.next(kill)
+        till.round()
+        assert till.kills == 1
+
+        asked = till.closed()
+
+        assert asked == (profile == "bare")
+
+    @each_profile
     def test_again_and_again(self, profile: str) -> None:
         """
         Every worker dies at its first call: in the end a human is asked.
@@ -342,6 +357,22 @@ class TestKeys:
         till.settle()
 
         assert till.order.payouts[0].status == "paid"
+
+    @pytest.mark.parametrize("profile", ASKED)
+    def test_under_way_for_longer_than_attempts_last(self, profile: str) -> None:
+        """
+        To ask how it stands is no attempt: no human is needed while it is under way.
+        """
+        till = Till(profile, ("completed",), retries=FEW)
+        till.card.next(PENDING)
+        for _ in range(50):
+            assert till.next()
+            till.round()
+        assert till.engine.stuck() == ()
+
+        till.card.finish(till.card.applied[0].reference)
+
+        assert till.closed() == 0
 
     @pytest.mark.parametrize("profile", ASKED)
     def test_under_way_and_failed(self, profile: str) -> None:

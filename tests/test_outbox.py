@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,14 @@ from escrowflow.effects import (
     RetryAt,
     Unknown,
 )
-from escrowflow.engine import EffectReport, Engine, Retries, Stuck, SweepReport
+from escrowflow.engine import (
+    EffectReport,
+    Engine,
+    Outcome,
+    Retries,
+    Stuck,
+    SweepReport,
+)
 from escrowflow.errors import (
     CorruptJournalError,
     InvalidInputError,
@@ -682,6 +690,54 @@ class TestFailing:
         assert ready_at is not None
         assert from_micros(ready_at) == clock.now() + FEW.wait(1, hands.keys[0])
 
+    @pytest.mark.parametrize("reference", ["", "po_1"])
+    def test_later_that_is_always_over(
+        self, engine: Engine, clock: FakeClock, reference: str
+    ) -> None:
+        """
+        He is asked less and less often, and for ever: he has failed at nothing.
+        """
+        brought_to(engine, "completed")
+        pay = Hands(lambda _: RetryAt(clock.now(), reference))
+        asked = []
+
+        for _ in range(3 * FEW.attempts):
+            assert engine.run_effects({PayOut: pay}, ["pay_out"]).again == 1
+            asked.append(engine.storage.next_effect(0, LAST, ["pay_out"]) or 0)
+            clock.advance(from_micros(asked[-1]) - clock.now())
+
+        assert len(pay.seen) == 3 * FEW.attempts
+        assert engine.stuck() == ()
+        waits = [b - a for a, b in pairwise(asked)]
+        assert waits[:3] == sorted(waits[:3])
+        assert max(waits) <= FEW.longest // MICROSECOND
+        (status,) = (
+            one for one in engine.effects("o1") if one.effect.name == "pay_out"
+        )
+        assert (status.status, status.attempts) == ("waiting", 0)
+
+        clock.advance(hours=1)
+        assert engine.run_effects({PayOut: Hands()}, ["pay_out"]).done == 1
+        assert engine.order("o1").payouts[0].status == "paid"
+
+    def test_later_after_it_was_over(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        Once he names an instant that is to come, it is believed again.
+        """
+        brought_to(engine, "pending")
+        over, later = RetryAt(clock.now()), RetryAt(clock.now().add(days=1))
+        answers = [*[over] * 5, later, over]
+        hands = Hands(lambda _: answers.pop(0))
+        waits = []
+
+        while answers:
+            engine.run_effects(hands.handlers)
+            ready_at = from_micros(engine.storage.next_effect(0, LAST) or 0)
+            waits.append(to_micros(ready_at) - to_micros(clock.now()))
+            clock.advance_to(ready_at)
+
+        assert waits[0] == waits[6] < waits[4]
+
     def test_one_that_always_fails_delays_no_other(
         self, engine: Engine, clock: FakeClock
     ) -> None:
@@ -859,6 +915,89 @@ class TestWorkers:
         (stuck,) = engine.stuck()
         assert stuck.order_id == "o0"
         assert stuck.reason == "every worker that tried it never came back in time"
+
+    @pytest.mark.parametrize("before", [0, 1, 5])
+    def test_money_of_one_that_dies(
+        self, engine: Engine, clock: FakeClock, before: int
+    ) -> None:
+        """
+        Of the money that waits only what it was about to send may have left; what it
+        never began is a first attempt for the next one (I29).
+        """
+        for number in range(12):
+            brought_to(engine, "cancelled", f"o{number:02}")
+        sent = Hands()
+
+        def dies(effect: Refund) -> None:
+            if len(sent.seen) == before:
+                raise Killed
+            sent(effect)
+
+        with pytest.raises(Killed):
+            engine.run_effects({Refund: dies}, kinds=["refund"])
+        clock.advance(LEASE)
+        hands = Hands()
+        engine.run_effects({Refund: hands}, kinds=["refund"])
+
+        assert len(hands.seen) == 12 - before
+        assert sorted(one.attempt for one in hands.seen) == [1] * (11 - before) + [2]
+
+    def test_money_of_one_that_dies_may_be_redirected(
+        self, engine: Engine, clock: FakeClock
+    ) -> None:
+        """
+        What it never began has surely not left: staff may still pay somebody else.
+        """
+        for name in ("o1", "o2"):
+            brought_to(engine, "completed", name)
+
+        with pytest.raises(Killed):
+            engine.run_effects({PayOut: raises(Killed())}, kinds=["pay_out"])
+
+        for name, redirected in (("o1", False), ("o2", True)):
+            (payout,) = engine.order(name).payouts
+            command = c.RedirectPayout(key=payout.key, payee_id="heir", reason="dead")
+            answer = engine.attempt(name, command, by=OPS)
+            assert isinstance(answer, Outcome) is redirected
+
+    def test_money_that_was_taken_over_is_not_sent(
+        self, storage: Storage, clock: FakeClock
+    ) -> None:
+        """
+        Whoever paused between his claim and his call finds out before he calls.
+        """
+        brought_to(an_engine(storage, clock=clock), "completed")
+        second = Hands()
+
+        def paused() -> None:
+            clock.advance(LEASE)
+            other = an_engine(storage, clock=clock)
+            assert other.run_effects({PayOut: second}, ["pay_out"]).done == 1
+
+        slow = an_engine(Pausing(storage, "settle_effect", paused).storage, clock=clock)
+        first = Hands()
+        report = slow.run_effects({PayOut: first}, ["pay_out"])
+
+        assert report == EffectReport(stale=1)
+        assert (len(first.seen), len(second.seen)) == (0, 1)
+
+    def test_money_whose_beginning_may_not_be_written(
+        self, storage: Storage, clock: FakeClock
+    ) -> None:
+        """
+        It is not sent before it is known that its beginning is written.
+        """
+        doubtful: Any = Doubtful(storage, {"settle_effect": ["before", "before"]})
+        engine = an_engine(doubtful.storage, clock=clock)
+        brought_to(an_engine(storage, clock=clock), "completed")
+        seen = []
+
+        def pays(effect: PayOut) -> None:
+            (row,) = (one for one in storage.effects("o1") if one.key == effect.key)
+            seen.append((row.status, b"begun" in row.result))
+
+        assert engine.run_effects({PayOut: pays}, ["pay_out"]).done == 1
+        assert seen == [("claimed", True)]
 
     def test_two_at_once(self, storage: Storage, clock: FakeClock) -> None:
         """
@@ -1217,11 +1356,11 @@ class TestInsideAHandler:
         engine.run_effects(Hands(lambda _: depths.append(watched.depth)).handlers)
 
         assert depths == [0, 0, 0]
-        settled = ["settle_effect"] * 2
-        # Before money moves, its history is asked whether it should; that it moved is
-        # written to it.
+        settled = ["settle_effect"] * 3
+        # Before money moves, its history is asked whether it should, and its beginning
+        # is written; that it moved is written to the history.
         checked, told = ["load", "events"], ["load", "effects", "commit"]
-        verbs = watched.verbs[-9:]
+        verbs = watched.verbs[-10:]
         assert (verbs[0], verbs[-1]) == ("claim_effects", "claim_effects")
         assert sorted(verbs[1:-1]) == sorted([*checked, *told, *settled])
 
@@ -1255,6 +1394,28 @@ class Watched:
                 self.depth -= 1
 
         return watched
+
+
+class Pausing(Watched):
+    """
+    A storage that pauses once before a verb.
+    """
+
+    def __init__(
+        self, inner: Storage, verb: str, meanwhile: Callable[[], object]
+    ) -> None:
+        super().__init__(inner)
+        self.waits = {verb: meanwhile}
+
+    def __getattr__(self, name: str) -> Any:
+        verb = super().__getattr__(name)
+
+        def paused(*values: Any, **named: Any) -> Any:
+            if name in self.waits:
+                self.waits.pop(name)()
+            return verb(*values, **named)
+
+        return paused
 
 
 class Doubtful(Watched):

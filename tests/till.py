@@ -19,14 +19,18 @@ from escrowflow import commands as c
 from escrowflow import payments
 from escrowflow.clock import FakeClock, from_micros, to_micros
 from escrowflow.engine import Engine, Retries
+from escrowflow.events import EVENTS
 from escrowflow.history import evolve
 from escrowflow.money import Payment
+from escrowflow.storage.codec import decode_event
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import Split
 from escrowflow.testing.gateways import Applied, Killed, SimulatedGateway
 from escrowflow.testing.given import LAST
+from escrowflow.worker import Worker
 from tests.given import (
     ANA,
+    COMEUP,
     LUC,
     MIA,
     OPS,
@@ -47,9 +51,11 @@ if TYPE_CHECKING:
     from pendulum import DateTime
 
     from escrowflow.order import Order
-    from escrowflow.storage import Storage
+    from escrowflow.rules import Policies
+    from escrowflow.states import Process
+    from escrowflow.storage import Change, Storage
 
-__all__ = ["KINDS", "LIVES", "Till", "lived"]
+__all__ = ["KINDS", "LIVES", "MOMENTS", "Till", "begun"]
 
 KINDS: Final = ("refund", "pay_out")
 
@@ -63,6 +69,9 @@ def payments_of(order_id: str) -> tuple[Payment, Payment]:
 
 # What is due between two rounds is waited for; nothing takes longer than this many.
 _ROUNDS_MAX: Final = 400
+
+# What is under way ends well by itself, after so many rounds.
+_UNDER_WAY: Final = 8
 
 # What makes an order owe money, by name.
 LIVES: Final[dict[str, tuple[tuple[Any, c.Command], ...]]] = {
@@ -94,27 +103,153 @@ LIVES: Final[dict[str, tuple[tuple[Any, c.Command], ...]]] = {
 }
 
 
-@cache
-def lived(life: str, order_id: str = "o1") -> tuple[str, ...]:
+class _Kept:
     """
-    Return what is stored of an order that owes money, as it is exported.
+    A storage that remembers what is written to it.
+    """
+
+    def __init__(self) -> None:
+        self._inner = MemoryStorage()
+        self.changes: list[Change] = []
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._inner, verb)
+
+    def load(self, order_id: str, key: str | None = None) -> Any:
+        """
+        Load: an engine asks whether this is a coroutine function.
+        """
+        return self._inner.load(order_id, key)
+
+    def commit(self, changes: Any) -> Any:
+        """
+        Write, and remember.
+        """
+        self.changes += changes
+        return self._inner.commit(changes)
+
+
+def begun(
+    lines: Iterable[str], process: Process[Policies] = COMEUP
+) -> tuple[Change, ...]:
+    """
+    Return what writes the orders of an export, one each; without their keys.
+    """
+    kept: Any = _Kept()
+    an_engine(kept, process).restore(lines)
+    return tuple(change for change in kept.changes if change.events)
+
+
+@cache
+def _lived(life: str, order_id: str) -> Change:
+    """
+    Return what writes an order that owes money.
     """
     engine = an_engine(MemoryStorage())
     order = an_order(payment=payments_of(order_id))
     engine.place(order, by=ANA, order_id=order_id)
     for by, command in LIVES[life] if life in LIVES else WAY[life]:
         engine.execute(order_id, command, by=by)
-    return tuple(engine.export())
+    (change,) = begun(engine.export())
+    return change
+
+
+# When a worker is killed at a call: before it is sent, once it is done and nobody has
+# heard the answer, and once the answer is written.
+MOMENTS: Final = ("sent", "heard", "written")
+
+
+class _Knife:
+    """
+    Kills a worker at one of its calls to a gateway.
+    """
+
+    def __init__(self, inner: Any, at: int, moment: str) -> None:
+        self._storage = inner
+        self._at = at
+        self._moment = moment
+        self._calls = 0
+        self._heard = False
+
+    def __getattr__(self, verb: str) -> Any:
+        asked = getattr(self._storage, verb)
+        if verb not in ("commit", "settle_effect"):
+            return asked
+
+        def write(*values: Any) -> Any:
+            said = asked(*values)
+            if self._heard and self._moment == "written":
+                raise Killed
+            return said
+
+        return write
+
+    def load(self, order_id: str, key: str | None = None) -> Any:
+        """
+        Load: an engine asks whether this is a coroutine function.
+        """
+        return self._storage.load(order_id, key)
+
+    def around(self, gateway: SimulatedGateway) -> Any:
+        """
+        Return a gateway at whose calls the worker may be killed.
+        """
+        return _Watched(gateway, self)
+
+    def call(self, done: Callable[[Any], Any], effect: Any) -> Any:
+        """
+        Call, and perhaps never return.
+        """
+        self._calls += 1
+        if self._calls != self._at:
+            return done(effect)
+        if self._moment == "sent":
+            raise Killed
+        said = done(effect)
+        if self._moment == "heard":
+            raise Killed
+        self._heard = True
+        return said
+
+
+class _Watched:
+    """
+    A gateway whose every call may be the last one of its caller.
+    """
+
+    def __init__(self, inner: SimulatedGateway, knife: _Knife) -> None:
+        self.inner = inner
+        self.name = inner.name
+        self.capabilities = inner.capabilities
+        self.knife = knife
+
+    def refund(self, effect: Any) -> Any:
+        return self.knife.call(self.inner.refund, effect)
+
+    def pay_out(self, effect: Any) -> Any:
+        return self.knife.call(self.inner.pay_out, effect)
+
+    def look_up(self, effect: Any) -> Any:
+        return self.knife.call(self.inner.look_up, effect)
 
 
 @attrs.define
 class Till:
     """
     An engine, its clock, and its gateways: one for cards and payouts, one for PayPal.
+
+    Args:
+        profile: How both gateways behave.
+
+        lives: What makes its orders owe money, by name; they are `o1` and so on.
+
+        orders: Others, in place of these.
     """
 
     profile: str
     lives: tuple[str, ...] = ("split",)
+    orders: tuple[Change, ...] = ()
+    process: Process[Policies] = COMEUP
     restored_at: datetime | None = None
     retries: Retries | None = None
     clock: FakeClock = attrs.field(factory=lambda: FakeClock(T0))
@@ -128,27 +263,44 @@ class Till:
     forgotten: dict[str, int] = attrs.field(factory=dict)
     # What each key there ever was stands for, those that were lost included.
     ever: dict[str, tuple[str, int, str, str]] = attrs.field(factory=dict)
-    # Since when it is owed, and the end of the history that says so.
+    # Since when it is owed, and the orders as far as their histories were read.
     began: dict[str, DateTime] = attrs.field(factory=dict)
-    heads: dict[str, bytes] = attrs.field(factory=dict)
+    read: dict[str, Order] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.card = SimulatedGateway(self.profile, self.clock, name="card")
         self.paypal = SimulatedGateway(self.profile, self.clock, name="paypal")
         self.engine = self.an_engine()
-        for number, life in enumerate(self.lives, 1):
-            order_id = f"o{number}"
-            self.engine.restore(lived(life, order_id))
-            for gateway, payment in zip(
-                self.gateways, payments_of(order_id), strict=True
-            ):
-                gateway.paid(payment, order_id)
+        if not self.orders:
+            self.orders = tuple(
+                _lived(life, f"o{number}") for number, life in enumerate(self.lives, 1)
+            )
+        self.storage.commit(self.orders)
+        for order_id in self.order_ids:
+            for payment in self.engine.order(order_id).payments:
+                through = self.card
+                if payment.payment.method == "paypal":
+                    through = self.paypal
+                booked = attrs.evolve(payment.payment, amount=payment.amount)
+                through.paid(booked, order_id)
 
-    def an_engine(self) -> Engine:
+    def an_engine(self, storage: Any = None) -> Engine:
         """
         Return another engine for the same orders.
         """
-        return an_engine(self.storage, clock=self.clock, retries=self.retries)
+        return an_engine(
+            storage or self.storage,
+            self.process,
+            clock=self.clock,
+            retries=self.retries,
+        )
+
+    @property
+    def order_ids(self) -> list[str]:
+        """
+        The orders.
+        """
+        return [change.order_id for change in self.orders]
 
     @property
     def gateways(self) -> tuple[SimulatedGateway, ...]:
@@ -182,12 +334,26 @@ class Till:
         """
         Do one round; a worker that is killed is replaced.
         """
+        worker = Worker(self.engine, self.handlers(), kinds=KINDS)
         try:
-            self.engine.run_effects(self.handlers(), KINDS)
+            worker.run_once()
         except Killed:
             self.kills += 1
             self.engine = self.an_engine()
         self.check()
+
+    def kill_at(self, call: int, moment: str) -> None:
+        """
+        Have the worker killed once.
+
+        Args:
+            call: At which call to a gateway, from 1.
+
+            moment: One of `MOMENTS`.
+        """
+        knife = _Knife(self.storage, call, moment)
+        self.wrap(knife.around)
+        self.engine = self.an_engine(knife)
 
     def wrap(self, around: Callable[[SimulatedGateway], Any]) -> None:
         """
@@ -200,7 +366,7 @@ class Till:
         Go on with what was stored earlier.
         """
         self.storage = storage
-        self.heads.clear()
+        self.read.clear()
         self.engine = self.an_engine()
         self.engine.restore(backup)
         self.restored_at = self.clock.now()
@@ -223,13 +389,15 @@ class Till:
         """
         Run rounds until nothing is to come.
         """
-        for _ in range(_ROUNDS_MAX):
+        for number in range(1, _ROUNDS_MAX):
             if not self.next():
                 # What was on its way arrives.
                 self.clock.advance(minutes=5)
                 self.check()
                 return
             self.round()
+            if not number % _UNDER_WAY:
+                self.finish()
         raise AssertionError(f"never quiet: {self.engine.effects('o1')}")
 
     # --- what other people do -----------------------------------------------------
@@ -337,21 +505,20 @@ class Till:
         """
         Return what each key there ever was stands for.
         """
-        for number in range(1, len(self.lives) + 1):
-            self._read(f"o{number}")
+        for order_id in self.order_ids:
+            self._read(order_id)
         return self.ever
 
     def _read(self, order_id: str) -> None:
         """
         Read what is new in the history of an order.
         """
-        stored = self.storage.load(order_id)
-        if self.heads.get(order_id) == stored.head:
-            return
-        self.heads[order_id] = stored.head
-        order: Order | None = None
-        for recorded in self.engine.history(order_id):
-            order = evolve(order, recorded)
+        order = self.read.get(order_id)
+        seen = 0 if order is None else order.version
+        texts = self.storage.load(order_id).texts
+        for event in self.storage.events(order_id, seen):
+            recorded = decode_event(event, texts, EVENTS)
+            self.read[order_id] = order = evolve(order, recorded)
             for refund in order.refunds:
                 part = refund.payment.reference
                 self.ever[refund.key] = (order_id, refund.seq, "refund", part)
@@ -375,8 +542,8 @@ class Till:
         for gateway in self.gateways:
             for request in gateway.requests:
                 assert said.setdefault(request.key, request.body) == request.body
-        for number in range(1, len(self.lives) + 1):
-            self._check_order(f"o{number}", applied)
+        for order_id in self.order_ids:
+            self._check_order(order_id, applied)
 
     def _check_order(self, order_id: str, applied: list[Applied]) -> None:
         order = self.engine.order(order_id)
@@ -408,8 +575,8 @@ class Till:
         """
         assert self.engine.stuck() == ()
         counts = self.counts()
-        for number in range(1, len(self.lives) + 1):
-            order = self.engine.order(f"o{number}")
+        for order_id in self.order_ids:
+            order = self.engine.order(order_id)
             books = order.ledger
             assert (books.refundable, books.payable) == (0, 0)
             owing: list[Any] = [*order.refunds, *order.payouts]

@@ -302,15 +302,16 @@ class Unknown:
 @attrs.frozen
 class RetryAt:
     """
-    It has not happened yet; try again then, or a while later if that is over.
+    It has not happened yet; try again then.
 
-    Without a reference no attempt is counted.
+    No attempt is counted, however often.  An instant that is over is taken for a
+    while from now, longer each time in a row.
 
     Attributes:
         instant: When.
 
-        reference: What whoever does it calls it: then it is under way, and the next
-            attempt asks how it ended.
+        reference: What whoever does it calls it: then it is under way, and next time
+            it is asked how it ended.
     """
 
     instant: DateTime = attrs.field(converter=_as_instant)

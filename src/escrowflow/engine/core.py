@@ -189,6 +189,8 @@ class Core:
         self._new_salt = salt
         self.publish = publish
         self._read: dict[tuple[bytes, frozenset[str]], Order] = {}
+        # What the last event of a history asks for, by its hash: keys and bodies.
+        self.asked: Final[dict[bytes, frozenset[tuple[str, bytes]]]] = {}
 
     def _salt(self) -> bytes:
         salt = self._new_salt()
@@ -746,8 +748,8 @@ def settled_effect(order_id: str, result: EffectResult) -> Asking[bool]:
             # what is done stays done.
             effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
             if any(
-                (one.key, one.token, one.status)
-                == (result.key, result.token, result.status)
+                (one.key, one.token, one.status, one.result)
+                == (result.key, result.token, result.status, result.body)
                 for one in effects
             ):
                 return True

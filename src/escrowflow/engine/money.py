@@ -33,6 +33,7 @@ from ..storage import EffectResult, NewEffect, StoredEffect
 from ..storage.codec import dump_result, encode_effect, load_result
 
 __all__ = [
+    "BEGUN",
     "COMMANDS",
     "FIRST",
     "OUTBOX",
@@ -57,9 +58,11 @@ COMMANDS: Final = (
 )
 
 
-# What is kept of the attempts at money: how many were counted, and when the first was.
+# What is kept of the attempts at money: how many were counted, when the first was, and
+# whether the last one began and nobody has heard of it since.
 TRIES: Final = "tries"
 FIRST: Final = "first"
+BEGUN: Final = "begun"
 
 
 def noted_before(row: StoredEffect) -> Mapping[str, Any]:
@@ -100,8 +103,7 @@ def noted(
         row.key
         for row in rows.values()
         if row.status != "done"
-        # Begun, or begun and told to come back: that is not counted, but it was sent.
-        and (row.attempts or TRIES in noted_before(row))
+        and TRIES in noted_before(row)
         and (result is None or row.key != result.key)
     ]
     at = max(now, due.order.effective_at)

@@ -2,6 +2,8 @@
 Effects: handing them to whoever carries them out, and noting what became of them.
 
 - An effect is claimed with a token; whoever holds an older one writes nothing.
+- That money is about to be sent is written down first: of a worker that dies, nothing
+  else is in doubt (I29).
 - It is carried out outside any transaction, and may be carried out again: always
   under the same key.
 - Nothing is dropped: after the last attempt it is parked for a human.
@@ -44,7 +46,7 @@ from ..errors import (
 from ..history import evolve
 from ..inputs import as_id, kind_of
 from ..order import Order
-from ..storage import EffectResult, StoredEffect, StoredOrder
+from ..storage import EffectResult, StoredEffect, StoredEvent, StoredOrder
 from ..storage.chain import first_broken
 from ..storage.codec import (
     decode_effect,
@@ -55,7 +57,7 @@ from ..storage.codec import (
 )
 from .answers import EffectReport, EffectStatus
 from .core import EFFECTS, Asking, Core, naming, settled_effect
-from .money import FIRST, OUTBOX, TRIES, noted_before
+from .money import BEGUN, FIRST, OUTBOX, TRIES, noted_before
 from .sweep import Retries, as_limit, said_by
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
@@ -173,19 +175,18 @@ def run_effects(
             ),
         ):
             kind, handler = by_name[claim.kind]
-            if stops() or to_micros(core.now()) >= claim.ready_at:
-                # Or the ones before took so long that this one may be somebody
+            effect = yield from _checked(core, claim, kind)
+            if not isinstance(effect, Effect):
+                outcome = yield from _settled(core, claim, effect, retries)
+            elif stops() or to_micros(core.now()) >= claim.ready_at:
+                # Or whatever came before took so long that this one may be somebody
                 # else's.
                 outcome = yield from _handed_back(core, claim)
+            elif not (yield from _begun(core, claim, effect, retries)):
+                outcome = "stale"
             else:
-                effect = yield from _checked(core, claim, kind)
-                if isinstance(effect, Effect):
-                    said = yield from _carried_out(
-                        core, claim, effect, handler, retries
-                    )
-                    outcome = yield from _settled(core, claim, said, retries, effect)
-                else:
-                    outcome = yield from _settled(core, claim, effect, retries)
+                said = yield from _carried_out(core, claim, effect, handler, retries)
+                outcome = yield from _settled(core, claim, said, retries, effect)
             report = attrs.evolve(report, **{outcome: getattr(report, outcome) + 1})
     return report
 
@@ -232,8 +233,14 @@ def _decoded(stored: StoredEffect) -> Effect:
     return decode_effect(stored.body, kind)
 
 
+# How often in a row somebody named an instant that was over.
+_OVER: Final = "over"
+
 # What is over: settled, and never sent.
 _LAPSED: Final = Done("lapsed")
+
+# Of so many histories an engine remembers what they ask for.
+_ASKED_MAX: Final = 256
 
 # How long money waits that must not leave yet, until somebody asks again.
 _HELD_BACK: Final = timedelta(hours=1)
@@ -284,17 +291,59 @@ def _handed_over(
     if isinstance(effect, Charge):
         ended = core.process_of(order).ended(order.state)
         effect = attrs.evolve(effect, order_ended=ended)
-    if claim.attempts == 1 and tries is None and not may_have_left:
+    if tries is None and not may_have_left:
+        # Whoever had it died before he began.
         return attrs.evolve(effect, attempt=1)
+    unheard = tries is None or before.get(BEGUN, False)
     return attrs.evolve(
         effect,
-        attempt=max(2, claim.attempts) if may_have_left else claim.attempts,
+        attempt=max(2, claim.attempts)
+        if may_have_left or unheard
+        else min(claim.attempts, tries + 1),
         first_tried=effect.asked_at if tries is None else from_micros(before[FIRST]),
         # A worker that never came back has called at the latest just now.
-        last_tried=from_micros(before["at"])
-        if tries == claim.attempts - 1
-        else core.now(),
+        last_tried=core.now() if unheard else from_micros(before["at"]),
     )
+
+
+def _begun(
+    core: Core, claim: StoredEffect, effect: Effect, retries: Retries
+) -> Asking[bool]:
+    """
+    Write down that money is about to be sent; false if it is somebody else's by now.
+    """
+    if not isinstance(effect, Movement):
+        return True
+    said = {
+        **load_result(claim.result),
+        **_tried(claim, effect, claim.attempts, retries),
+        "at": to_micros(core.now()),
+        BEGUN: True,
+    }
+    result = EffectResult(
+        key=claim.key,
+        token=claim.token,
+        status="claimed",
+        attempts=claim.attempts,
+        ready_at=claim.ready_at,
+        body=dump_result(**said),
+    )
+    return (yield from settled_effect(claim.order_id, result))
+
+
+def _tried(
+    claim: StoredEffect, effect: Movement, attempts: int, retries: Retries
+) -> dict[str, Any]:
+    """
+    Return what is kept of the attempts at money.
+    """
+    first = effect.first_tried
+    # It was claimed a lease before the claim ends, and called later.
+    claimed_at = claim.ready_at - retries.lease // _MICROSECOND
+    return {
+        TRIES: attempts,
+        FIRST: claimed_at if first is None else to_micros(first),
+    }
 
 
 def _carried_out(
@@ -340,17 +389,33 @@ def _asked(core: Core, claim: StoredEffect) -> Asking[Order]:
     """
     loaded: StoredOrder = yield "load", (claim.order_id,)
     journal = yield from core.journal(claim.order_id, claim.seq)
-    broken = first_broken(claim.order_id, journal)
+    if journal and first_broken(claim.order_id, journal) is None:
+        # The hash covers everything before it: what is tried again is read once.
+        asked = core.asked.get(journal[-1].hash)
+        if asked is None:
+            asked = _asked_by(core, loaded, journal)
+            if len(core.asked) >= _ASKED_MAX:
+                core.asked.clear()
+            core.asked[journal[-1].hash] = asked
+        if (claim.key, claim.body) in asked:
+            return core.decoded(loaded)
+    raise CorruptJournalError("the history of its order does not ask for this effect")
+
+
+def _asked_by(
+    core: Core, loaded: StoredOrder, journal: Iterable[StoredEvent]
+) -> frozenset[tuple[str, bytes]]:
+    """
+    Return the keys and bodies of the effects that the last event of a history asks
+    for.
+    """
     order: Order | None = None
     for stored in journal:
         recorded = decode_event(stored, loaded.texts, core.events)
         order = evolve(order, recorded)
-        if stored.seq == claim.seq and broken is None:
-            for effect in effects_of(order, recorded):
-                made = encode_effect(effect, 0)
-                if (made.key, made.body) == (claim.key, claim.body):
-                    return core.decoded(loaded)
-    raise CorruptJournalError("the history of its order does not ask for this effect")
+    assert order is not None
+    made = (encode_effect(effect, 0) for effect in effects_of(order, recorded))
+    return frozenset((effect.key, effect.body) for effect in made)
 
 
 def _handed_back(core: Core, claim: StoredEffect) -> Asking[str]:
@@ -423,18 +488,13 @@ def _noted(
     """
     attempts = claim.attempts
     ready_at = now
-    if isinstance(said, RetryAt) and not said.reference:
+    if isinstance(said, RetryAt):
+        # Told when to ask again, nobody has failed, however long it takes.
         attempts -= 1
     before = noted_before(claim)
     tried: dict[str, Any] = {}
     if isinstance(effect, Movement):
-        first = effect.first_tried
-        # It was claimed a lease before the claim ends, and called later.
-        claimed_at = claim.ready_at - retries.lease // _MICROSECOND
-        tried = {
-            TRIES: attempts,
-            FIRST: claimed_at if first is None else to_micros(first),
-        }
+        tried = _tried(claim, effect, attempts, retries)
     elif TRIES in before:
         # Nobody called: what is known of the attempts before stays known.
         tried = {TRIES: attempts, FIRST: before[FIRST]}
@@ -449,8 +509,10 @@ def _noted(
         status, outcome = "waiting", "again"
         ready_at = to_micros(said.instant)
         if ready_at <= now:
-            # Somebody whose clock goes wrong is not asked again and again.
-            ready_at = now + retries.wait(1, claim.key) // _MICROSECOND
+            # Whoever names an instant that is over is asked less and less often.
+            over = before.get(_OVER, 0) + 1
+            ready_at = now + retries.wait(over, claim.key) // _MICROSECOND
+            tried[_OVER] = over
         body = dump_result(at=now, asked=True, reference=said.reference, **tried)
     else:
         unknown = isinstance(said, Unknown)

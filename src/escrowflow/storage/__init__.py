@@ -148,7 +148,7 @@ class EffectResult:
     Attributes:
         token: The token of the claim; a stale one changes nothing.
 
-        status: `"done"`, `"waiting"`, `"parked"`.
+        status: `"done"`, `"waiting"`, `"parked"`; `"claimed"` if it is only beginning.
 
         attempts: How often it was tried so far.
 
@@ -616,7 +616,8 @@ class Storage(Protocol):
 
     def settle_effect(self, order_id: str, result: EffectResult) -> bool:
         """
-        Write what became of a claimed effect, when no event comes of it.
+        Write what became of a claimed effect, when no event comes of it; or, still
+        claimed, that it begins.
 
         Returns:
             Whether the token was current, as for `commit`; otherwise nothing was

@@ -51,7 +51,7 @@ MONEY: Final = tuple(
 )
 
 # What an attempt at an effect can end with.
-RESULTS: Final = frozenset({"done", "waiting", "parked"})
+RESULTS: Final = frozenset({"claimed", "done", "waiting", "parked"})
 
 # What an effect can be.
 _STATUSES: Final = RESULTS | {"claimed"}

@@ -352,7 +352,7 @@ def decode_effect(body: bytes, kind: type[_T]) -> _T:
 
 
 # What may be said of how an effect went: when; whether it is not known how, came too
-# late or was asked for later.
+# late or was asked for later, and how often in a row at an instant that was over.
 _SAID: Final[Mapping[str, type]] = {
     "at": int,
     "reason": str,
@@ -360,8 +360,10 @@ _SAID: Final[Mapping[str, type]] = {
     "unknown": bool,
     "lapsed": bool,
     "asked": bool,
+    "over": int,
     "tries": int,
     "first": int,
+    "begun": bool,
 }
 
 

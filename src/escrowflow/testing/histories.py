@@ -133,7 +133,9 @@ def _result_words(choice: Random) -> tuple[int, int, str, int]:
     """
     Return which effect, how far from its token, what became of it, and when next.
     """
-    status = choice.choice(("done", "waiting", "parked"))
+    status = choice.choice(
+        ("done", "done", "waiting", "waiting", "parked", "parked", "claimed")
+    )
     return choice.randrange(9), _drift(choice), status, choice.randrange(45)
 
 

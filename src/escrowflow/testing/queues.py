@@ -714,7 +714,7 @@ class Queues(Checks):
         (claimed,) = storage.claim_effects(100, 200, 1)
         order = storage.load("o-1")
 
-        for status in ("waiting", "parked", "done"):
+        for status in ("claimed", "waiting", "parked", "done"):
             mine = result(
                 token=claimed.token,
                 status=status,
@@ -728,7 +728,7 @@ class Queues(Checks):
             )
             assert list(storage.effects("o-1")) == [settled]
             assert storage.next_effect(0, LAST) == (
-                300 if status == "waiting" else None
+                300 if status in ("claimed", "waiting") else None
             )
         assert storage.load("o-1") == order
         assert storage.next_due(0, LAST) == 1000
@@ -780,7 +780,6 @@ class Queues(Checks):
     @pytest.mark.parametrize(
         "fields",
         [
-            {"status": "claimed"},
             {"status": "lost"},
             {"status": "\ud800"},
             {"attempts": -1},
@@ -805,10 +804,29 @@ class Queues(Checks):
         assert everything(storage) == before
         assert storage.settle_effect("o-1", result(token=claimed.token)) is True
 
-    @pytest.mark.parametrize("status", ["claimed", "lost", "", "DONE"])
+    def test_begun(self, storage: Storage) -> None:
+        """
+        What begins goes on being claimed, as long as it was, by whoever claimed it.
+        """
+        put(storage, change(effects=(effect(), effect("e-2"))))
+        claimed, _ = storage.claim_effects(100, 200, 2)
+
+        begins = result(
+            token=claimed.token, status="claimed", attempts=1, ready_at=200, body=b"on"
+        )
+        assert storage.settle_effect("o-1", begins) is True
+
+        assert storage.effects("o-1")[0] == attrs.evolve(claimed, result=b"on")
+        assert list(storage.claim_effects(199, 300, 2)) == []
+        again, other = storage.claim_effects(200, 300, 2)
+        assert (again.attempts, again.result, other.result) == (2, b"on", b"")
+        assert again.token > claimed.token
+        assert storage.settle_effect("o-1", begins) is False
+
+    @pytest.mark.parametrize("status", ["begun", "lost", "", "DONE"])
     def test_no_result(self, storage: Storage, status: str) -> None:
         """
-        An attempt ends with done, waiting or parked.
+        An attempt ends with done, waiting or parked, and is claimed until then.
         """
         put(storage, change(effects=(effect(),)))
         (claimed,) = storage.claim_effects(100, 200, 1)
