@@ -420,6 +420,81 @@ REPORTS: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
 )
 
 
+# --- where to go ---------------------------------------------------------------------
+
+# How much there is to do for a cell that was taken never, once, twice, or more often.
+_NEEDS: Final = (1.0, 0.8, 0.05, 0.02)
+
+# How far ahead is looked.
+_AHEAD: Final = 5
+
+_Steps = tuple[tuple[str, tuple[tuple[Cell, str], ...]], ...]
+_STEPS: Final[dict[str, _Steps]] = {}
+
+
+def _steps(process: Process[Policies]) -> _Steps:
+    """
+    Return for each state the cells that lead out of it, and where to.
+    """
+    found = _STEPS.get(process.fingerprint)
+    if found is None:
+        steps: dict[str, list[tuple[Cell, str]]] = {
+            str(state): [] for state in process.members
+        }
+        for row in process.rows:
+            for state in () if row.anywhere else row.states:
+                for outcome, to in row.to.items():
+                    after = str(to) if isinstance(to, str) else str(state)
+                    cell = (str(state), row.command.name, outcome)
+                    steps[str(state)].append((cell, after))
+        found = tuple((state, tuple(ways)) for state, ways in steps.items())
+        _STEPS[process.fingerprint] = found
+    return found
+
+
+def charges_later(process: Process[Policies]) -> bool:
+    """
+    Whether the buyer is charged once the seller accepts.
+    """
+    return process.policies.acceptance.charge_at == "acceptance"
+
+
+def need(
+    process: Process[Policies],
+    taken: Counter[Cell],
+    missed: Counter[tuple[str, ...]],
+    cell: Cell,
+    late: bool,
+) -> float:
+    """
+    Return how much there is still to do for a cell.
+    """
+    if cell == IMPOSSIBLE or (cell in HOLDING and not charges_later(process)):
+        return 0.0
+    # What was never possible here is not worth the way.
+    misses = missed.get(cell[:2], 0) / 4 + missed.get((*cell, str(late)), 0) / 2
+    return _NEEDS[min(taken.get(cell, 0), 3)] / (1 + misses)
+
+
+def promises(
+    process: Process[Policies], taken: Counter[Cell], missed: Counter[tuple[str, ...]]
+) -> dict[str, float]:
+    """
+    Return for each state how much there is still to do from there.
+    """
+    steps = [
+        (state, [(need(process, taken, missed, cell, True), to) for cell, to in ways])
+        for state, ways in _steps(process)
+    ]
+    values = dict.fromkeys((state for state, _ in steps), 0.0)
+    for _ in range(_AHEAD):
+        values = {
+            state: max([here + 0.9 * values[to] for here, to in ways])
+            for state, ways in steps
+        }
+    return values
+
+
 # --- a life -------------------------------------------------------------------------
 
 
@@ -467,7 +542,7 @@ class Life:
         """
         Whether the buyer is charged once the seller accepts.
         """
-        return self.process.policies.acceptance.charge_at == "acceptance"
+        return charges_later(self.process)
 
     @property
     def order(self) -> Order:
@@ -564,7 +639,7 @@ class Life:
         """
         order = self.order
         state = str(order.state)
-        values = self._values()
+        values = promises(self.process, self.taken, self.missed)
         wanted: list[tuple[float, float, type[c.Command], Any]] = []
         allowed = self._allowed(order)
         found = {command for _, command in allowed}
@@ -616,11 +691,7 @@ class Life:
         )
 
     def _need(self, cell: Cell, late: bool = True) -> float:
-        # What was never possible here is not worth the way.
-        missed = self.missed[cell[:2]] / 4 + self.missed[(*cell, str(late))] / 2
-        if cell == IMPOSSIBLE or (cell in HOLDING and not self.later):
-            return 0.0
-        return (1.0, 0.8, 0.05, 0.02)[min(self.taken[cell], 3)] / (1 + missed)
+        return need(self.process, self.taken, self.missed, cell, late)
 
     def _value(
         self,
@@ -648,32 +719,6 @@ class Life:
         anywhere = command in (c.SendOffer, c.MarkLate)
         needs = [self._need(cell) for cell in opened if anywhere or cell[0] == state]
         return best + 0.8 * max(needs, default=0)
-
-    @property
-    def promise(self) -> float:
-        """
-        How much there is still to do for an order of this process.
-        """
-        return self._values()["pending"]
-
-    def _values(self) -> dict[str, float]:
-        """
-        Return for each state how much there is still to do from there.
-        """
-        steps: dict[str, list[tuple[float, str]]] = {}
-        for row in self.process.rows:
-            for state in () if row.anywhere else row.states:
-                for outcome, to in row.to.items():
-                    need = self._need((str(state), row.command.name, outcome))
-                    after = str(to) if isinstance(to, str) else str(state)
-                    steps.setdefault(str(state), []).append((need, after))
-        values = dict.fromkeys(map(str, self.process.members), 0.0)
-        for _ in range(5):
-            values = {
-                state: max(need + 0.9 * values[to] for need, to in steps[state])
-                for state in values
-            }
-        return values
 
     # --- waiting ---
 
@@ -835,47 +880,39 @@ def check_money(order: Order) -> None:
     Hold the books of an order against everything that it owes and is missing.
     """
     _check_books(order)
-    back = sum(payment.refunded.minor for payment in order.payments)
-    assert back == order.ledger.refunded.minor
-    covered = sum(one.covered.minor for one in order.chargebacks)
-    assert back == covered + sum(
-        refund.amount.minor for refund in order.refunds if refund.status != "covered"
-    )
-    _check_chargebacks(order)
-
-
-def _check_chargebacks(order: Order) -> None:
-    """
-    I34: what banks took is missing, until it is given back or somebody bears it; and
-    nobody gets a payment back twice.
-    """
-    missing = 0
+    # By payment: what banks have taken for good, and what is owed or paid back.
+    taken: Counter[str] = Counter()
+    back: Counter[str] = Counter()
+    missing = paid_back = paid_out = 0
     for one in order.chargebacks:
         left = one.amount if one.lost is None else one.lost
-        missing += left.minor - one.covered.minor
         assert one.covered <= left
-    assert order.ledger.receivable == -missing
+        missing += left.minor - one.covered.minor
+        taken[one.payment_reference] += one.covered.minor
+    for refund in order.refunds:
+        assert refund.status in STATUSES
+        if refund.status != "covered":
+            back[refund.payment.reference] += refund.amount.minor
+        if refund.status == "paid":
+            paid_back += refund.amount.minor
+    for payout in order.payouts:
+        assert payout.status in STATUSES
+        if payout.status == "paid":
+            paid_out += payout.amount.minor
+    # I34: what banks took is missing, until it is given back or somebody bears it; and
+    # nobody gets a payment back twice.
+    books = order.ledger
+    assert books.receivable == -missing
+    refunded = 0
     for payment in order.payments:
-        taken = sum(
-            one.covered.minor
-            for one in order.chargebacks
-            if one.payment_reference == payment.reference
-        )
-        paid = sum(
-            refund.amount.minor
-            for refund in order.refunds
-            if refund.status != "covered"
-            and refund.payment.reference == payment.reference
-        )
-        assert taken + paid == payment.refunded.minor <= payment.amount.minor
-    assert {owed.status for owed in order.refunds} <= STATUSES
-    assert {owed.status for owed in order.payouts} <= STATUSES
-    paid = sum(owed.amount.minor for owed in order.payouts if owed.status == "paid")
-    assert order.ledger.seller == paid
-    paid = sum(owed.amount.minor for owed in order.refunds if owed.status == "paid")
-    assert order.ledger.buyer == paid + sum(
-        one.covered.minor for one in order.chargebacks
-    )
+        gone = payment.refunded.minor
+        assert taken[payment.reference] + back[payment.reference] == gone
+        assert gone <= payment.amount.minor
+        refunded += gone
+    assert refunded == books.refundable + books.buyer
+    assert refunded == taken.total() + back.total()
+    assert books.seller == paid_out
+    assert books.buyer == paid_back + taken.total()
 
 
 STATUSES: Final = frozenset({"owed", "sent", "paid", "failed", "covered"})
@@ -902,11 +939,13 @@ def _check_books(order: Order) -> None:
     """
     books = order.ledger
     assert books.adds_up()
-    assert all(getattr(books, account) >= 0 for account in ACCOUNTS[2:])
+    for account in ACCOUNTS[2:]:
+        assert getattr(books, account) >= 0
     assert books.external <= 0
     assert books.receivable <= 0
-    assert books.held + books.refunded + books.released + books.kept == books.paid_in
-    assert books.paid_in.minor == sum(p.amount.minor for p in order.payments)
+    back, out = books.refundable + books.buyer, books.payable + books.seller
+    paid_in = sum(payment.amount.minor for payment in order.payments)
+    assert books.escrow + back + out + books.fee == paid_in == books.paid_in.minor
 
 
 def _check_amounts(value: Any) -> None:

@@ -183,39 +183,13 @@ def _payload(
     """
     Return a command about the money there is; `None` if there is none.
     """
+    plain = _PLAIN.get(kind)
+    if plain is not None:
+        return plain
     currency = order.currency
-    amount = Money(
-        rng.choice([1, max(order.ledger.escrow // 3, 1), max(order.ledger.escrow, 1)]),
-        currency,
-    )
-    payment = Payment(
-        rng.choice(["card", "paypal"]), f"x{step}", rng.choice([None, amount])
-    )
-    reason = {"reason": "because"}
-    if kind is c.ConfirmPayment:
-        items = ["order", *(one.id for one in order.add_ons)]
-        items += [one.id for one in order.offers]
-        return c.ConfirmPayment(payment=payment, item=rng.choice(items))
-    if kind is c.DeliverOrder:
-        return c.DeliverOrder(note="here")
-    if kind is c.AssignMediator:
-        return c.AssignMediator(mediator_id="mia")
-    if kind is c.RuleDispute:
-        rulings: list[Any] = [FullRefund(), PaySeller(), Split(to_buyer=amount)]
-        return c.RuleDispute(ruling=rng.choice(rulings), **reason)
-    if kind is c.ProposePartialRefund:
-        return c.ProposePartialRefund(amount=amount, **reason)
-    if kind is c.BuyAddOn:
-        price = Money(rng.randint(1, 999), currency)
-        whole = attrs.evolve(payment, amount=None)
-        return c.BuyAddOn(title="More", price=price, payment=whole)
+    reason = "because"
     if kind is c.SendOffer:
         return c.SendOffer(title="More", price=Money(rng.randint(1, 999), currency))
-    if kind is c.PayOffer:
-        if not order.offers:
-            return None
-        whole = attrs.evolve(payment, amount=None)
-        return c.PayOffer(offer_id=order.offers[-1].id, payment=whole)
     if kind is c.ReportChargeback:
         taken = rng.choice(order.payments) if order.payments else None
         return taken and c.ReportChargeback(
@@ -230,7 +204,7 @@ def _payload(
             return None
         key = rng.choice(owed).key
         if kind is c.RedirectPayout:
-            return c.RedirectPayout(key=key, payee_id="heir", **reason)
+            return c.RedirectPayout(key=key, payee_id="heir", reason=reason)
         report: Any = kind
         said: c.Command = report(
             key=key,
@@ -238,5 +212,38 @@ def _payload(
             again=rng.random() < 0.5,
         )
         return said
-    fields = {field.name for field in attrs.fields(kind)}
-    return kind(**(reason if "reason" in fields else {}))
+    held = order.ledger.escrow
+    amount = Money(rng.choice([1, max(held // 3, 1), max(held, 1)]), currency)
+    if kind is c.RuleDispute:
+        rulings: list[Any] = [FullRefund(), PaySeller(), Split(to_buyer=amount)]
+        return c.RuleDispute(ruling=rng.choice(rulings), reason=reason)
+    if kind is c.ProposePartialRefund:
+        return c.ProposePartialRefund(amount=amount, reason=reason)
+    method, reference = rng.choice(["card", "paypal"]), f"x{step}"
+    if kind is c.ConfirmPayment:
+        items = ["order", *(one.id for one in order.add_ons)]
+        items += [one.id for one in order.offers]
+        part = Payment(method, reference, rng.choice([None, amount]))
+        return c.ConfirmPayment(payment=part, item=rng.choice(items))
+    whole = Payment(method, reference)
+    if kind is c.BuyAddOn:
+        price = Money(rng.randint(1, 999), currency)
+        return c.BuyAddOn(title="More", price=price, payment=whole)
+    assert kind is c.PayOffer
+    if not order.offers:
+        return None
+    return c.PayOffer(offer_id=order.offers[-1].id, payment=whole)
+
+
+# What says the same each time.
+_PLAIN: Final[dict[type[c.Command], c.Command]] = {
+    c.AcceptOrder: c.AcceptOrder(),
+    c.DeliverOrder: c.DeliverOrder(note="here"),
+    c.ApproveDelivery: c.ApproveDelivery(),
+    c.CancelOrder: c.CancelOrder(),
+    c.RequestRevision: c.RequestRevision(reason="because"),
+    c.RefuseRevision: c.RefuseRevision(reason="because"),
+    c.OpenDispute: c.OpenDispute(reason="because"),
+    c.AssignMediator: c.AssignMediator(mediator_id="mia"),
+    c.AcceptPartialRefund: c.AcceptPartialRefund(),
+}

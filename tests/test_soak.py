@@ -14,7 +14,15 @@ from escrowflow.storage import open_storage
 from escrowflow.testing import PROFILES
 from tests.pg import OTHER, Server
 from tests.soak.faults import FAULTS, LIVES, lived, points
-from tests.soak.trials import crashes, gateways, histories, kills, races, storm
+from tests.soak.trials import (
+    crashes,
+    gateways,
+    histories,
+    kills,
+    races,
+    sequences,
+    storm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,6 +170,15 @@ class TestTrials:
 
         assert figures.violations == 0
         assert figures.commands > 25
+
+    def test_sequences(self) -> None:
+        """
+        Money that moves in any order adds up.
+        """
+        figures = sequences(50)
+
+        assert figures.violations == 0
+        assert figures.commands > 100
 
     def test_races(self) -> None:
         """

@@ -24,8 +24,18 @@ from psycopg.conninfo import conninfo_to_dict
 from escrowflow.storage import open_storage
 from escrowflow.testing import PROFILES
 from tests.pg import Server, Spare
+from tests.sequences import CURRENCIES
 from tests.soak.faults import LIVES, points
-from tests.soak.trials import Figures, crashes, gateways, histories, kills, races, storm
+from tests.soak.trials import (
+    Figures,
+    crashes,
+    gateways,
+    histories,
+    kills,
+    races,
+    sequences,
+    storm,
+)
 
 _Trial = Callable[[], Figures]
 
@@ -88,6 +98,10 @@ def _trials(
                 lambda: open_storage(url or postgres()), share
             ),
         )
+    yield (
+        f"random sequences of money in {', '.join(CURRENCIES)}",
+        lambda: sequences(some(1_000_000)),
+    )
     for profile in PROFILES:
         yield (
             f"money through gateways, {profile}",

@@ -38,6 +38,7 @@ from escrowflow.testing.gateways import (
 )
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
 from tests.lives import check_effects, payload
+from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
 from tests.till import LIVES, Till
 
@@ -48,6 +49,7 @@ __all__ = [
     "histories",
     "kills",
     "races",
+    "sequences",
     "storm",
 ]
 
@@ -426,6 +428,28 @@ def histories(url_of: Callable[[Path], str], count: int, folder: Path) -> Figure
         print(failure, file=sys.stderr)
         figures.faults = 1
     figures.answers = asked.answers
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+# --- money that moves ---------------------------------------------------------------
+
+
+def sequences(count: int, *, seed: int = 5) -> Figures:
+    """
+    Move money in any order, in several currencies: it adds up to the last unit.
+
+    Args:
+        count: How many sequences there are.
+    """
+    began = time.monotonic()
+    figures = Figures(rounds=count)
+    for number in range(count):
+        try:
+            figures.commands += led(random.Random(f"{seed} {number}"))
+        except (AssertionError, ef.LedgerError) as error:
+            print(f"  sequence {number} of seed {seed}: {error!r}", file=sys.stderr)
+            figures.faults += 1
     figures.seconds = time.monotonic() - began
     return figures
 
