@@ -131,7 +131,7 @@ VARIANTS: Final[dict[str, Process[Policies]]] = {
     ),
     "ruling window for the seller": COMEUP.with_policies(
         dispute={"ruling_window": "P3D", "default_ruling": PaySeller()},
-        fees=FEES,
+        fees={**FEES, "buyer_bears": {"bank_fee"}},
         extras={"addon_deadline": "max"},
     ),
     "cap": COMEUP.with_policies(

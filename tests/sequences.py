@@ -34,12 +34,13 @@ __all__ = ["CURRENCIES", "led"]
 CURRENCIES: Final = ("EUR", "JPY", "KWD")
 
 
-def _fees(currency: str) -> dict[str, Fee]:
+def _fees(currency: str, *borne: str) -> dict[str, Any]:
     return {
         "buyer_fee": Fee(bps=333),
         "seller_fee": Fee(flat=Money(7, currency), bps=1250),
         "bank_fee": Fee(flat=Money(31, currency)),
         "tax": Fee(bps=2000),
+        "buyer_bears": frozenset(borne),
     }
 
 
@@ -48,7 +49,7 @@ _PROCESSES: Final[dict[str, tuple[Process[Policies], ...]]] = {
         COMEUP,
         COMEUP.with_policies(fees=_fees(currency)),
         COMEUP.with_policies(
-            fees=_fees(currency),
+            fees=_fees(currency, "bank_fee", "tax"),
             partial_refunds={"partial_refund_base": "all"},
             lifetime={"order_cap": "P20D", "expiry_beneficiary": "seller"},
         ),

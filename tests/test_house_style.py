@@ -32,6 +32,7 @@ FLOORS = (
     {"states"},
     {"order"},
     {"history"},
+    {"charges"},
     {"rules"},
     {"storage"},
     {"decisions"},

@@ -513,6 +513,17 @@ def fees_of_a_life(policies: Changes) -> Any:
     )
 
 
+def fees_of_who_leaves(policies: Changes) -> Any:
+    """
+    What becomes of 100.00 with 0.35 of bank fee and 20.00 of tax on top, when the
+    buyer leaves before the work begins, and when the seller does.
+    """
+    fees = {"bank_fee": ef.Fee(flat=euros("0.35")), "tax": ef.Fee(bps=2000)}
+    policies = {**policies, "fees": {**fees, **policies["fees"]}}
+    buyer = pending(policies=policies).buyer(CANCEL)
+    return buyer.books, pending(policies=policies).seller(CANCEL).books
+
+
 def chat_after_completion(policies: Changes) -> Any:
     """
     Delivered on 06-02 12:00, completed an hour later: when both stop talking.
@@ -846,6 +857,12 @@ TABLE: Final[list[_Line]] = [
     ("C19", "fees.tax", ef.Fee(), fees_of_a_life, ZERO),
     ("C19", "fees.tax", ef.Fee(bps=2000), fees_of_a_life,
         ("120/0/0/0", "0/0/100/20", "0/120/0/0")),
+    ("C19", "fees.buyer_bears", frozenset(), fees_of_who_leaves,
+        ("0/120.35/0/0", "0/120.35/0/0")),
+    ("C19", "fees.buyer_bears", {"bank_fee"}, fees_of_who_leaves,
+        ("0/120/0/0.35", "0/120.35/0/0")),
+    ("C19", "fees.buyer_bears", {"bank_fee", "tax"}, fees_of_who_leaves,
+        ("0/100/0/20.35", "0/120.35/0/0")),
 
     ("C14", "conversation.chat_after_completed", "P7D", chat_after_completion,
         ("2026-06-09T13:00:00+02:00", "conversation_closed", "conversation_closed")),

@@ -385,6 +385,13 @@ class FeePolicy(Protocol):
         """Return what is taken from the seller's *base* when it is released."""
         ...
 
+    def borne_by_buyer(self, base: Money) -> Money:
+        """
+        Return what of the fees on top does not go back when the order is cancelled
+        by the buyer's doing.
+        """
+        ...
+
     def not_for_coupon(self, base: Money) -> Money:
         """Return what of the fees on top a coupon does not give back (R100)."""
         ...

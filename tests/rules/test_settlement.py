@@ -4,11 +4,13 @@ Dividing what is held: R39, R42, R45 to R49, R78 to R81, R91, R92 and R117.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
 import escrowflow as ef
+from escrowflow.rules import Alone, No, Right, Situation
 from tests.story import (
     ACCEPT,
     ANA,
@@ -19,14 +21,17 @@ from tests.story import (
     DISPUTE,
     IN,
     LUC,
+    MIA,
     REVIEW,
     Story,
+    awaiting_payment,
     cells,
     completed,
     delivered,
     disputed,
     euros,
     in_progress,
+    late,
     paris,
     pending,
 )
@@ -258,6 +263,287 @@ class TestRulings:
         story.mediator(rule(ef.Split(to_buyer=euros(amount))))
 
         assert story.books == books
+
+
+class TestWhoBearsFees:
+    """
+    Fees on top of an order that is cancelled: 100 of work, 10 of tip, 5 of buyer's fee,
+    0.30 of bank fee, 20 of tax.
+    """
+
+    FEES: ClassVar[dict[str, Any]] = {
+        "buyer_fee": ef.Fee(bps=500),
+        "bank_fee": ef.Fee(flat=euros("0.30")),
+        "tax": ef.Fee(bps=2000),
+        "seller_fee": ef.Fee(bps=1000),
+    }
+
+    def told(self, begin: Any, *borne: str, **policies: Any) -> Story:
+        """
+        Return a story whose buyer bears these fees.
+        """
+        fees = {**self.FEES, "buyer_bears": frozenset(borne)}
+        story: Story = begin(tip=euros("10"), policies={"fees": fees, **policies})
+        return story
+
+    @pytest.mark.parametrize(
+        ("borne", "books"),
+        [
+            ((), "0/135.3/0/0"),
+            (("bank_fee",), "0/135/0/0.3"),
+            (("buyer_fee",), "0/130.3/0/5"),
+            (("tax",), "0/115.3/0/20"),
+            (("bank_fee", "buyer_fee", "tax"), "0/110/0/25.3"),
+        ],
+        ids=str,
+    )
+    def test_r49_buyer_withdraws(self, borne: tuple[str, ...], books: str) -> None:
+        """
+        R45, R49: to cancel costs nothing, unless the policy says what the buyer bears.
+        """
+        story = self.told(pending, *borne)
+
+        story.buyer(CANCEL)
+
+        assert story.books == books
+
+    @pytest.mark.parametrize("how", ["seller", "silence", "late", "consent", "ruling"])
+    def test_never_for_another_ones_doing(self, how: str) -> None:
+        """
+        What the seller does or leaves undone, what both agree on and what is ruled
+        costs the buyer nothing.
+        """
+        begin = {"silence": pending, "late": late, "ruling": disputed}
+        story = self.told(begin.get(how, in_progress), "bank_fee", "buyer_fee", "tax")
+        if how == "seller":
+            story.seller(CANCEL)
+        elif how == "silence":
+            story.after(days=2).sweep()
+        elif how == "late":
+            story.buyer(CANCEL)
+        elif how == "consent":
+            story.buyer(ef.RequestCancellation(reason="x"))
+            story.seller(ef.AcceptCancellation())
+        else:
+            story.mediator(rule(ef.FullRefund()))
+
+        assert story.books == "0/135.3/0/0"
+
+    def test_no_brief_is_the_buyers_doing(self) -> None:
+        """
+        R109: an order that lapses because the buyer gave no brief.
+        """
+        story = self.told(pending, "tax", acceptance={"brief_required": True})
+
+        story.after(days=2).sweep()
+
+        assert story.books == "0/115.3/0/20"
+
+    def test_not_before_it_was_paid(self) -> None:
+        """
+        Of what was paid in part everything goes back.
+        """
+        story = self.told(awaiting_payment, "bank_fee", "buyer_fee", "tax")
+        story.provider(ef.ConfirmPayment(payment=ef.Payment("card", "a", euros("40"))))
+
+        story.buyer(CANCEL)
+
+        assert story.books == "0/40/0/0"
+
+    def test_at_most_what_is_held(self) -> None:
+        """
+        Whatever went back in part before.
+        """
+        story = self.told(
+            pending, "tax", partial_refunds={"partial_refund_base": "all"}
+        )
+        story.buyer(ef.ProposePartialRefund(amount=euros("130"), reason="x"))
+        story.seller(ef.AcceptPartialRefund())
+
+        story.buyer(CANCEL)
+
+        assert story.books == "0/130/0/5.3"
+
+    def test_with_extras(self) -> None:
+        """
+        Fees of add-ons that were paid count like the others, newest payment first.
+        """
+        add_on = ef.AddOn(title="Logo", price=euros("50"))
+        fees = {**self.FEES, "buyer_bears": {"buyer_fee"}}
+        story = pending(policies={"fees": fees}, add_ons=[add_on])
+        assert story.books == "187.8/0/0/0"
+
+        story.buyer(CANCEL)
+
+        assert story.books == "0/180.3/0/7.5"
+
+    def test_rights_of_a_host(self) -> None:
+        """
+        Beside a share for the seller: half of the work, his fee taken, and the tax.
+        """
+        story = self.told(in_progress, "tax", cancellation=HalfBack())
+
+        story.buyer(CANCEL)
+
+        assert story.books == "0/60.3/50.5/24.5"
+
+    @pytest.mark.parametrize(
+        "value", ["tax", {"seller_fee"}, {"tip"}, 5, None], ids=repr
+    )
+    def test_what_it_cannot_be(self, value: Any) -> None:
+        """
+        Names of the fees on top, and nothing else.
+        """
+        with pytest.raises(ef.InvalidInputError) as caught:
+            pending(policies={"fees": {"buyer_bears": value}})
+
+        assert caught.value.field == "buyer_bears"
+
+
+class HalfBack:
+    """
+    Whoever cancels, the seller keeps half of the work.
+    """
+
+    version = "1"
+    answer_window = timedelta(hours=48)
+
+    def cancel(self, situation: Situation) -> Right:
+        """
+        Anybody may.
+        """
+        return Alone(to_seller=ef.Share.percent(50))
+
+    def request(self, situation: Situation) -> Right:
+        """
+        Nobody need ask.
+        """
+        return No("request_cancellation_instead")
+
+    def disputes_after(self, refused: int, *, delivered: bool) -> bool:
+        """
+        Never.
+        """
+        return False
+
+
+class TestEverySplit:
+    """
+    Everything at once: several payments with a method of their own each, a tip, an
+    add-on and an offer paid on the running order, and every fee there is.
+    """
+
+    FEES: ClassVar[dict[str, ef.Fee]] = TestWhoBearsFees.FEES
+
+    def told(self, **policies: Any) -> Story:
+        """
+        Return an order of 100 with a tip of 10, to which 20 and 30 came: fees on top
+        are 25.30, 5 and 7.50.
+        """
+        story = in_progress(
+            tip=euros("10"),
+            policies={"fees": self.FEES, **policies},
+            payment=[
+                ef.Payment("card", "card-1", euros("100")),
+                ef.Payment("paypal", "paypal-1", euros("35.30")),
+            ],
+        )
+        add_on = ef.Payment("wallet", "wallet-1", euros("25"))
+        story.buyer(ef.BuyAddOn(title="More", price=euros("20"), payment=add_on))
+        story.seller(ef.SendOffer(title="Even more", price=euros("30")))
+        offer = ef.Payment("card", "card-2", euros("37.50"))
+        story.buyer(ef.PayOffer(offer_id="offer-1", payment=offer))
+        assert story.books == "197.8/0/0/0"
+        return story
+
+    def test_completed(self) -> None:
+        """
+        The seller gets work and tip, a tenth of the work taken; the platform the rest.
+        """
+        story = self.told()
+
+        story.seller(DELIVER).buyer(APPROVE)
+
+        assert story.books == "0/0/145/52.8"
+
+    def test_cancelled(self) -> None:
+        """
+        Each payment goes back whole, to its own method, the newest first.
+        """
+        story = self.told()
+
+        story.seller(CANCEL)
+
+        assert story.books == "0/197.8/0/0"
+        assert story.refunds == [
+            ("card-2", "37.5"),
+            ("wallet-1", "25"),
+            ("paypal-1", "35.3"),
+            ("card-1", "100"),
+        ]
+
+    def test_partial_then_split(self) -> None:
+        """
+        A partial refund takes of the newest payments; a ruling goes on where it ended.
+        """
+        story = self.told()
+        story.buyer(ef.ProposePartialRefund(amount=euros("50"), reason="x"))
+        story.seller(ef.AcceptPartialRefund())
+        assert story.refunds == [("card-2", "37.5"), ("wallet-1", "12.5")]
+
+        story.staff(DISPUTE).mediator(ASSIGN, rule(ef.Split(to_buyer=euros("40"))))
+
+        assert story.refunds[2:] == [("wallet-1", "12.5"), ("paypal-1", "27.5")]
+        # 147.80 were held; 40 back, 37.80 on top, 60 of work with 10 of tip.
+        assert story.books == "0/90/64/43.8"
+
+    @pytest.mark.parametrize(
+        ("base", "most", "books"),
+        [
+            ("all_but_fees", "160", "0/160/0/37.8"),
+            ("all", "197.79", "0/197.79/0/0.01"),
+        ],
+    )
+    def test_c20_to_the_last_cent(self, base: str, most: str, books: str) -> None:
+        """
+        C20: a ruling may give back all but the fees, or all but a cent.
+        """
+        story = self.told(partial_refunds={"partial_refund_base": base})
+        story.staff(DISPUTE).mediator(ASSIGN)
+        above = euros(most) + euros("0.01")
+
+        assert story.refused(MIA, rule(ef.Split(to_buyer=above))) == (
+            "amount_above_maximum",
+        )
+        story.mediator(rule(ef.Split(to_buyer=euros(most))))
+
+        assert story.books == books
+
+    @pytest.mark.parametrize("end", ["completed", "cancelled"])
+    def test_a_top_up_that_comes_too_late(self, end: str) -> None:
+        """
+        An add-on and an offer that are paid after the settlement go back whole, fees
+        included, to their own methods.
+        """
+        story = self.told()
+        story.seller(ef.SendOffer(title="Last", price=euros("10")))
+        if end == "completed":
+            story.seller(DELIVER).buyer(APPROVE)
+        else:
+            story.seller(CANCEL)
+        before = story.order.ledger
+
+        more = ef.Payment("paypal", "late-1", euros("12.50"))
+        story.refused(ANA, ef.PayOffer(offer_id="offer-2", payment=more))
+        more = ef.Payment("wallet", "late-2")
+        story.refused(
+            ANA, ef.BuyAddOn(title="Too late", price=euros("8"), payment=more)
+        )
+
+        assert story.refunds[-2:] == [("late-1", "12.5"), ("late-2", "10")]
+        after = story.order.ledger
+        assert (after.released, after.kept) == (before.released, before.kept)
+        assert after.refunded == before.refunded + euros("22.50")
 
 
 class TestProtection:

@@ -82,7 +82,7 @@ def cancel_order(case: Case, command: CancelOrder) -> Iterable[Step]:
         *earlier,
         cause=cause,
         trigger=command.name,
-        settlement=shared(case, right.to_seller),
+        settlement=shared(case, right.to_seller, responsible=responsible),
         responsible=responsible,
         public=public,
         reason=command.reason,

@@ -62,13 +62,32 @@ def refund_parts(case: Case, amount: Money) -> tuple[RefundPart, ...]:
     return tuple(parts)
 
 
-def returned(case: Case) -> Settlement:
+def returned(case: Case, *, responsible: Role | None = None) -> Settlement:
     """
-    Everything goes back, fees and tip included (R49).
+    Everything goes back, fees and tip included (R49), but for what the buyer bears.
+
+    Args:
+        responsible: Whose doing it is.
     """
     held = case.order.ledger.held
+    kept = _borne(case, responsible)
     zero = Money.zero(held.currency)
-    return Settlement(to_buyer=refund_parts(case, held), to_seller=zero, kept=zero)
+    return Settlement(
+        to_buyer=refund_parts(case, held - kept), to_seller=zero, kept=kept
+    )
+
+
+def _borne(case: Case, responsible: Role | None) -> Money:
+    """
+    Return what of the fees on top does not go back: of an order that was never paid
+    whole, nothing.
+    """
+    order = case.order
+    held = order.ledger.held
+    if responsible is not Role.BUYER or order.paid_at is None:
+        return Money.zero(held.currency)
+    borne = case.policies.fees.borne_by_buyer(order.work)
+    return min(borne, order.fees, held)
 
 
 def to_seller(case: Case, *, to_buyer: Money | None = None) -> Settlement:
@@ -100,20 +119,22 @@ def _seller_fee(case: Case, gross: Money) -> Money:
     return case.policies.fees.of_seller(min(order.work, for_work))
 
 
-def shared(case: Case, share: Share) -> Settlement:
+def shared(case: Case, share: Share, *, responsible: Role | None = None) -> Settlement:
     """
-    The seller keeps a share of the work; the rest goes back, fees included.
+    The seller keeps a share of the work; the rest goes back, fees included, but for
+    what the buyer bears.
     """
     if share == NOTHING:
-        return returned(case)
+        return returned(case, responsible=responsible)
     order = case.order
     held = order.ledger.held
     gross = share.of(held - min(order.fees, held))
     fee = _seller_fee(case, gross)
+    borne = _borne(case, responsible)
     return Settlement(
-        to_buyer=refund_parts(case, held - gross),
+        to_buyer=refund_parts(case, held - gross - borne),
         to_seller=gross - fee,
-        kept=fee,
+        kept=fee + borne,
     )
 
 
@@ -152,7 +173,9 @@ def cancelled(
             *earlier,
             OrderCancelled(
                 ending=ending,
-                settlement=settlement if settlement is not None else returned(case),
+                settlement=settlement
+                if settlement is not None
+                else returned(case, responsible=responsible),
             ),
         ),
         outcome=outcome,

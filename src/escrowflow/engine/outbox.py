@@ -294,14 +294,15 @@ def _handed_over(
     if tries is None and not may_have_left:
         # Whoever had it died before he began.
         return attrs.evolve(effect, attempt=1)
+    # Nobody has heard of the last attempt: it has called at the latest just now.
     unheard = tries is None or before.get(BEGUN, False)
+    again = unheard or may_have_left
     return attrs.evolve(
         effect,
         attempt=max(2, claim.attempts)
-        if may_have_left or unheard
-        else min(claim.attempts, tries + 1),
+        if again
+        else min(claim.attempts, before.get(TRIES, 0) + 1),
         first_tried=effect.asked_at if tries is None else from_micros(before[FIRST]),
-        # A worker that never came back has called at the latest just now.
         last_tried=core.now() if unheard else from_micros(before["at"]),
     )
 
