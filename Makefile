@@ -25,7 +25,7 @@ demo: $(VENV)/run.stamp  ## Show an order's life in the terminal
 .PHONY: test
 test: $(VENV)/test.stamp  ## Run the tests (PYTEST_ARGS="-k money -x" for some of them)
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/test.stamp  ## Run the tests; every branch below the engine must be reached

@@ -222,6 +222,21 @@ class TestKills:
         assert asked == (profile == "bare")
 
     @each_profile
+    @pytest.mark.parametrize("kill", [KILLED_BEFORE, KILLED_AFTER], ids=str)
+    def test_a_key_is_as_old_as_its_beginning(
+        self, profile: str, kill: Trouble
+    ) -> None:
+        """
+        Money that waited for days before anybody began is no old key: where keys are
+        known for half an hour only, it is sent again under its own.
+        """
+        till = Till(profile, ("completed",))
+        till.clock.advance(days=3)
+        till.card.next(kill)
+
+        assert till.closed() == (profile == "bare")
+
+    @each_profile
     def test_again_and_again(self, profile: str) -> None:
         """
         Every worker dies at its first call: in the end a human is asked.
