@@ -38,14 +38,23 @@ from ..errors import InvalidInputError
 from ..inputs import kind_of
 from ..rules import Policies
 from ..states import Process
+from .differences import Booked, Difference
+from .lines import Line, lines_of_csv
+from .reconciliation import reconcile, reconcile_async
 
 __all__ = [
+    "Booked",
     "Capabilities",
+    "Difference",
     "HoldingGateway",
+    "Line",
     "Misfit",
     "PaymentGateway",
     "fits",
     "handlers",
+    "lines_of_csv",
+    "reconcile",
+    "reconcile_async",
 ]
 
 _LOG: Final = logging.getLogger("escrowflow.payments")
