@@ -449,7 +449,7 @@ class Core:
         order_id = as_id(order_id, "order_id")
         by = None if by is None else as_actor(by)
         loaded: StoredOrder = yield "load", (order_id,)
-        return self._reading(loaded, by)
+        return self.reading(loaded, by)
 
     def orders(self, query: Query, after: str | None, limit: int) -> Asking[OrderPage]:
         """
@@ -465,13 +465,21 @@ class Core:
         items, unreadable = [], []
         for loaded in page.items:
             try:
-                items.append(self._reading(loaded, None))
+                items.append(self.reading(loaded, None))
             except CorruptJournalError:
                 # One that is damaged must not hide the others.
                 unreadable.append(loaded.order_id)
         return OrderPage(tuple(items), page.after, tuple(unreadable))
 
-    def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
+    def reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
+        """
+        Return the order of what was loaded, as of now.
+
+        Raises:
+            OrderNotFoundError: If there is none for this actor.
+
+            CorruptJournalError: If it cannot be read.
+        """
         order = self.decoded(loaded)
         now = self.now()
         process = self.processes.get(order.fingerprint)
@@ -502,7 +510,7 @@ class Core:
         order_id = as_id(order_id, "order_id")
         by = None if by is None else as_actor(by)
         loaded: StoredOrder = yield "load", (order_id,)
-        self._reading(loaded, by)
+        self.reading(loaded, by)
         history = yield from self._recorded(loaded)
         return history if by is None else tuple(_for_reader(history, by))
 

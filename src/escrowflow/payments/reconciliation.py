@@ -10,7 +10,7 @@ Reconciliation: what a gateway's report says, held against our books (I30, F45).
 - What is near an end of the period, or was moved just now, may be on its way: such a
   difference is `in_transit`, and is gone, or serious, in the next report.
 
-The report is kept in memory, the orders are not: a line takes about a kilobyte, and
+The report is kept in memory, the orders are not: a million lines take 0.6 GB, and
 orders are read page by page.
 """
 
