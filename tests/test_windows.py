@@ -233,6 +233,20 @@ class TestWindows:
             "wallet": None,
         }
 
+    def test_unknown_process(self) -> None:
+        """
+        An order whose process is not here is named all the same, as it was written.
+        """
+        other = COMEUP.with_policies(acceptance={"acceptance_window": "PT50H"})
+        storage, clock = MemoryStorage(), FakeClock(T0)
+        brought_to(an_engine(storage, other, clock), "in_progress")
+        clock.advance(days=20)
+        engine = an_engine(storage, clock=clock, refund_windows={"card": "P30D"})
+
+        kinds = [one.kind for one in engine.stuck()]
+
+        assert kinds == ["order", "refund_window"]
+
     def test_soonest_first(self) -> None:
         """
         What ends first comes first, whatever its id; a limit leaves out the rest.

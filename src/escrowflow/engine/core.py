@@ -449,7 +449,7 @@ class Core:
         order_id = as_id(order_id, "order_id")
         by = None if by is None else as_actor(by)
         loaded: StoredOrder = yield "load", (order_id,)
-        return self.reading(loaded, by)
+        return self._reading(loaded, by)
 
     def orders(self, query: Query, after: str | None, limit: int) -> Asking[OrderPage]:
         """
@@ -465,21 +465,13 @@ class Core:
         items, unreadable = [], []
         for loaded in page.items:
             try:
-                items.append(self.reading(loaded, None))
+                items.append(self._reading(loaded, None))
             except CorruptJournalError:
                 # One that is damaged must not hide the others.
                 unreadable.append(loaded.order_id)
         return OrderPage(tuple(items), page.after, tuple(unreadable))
 
-    def reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
-        """
-        Return the order of what was loaded, as of now.
-
-        Raises:
-            OrderNotFoundError: If there is none for this actor.
-
-            CorruptJournalError: If it cannot be read.
-        """
+    def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
         order = self.decoded(loaded)
         now = self.now()
         process = self.processes.get(order.fingerprint)
@@ -510,7 +502,7 @@ class Core:
         order_id = as_id(order_id, "order_id")
         by = None if by is None else as_actor(by)
         loaded: StoredOrder = yield "load", (order_id,)
-        self.reading(loaded, by)
+        self._reading(loaded, by)
         history = yield from self._recorded(loaded)
         return history if by is None else tuple(_for_reader(history, by))
 

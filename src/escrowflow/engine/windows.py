@@ -73,7 +73,7 @@ def closing(core: Core, windows: Windows, ahead: timedelta) -> Asking[list[Stuck
         page: Page[StoredOrder] = yield "find", (Query(holding=True), after, _PAGE)
         for loaded in page.items:
             try:
-                order = core.reading(loaded, None)
+                order = _as_of(core, core.decoded(loaded), now)
             except CorruptJournalError:
                 # Whoever reads it is told; here it must not hide the others.
                 continue
@@ -82,6 +82,20 @@ def closing(core: Core, windows: Windows, ahead: timedelta) -> Asking[list[Stuck
         if after is None:
             break
     return sorted(found, key=lambda one: (one.until or now, one.order_id))
+
+
+def _as_of(core: Core, order: Order, now: DateTime) -> Order:
+    """
+    Return an order with what is due by now, as far as it can be settled here.
+    """
+    process = core.processes.get(order.fingerprint)
+    if process is None:
+        return order
+    try:
+        return core.settled(process, order, now).order
+    except Exception:
+        # A host's own rules may be wrong: `run_due` parks it, and it holds what it holds.
+        return order
 
 
 def _alarms(
