@@ -1,5 +1,6 @@
 """
-The command line of a host: `escrowflow worker`, `verify`, `export` and `import`.
+The command line of a host: `escrowflow worker`, `verify`, `export`, `import` and
+`reconcile`.
 """
 
 from __future__ import annotations
@@ -730,3 +731,85 @@ def read(stream: IO[str] | None) -> str:
     line = stream.readline()
     assert line.endswith("\n"), "the process has ended"
     return line.rstrip("\n")
+
+
+class TestReconcile:
+    """
+    `escrowflow reconcile`.
+    """
+
+    PAID: Final = (
+        "kind,reference,order_id,amount,currency,at,status\n"
+        f"payment,pi_1,late,100.00,EUR,{LONG_AGO},paid\n"
+    )
+
+    def test_agrees(self, folder: Path) -> None:
+        """
+        A report that says what the books say ends well; as does one from a pipe.
+        """
+        filled_once = engine_of(folder)
+        report = self.PAID
+        (folder / "report.csv").write_text(report)
+
+        done = invoked("reconcile", "--db", filled_once, "report.csv")
+        piped = invoked("reconcile", "--db", filled_once, input=report)
+
+        assert (done.exit_code, piped.exit_code) == (0, 0), done.output
+        assert done.output == piped.output == "0 differences, 0 in transit\n"
+
+    def test_differs(self, folder: Path) -> None:
+        """
+        What differs is named, in either language, and the exit status says so.
+        """
+        report = self.PAID.replace("100.00", "90.00")
+
+        done = invoked("reconcile", "--db", engine_of(folder), input=report)
+        french = invoked(
+            *("reconcile", "--lang", "fr", "--db", engine_of(folder)), input=report
+        )
+
+        assert done.exit_code == french.exit_code == 1
+        assert "amount_differs late: Payment pi_1: 90.00 EUR on" in done.output
+        assert "1 differences, 0 in transit" in done.output
+        assert "Paiement pi_1" in french.output
+
+    def test_period(self, folder: Path) -> None:
+        """
+        Only what was moved in the period has to be on the report.
+        """
+        words = ("reconcile", "--db", engine_of(folder), "--since", "2021-01-01T00:00Z")
+
+        assert invoked(*words, input="kind\n").exit_code == 0
+        assert invoked(*words[:3], "--methods", "paypal", input="").exit_code == 0
+        assert invoked(*words[:3], "--no-payouts", input="").exit_code == 1
+
+    @pytest.mark.parametrize(
+        ("report", "says"),
+        [
+            ("kind,amount\npayment,1,2,3\n", "report[2].more"),
+            ("kind,amount,currency\npayment,1e5,EUR\n", "report[2].amount"),
+            ("colour\nred\n", "colour"),
+            ('kind\n"pay', "unexpected end of data"),
+        ],
+    )
+    def test_wrong(self, folder: Path, report: str, says: str) -> None:
+        """
+        What is no report is refused; it is said where.
+        """
+        done = invoked("reconcile", "--db", engine_of(folder), input=report)
+
+        assert done.exit_code == 1
+        assert done.output.startswith("Error: ")
+        assert says in done.output
+
+
+def engine_of(folder: Path) -> str:
+    """
+    Return the address of a database with one order, paid long ago.
+    """
+    path = folder / "one.db"
+    if not path.exists():
+        engine = an_engine(SqliteStorage(str(path)), COMEUP, FakeClock(LONG_AGO))
+        brought_to(engine, "pending", "late")
+        engine.close()
+    return f"sqlite:///{path}"

@@ -5,10 +5,17 @@ writes it anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from escrowflow.words import BLOCKERS, blocker_text, parts
+from escrowflow.words import (
+    BLOCKERS,
+    DIFFERENCES,
+    blocker_text,
+    difference_text,
+    parts,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codes.md"
 
@@ -22,15 +29,27 @@ What `Blocker.code` can be: stable, for a program to switch on.  The sentence is
 | --- | --- | --- | --- |
 """
 
+DIFFERENCES_HEAD = """
+# Codes of differences
 
-def rows() -> Iterator[str]:
+What `payments.Difference.code` can be, see
+[how to reconcile](../how-to/reconcile.md).  The sentence is what
+`Difference.message(locale)` says where none of its parts is known; the parts come in
+`Difference.params`.
+
+| code | parts | English | French |
+| --- | --- | --- | --- |
+"""
+
+
+def rows(codes: Mapping[str, Sequence[Any]], told: Callable[..., str]) -> Iterator[str]:
     """
     Yield a row a code, in the order of the alphabet.
     """
-    for code, sentences in sorted(BLOCKERS.items()):
+    for code, sentences in sorted(codes.items()):
         names = sorted({name for sentence in sentences for name in parts(sentence)})
         shown = ", ".join(f"`{name}`" for name in names)
-        english, french = (blocker_text(code, {}, locale) for locale in ("en", "fr"))
+        english, french = (told(code, {}, locale) for locale in ("en", "fr"))
         yield f"| `{code}` | {shown} | {english} | {french} |\n"
 
 
@@ -38,7 +57,14 @@ def page() -> str:
     """
     Return the page as it should be.
     """
-    return HEAD + "".join(rows())
+    return "".join(
+        (
+            HEAD,
+            *rows(BLOCKERS, blocker_text),
+            DIFFERENCES_HEAD,
+            *rows(DIFFERENCES, difference_text),
+        )
+    )
 
 
 def test_it_is_fresh() -> None:

@@ -61,6 +61,7 @@ ONLY_IN = {
     "import transitions": "states",
     "import sqlite3": "storage",
     "import psycopg": "storage",
+    "import holidays": "calendars",
 }
 
 # A longer file says something twice, or is two files.

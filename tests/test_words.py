@@ -24,11 +24,14 @@ from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.money import Money
 from escrowflow.parties import Role
+from escrowflow.payments import Difference, Line
+from escrowflow.payments.lines import KINDS
 from escrowflow.refusals import Blocker
 from escrowflow.rules import ROUTES
 from escrowflow.states import State
 from escrowflow.words import (
     BLOCKERS,
+    DIFFERENCES,
     LABELS,
     LOCALES,
     Counted,
@@ -36,6 +39,7 @@ from escrowflow.words import (
     cause_text,
     command_text,
     deadline_text,
+    difference_text,
     event_text,
     instant_text,
     parts,
@@ -146,6 +150,29 @@ class TestCompleteness:
         """
         assert [code for code, told in BLOCKERS.items() if parts(told[-1])] == []
 
+    def test_every_difference(self) -> None:
+        """
+        Whatever a report and our books can say differently has its sentences, the last
+        of which needs nothing, and only parts that a difference has.
+        """
+        codes = set(Difference.__doc__.split("`")) & set(DIFFERENCES)  # type: ignore[union-attr]
+        line = Line(kind="refund", reference="re_1", amount=Money(1, "EUR"), at=NOON)
+        given = Difference(code="twice", otherwise="twice", line=line, order_id="o1")
+
+        assert codes == set(DIFFERENCES)
+        for told in DIFFERENCES.values():
+            assert not parts(told[-1])
+            assert {name for one in told for name in parts(one)} <= set(given.params)
+
+    def test_every_movement(self) -> None:
+        """
+        Each kind of line, and each way in which money stands, has a label.
+        """
+        standings = {"owed", "sent", "paid", "failed", "covered"}
+
+        assert set(LABELS["movement"]) == set(KINDS)
+        assert set(LABELS["standing"]) == standings.union(*KINDS.values())
+
     def test_both_numbers_have_the_same_parts(self) -> None:
         """
         One or many, a counted sentence is told with the same parts.
@@ -210,7 +237,7 @@ class TestCatalogues:
         """
         for message in catalogue_of(locale, tool):
             if message.context not in (None, "form"):
-                stop = message.context == "blocker"
+                stop = message.context in ("blocker", "difference")
                 key = message.id if isinstance(message.id, str) else message.id[1]
                 for text in (key, *tool.strings(message)):
                     assert text.endswith(".") is stop, text
@@ -513,6 +540,25 @@ class TestBlockers:
             assert text.endswith(".")
             assert "%" not in text
 
+    @pytest.mark.parametrize("code", DIFFERENCES)
+    @pytest.mark.parametrize("locale", LOCALES)
+    def test_every_difference_can_be_told(self, code: str, locale: str) -> None:
+        """
+        With all its parts or with none, a difference makes finished sentences.
+        """
+        names = {name for told in DIFFERENCES[code] for name in parts(told)}
+
+        for params in (dict.fromkeys(names, "x"), {}):
+            text = difference_text(code, params, locale)
+            assert text.endswith(".")
+            assert "%" not in text
+
+    def test_difference_of_a_host(self) -> None:
+        """
+        A code that nobody knows is shown as it is spelled.
+        """
+        assert difference_text("very_odd", {}) == "very odd"
+
     def test_percent_in_a_part(self) -> None:
         """
         What a part says is shown as it is, also if it looks like a part.
@@ -710,6 +756,10 @@ def pieces() -> Iterator[tuple[str, str]]:
     for sentences in BLOCKERS.values():
         for sentence in sentences:
             yield "blocker", sentence if isinstance(sentence, str) else sentence.one
+    for sentences in DIFFERENCES.values():
+        for sentence in sentences:
+            assert isinstance(sentence, str)
+            yield "difference", sentence
 
 
 def page_of(locale: str) -> str:

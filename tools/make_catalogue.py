@@ -23,7 +23,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from escrowflow.words import BLOCKERS, LABELS
+from escrowflow.words import BLOCKERS, DIFFERENCES, LABELS
 
 TARGET = Path(__file__).parents[1] / "src" / "escrowflow" / "locale"
 CATALOGUE = "*/LC_MESSAGES/escrowflow.po"
@@ -66,6 +66,10 @@ def english() -> Iterator[tuple[str, str, Key]]:
                 yield "blocker", code, sentence
             else:
                 yield "blocker", code, (sentence.one, sentence.many)
+    for code, sentences in DIFFERENCES.items():
+        for sentence in sentences:
+            assert isinstance(sentence, str), "no difference is counted"
+            yield "difference", code, sentence
 
 
 def updated(page: str, language: str) -> Words:

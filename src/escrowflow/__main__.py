@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from . import payments
 from .demo import Line, play, rendered, totals
 from .effects import Publish
 from .engine import Engine
@@ -186,6 +187,66 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
         except (EscrowflowError, UnicodeDecodeError) as error:
             raise click.ClickException(str(error)) from error
     click.echo(f"{written} orders written")
+
+
+@main.command()
+@_DB
+@_PROCESSES
+@click.option("--since", metavar="INSTANT", help="When the report begins.")
+@click.option("--until", metavar="INSTANT", help="When it ends; without, now.")
+@click.option(
+    "--margin",
+    default="P3D",
+    show_default=True,
+    metavar="WINDOW",
+    help="How much later one side may hear of what the other did.",
+)
+@click.option(
+    "--methods",
+    callback=lambda _, __, given: None if given is None else _names(given),
+    metavar="NAME,...",
+    help="The methods of payment that this gateway has; without, all of them.",
+)
+@click.option("--no-payouts", is_flag=True, help="This gateway pays no sellers.")
+@click.option(
+    "--lang",
+    type=click.Choice(LOCALES),
+    default="en",
+    help="The language to say it in.",
+)
+@click.argument("file", type=click.File(encoding="utf-8-sig"), default="-")
+def reconcile(
+    db: str,
+    processes: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    margin: str,
+    methods: tuple[str, ...] | None,
+    no_payouts: bool,
+    lang: str,
+    file: TextIO,
+) -> None:
+    """Hold a gateway's report, a CSV file, against the books; name what differs."""
+    differing = waiting = 0
+    with _engine(db, processes) as engine:
+        try:
+            for one in payments.reconcile(
+                payments.lines_of_csv(file),
+                engine,
+                since=since,
+                until=until,
+                margin=margin,
+                methods=methods,
+                payouts=not no_payouts,
+            ):
+                differing += not one.in_transit
+                waiting += one.in_transit
+                click.echo(f"{one.code} {one.order_id or '-'}: {one.message(lang)}")
+        except (EscrowflowError, UnicodeDecodeError) as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{differing} differences, {waiting} in transit")
+    if differing:
+        raise click.exceptions.Exit(1)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ __all__ = [
     "cause_text",
     "command_text",
     "deadline_text",
+    "difference_text",
     "event_text",
     "instant_text",
     "role_text",
@@ -82,6 +83,24 @@ def blocker_text(code: str, params: Mapping[str, Any], locale: str = "en") -> st
         if _fits(sentence, params):
             return _told(sentence, params, locale)
     return _form("unknown", locale) % {"code": _spelled(code)}
+
+
+def difference_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+    """
+    Return what a report and our books say differently, and the way out.
+
+    Args:
+        code: The code of a difference.
+
+        params: The parts of the sentence, by name; those that are missing or
+            `None` are not spoken of.
+
+        locale: As for `blocker_text`.
+    """
+    for sentence in DIFFERENCES.get(code, ()):
+        if _fits(sentence, params):
+            return _told(sentence, params, locale, "difference")
+    return _spelled(code)
 
 
 def command_text(name: str, locale: str = "en") -> str:
@@ -199,13 +218,15 @@ def _fits(sentence: Sentence, params: Mapping[str, Any]) -> bool:
     return all(params.get(name) is not None for name in parts(sentence))
 
 
-def _told(sentence: Sentence, params: Mapping[str, Any], locale: str) -> str:
+def _told(
+    sentence: Sentence, params: Mapping[str, Any], locale: str, kind: str = "blocker"
+) -> str:
     catalogue = _catalogue(locale)
     if isinstance(sentence, str):
-        text = catalogue.pgettext("blocker", sentence)
+        text = catalogue.pgettext(kind, sentence)
     else:
         text = catalogue.npgettext(
-            "blocker", sentence.one, sentence.many, params[sentence.by]
+            kind, sentence.one, sentence.many, params[sentence.by]
         )
     return text % {name: _shown(name, params[name], locale) for name in parts(sentence)}
 
@@ -217,6 +238,8 @@ def _shown(name: str, value: Any, locale: str) -> str:
         return _one_of([_shown(name, item, locale) for item in value], locale)
     if name in ROLES_OF:
         return role_text(str(value), locale)
+    if name == "movement":
+        return _label("movement", str(value), locale)
     kind = KINDS_OF.get(name)
     if kind is None:
         return str(value)
@@ -459,6 +482,28 @@ ROLES: Final[Mapping[str, str]] = {
     "system": "system",
 }
 
+# What a gateway's report is about; a sentence may begin with it.
+MOVEMENTS: Final[Mapping[str, str]] = {
+    "payment": "Payment",
+    "charge": "Charge",
+    "refund": "Refund",
+    "pay_out": "Payout",
+    "chargeback": "Chargeback",
+}
+
+# How money stands, here or at the gateway.
+STANDINGS: Final[Mapping[str, str]] = {
+    "owed": "owed",
+    "sent": "sent",
+    "pending": "under way",
+    "paid": "paid",
+    "failed": "failed",
+    "covered": "paid by the bank",
+    "opened": "taken back by the bank",
+    "won": "given back by the bank",
+    "lost": "lost to the bank",
+}
+
 OFFERS: Final[Mapping[str, str]] = {
     "open": "Open",
     "paid": "Paid",
@@ -488,6 +533,8 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "cause": CAUSES,
     "role": ROLES,
     "offer": OFFERS,
+    "movement": MOVEMENTS,
+    "standing": STANDINGS,
     "form": FORMS,
 }
 
@@ -499,6 +546,8 @@ KINDS_OF: Final[Mapping[str, str]] = {
     "state": "state",
     "states": "state",
     "status": "offer",
+    "ours": "standing",
+    "theirs": "standing",
 }
 ROLES_OF: Final = frozenset({"filer", "role"})
 
@@ -779,5 +828,60 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "chargeback_closed": (
         "The bank decided on this chargeback already: %(lost)s are lost.",
         "The bank decided on this chargeback already.",
+    ),
+}
+
+
+# --- what a report says otherwise -------------------------------------------------
+
+DIFFERENCES: Final[Mapping[str, tuple[Sentence, ...]]] = {
+    "missing_at_gateway": (
+        "%(movement)s %(name)s of %(amount)s: %(ours)s here, and not on the report. Ask "
+        "the provider what became of it, then report what it says.",
+        "Something that counts as moved here is not on the report: ask the provider.",
+    ),
+    "unknown_to_us": (
+        "%(movement)s %(name)s of %(amount)s: %(theirs)s on the report, and no order "
+        "knows of it. Find out what it was for; if it belongs to an order, report it.",
+        "Something on the report is known to no order: find out what it was for.",
+    ),
+    "amount_differs": (
+        "%(movement)s %(name)s: %(amount)s on the report, and %(expected)s here. Ask "
+        "the provider which of them was moved.",
+        "The report has another amount: ask the provider which was moved.",
+    ),
+    "currency_differs": (
+        "%(movement)s %(name)s: %(amount)s on the report, and %(expected)s here, in "
+        "another currency. Ask the provider what was moved.",
+        "The report has another currency: ask the provider what was moved.",
+    ),
+    "part_differs": (
+        "%(movement)s %(name)s of %(amount)s: %(part)s on the report, and "
+        "%(expected_part)s here. Ask the provider whom it reached.",
+        "The report names another payment or payee: ask the provider.",
+    ),
+    "order_differs": (
+        "%(movement)s %(name)s of %(amount)s: order %(other_order)s on the report, and "
+        "order %(order)s here. Find out which of them it belongs to.",
+        "The report names another order: find out where it belongs.",
+    ),
+    "status_differs": (
+        "%(movement)s %(name)s of %(amount)s: %(theirs)s on the report, and %(ours)s "
+        "here. Look at the provider’s page, then report what it says.",
+        "The report says otherwise how it stands: look at the provider’s page.",
+    ),
+    "twice": (
+        "%(movement)s %(name)s of %(amount)s: twice on the report, and once here. Ask "
+        "the provider whether it was moved twice.",
+        "The report has something twice: ask the provider whether it was moved twice.",
+    ),
+    "in_transit": (
+        "%(movement)s %(name)s of %(amount)s: only one side has heard of it so far. "
+        "Wait for the next report.",
+        "Only one side has heard of it so far: wait for the next report.",
+    ),
+    "unreadable": (
+        "Order %(order)s cannot be read, so nobody knows: verify it.",
+        "An order cannot be read, so nobody knows: verify it.",
     ),
 }

@@ -16,8 +16,10 @@ from collections.abc import (
     Collection,
     Iterable,
     Iterator,
+    Mapping,
 )
 from copy import copy
+from datetime import timedelta
 from inspect import isawaitable, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
@@ -45,6 +47,7 @@ from .core import Asking, Core, OrderProcess, as_query
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
 from .sweep import Retries, next_due_at, redrive, run_due, stuck
+from .windows import AHEAD, as_windows
 
 __all__ = [
     "AsyncEngine",
@@ -91,6 +94,10 @@ class Engine:
 
         publish: Whether each commit asks for a `Publish` of what it recorded.
 
+        refund_windows: How long payments can go back, by method, `"*"` for all others
+            and `None` for ever: what `payments.refund_windows(gateway)` says.  Then
+            `stuck` names those that are held for too long.
+
         new_id: Names an order placed without an id and without a key.
 
         salt: Fresh bytes for the commitment of a text.
@@ -107,6 +114,7 @@ class Engine:
         also: Iterable[OrderProcess] = (),
         retries: Retries | None = None,
         publish: bool = False,
+        refund_windows: Mapping[str, timedelta | str | None] | None = None,
         new_id: Callable[[], str] = _new_id,
         salt: Callable[[], bytes] = _salt,
     ) -> None:
@@ -119,6 +127,7 @@ class Engine:
             )
         self.storage = storage
         self._retries = _as_retries(retries)
+        self._windows = as_windows(refund_windows)
 
     @property
     def process(self) -> OrderProcess:
@@ -428,13 +437,24 @@ class Engine:
         """
         check_handlers(handlers, kinds, asks=self._core.asks, awaits=False)
 
-    def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
+    def stuck(
+        self, limit: int = 100, *, ahead: timedelta | str = AHEAD
+    ) -> tuple[Stuck, ...]:
         """
         Return what a human must look at: orders that cannot be settled, or are due
         under a process that this engine lacks; effects that were given up, or wait
-        for longer than they ever should, because some clock was wrong.
+        for longer than they ever should, because some clock was wrong; and, if the
+        engine has *refund_windows*, payments that are still held and soon cannot go
+        back, or no longer can, with the instant.
+
+        Args:
+            limit: How many at the most.
+
+            ahead: How long before it ends a refund window is spoken of.
         """
-        return self._drive(stuck(self._core, limit, self._retries))
+        return self._drive(
+            stuck(self._core, limit, self._retries, self._windows, ahead)
+        )
 
     def redrive(self, order_id: str, key: str | None = None) -> int:
         """
@@ -571,6 +591,7 @@ class AsyncEngine:
         also: Iterable[OrderProcess] = (),
         retries: Retries | None = None,
         publish: bool = False,
+        refund_windows: Mapping[str, timedelta | str | None] | None = None,
         new_id: Callable[[], str] = _new_id,
         salt: Callable[[], bytes] = _salt,
     ) -> None:
@@ -585,6 +606,7 @@ class AsyncEngine:
             )
         self.storage = storage
         self._retries = _as_retries(retries)
+        self._windows = as_windows(refund_windows)
 
     @property
     def process(self) -> OrderProcess:
@@ -780,11 +802,15 @@ class AsyncEngine:
         """
         check_handlers(handlers, kinds, asks=self._core.asks, awaits=True)
 
-    async def stuck(self, limit: int = 100) -> tuple[Stuck, ...]:
+    async def stuck(
+        self, limit: int = 100, *, ahead: timedelta | str = AHEAD
+    ) -> tuple[Stuck, ...]:
         """
         See `Engine.stuck`.
         """
-        return await self._drive(stuck(self._core, limit, self._retries))
+        return await self._drive(
+            stuck(self._core, limit, self._retries, self._windows, ahead)
+        )
 
     async def redrive(self, order_id: str, key: str | None = None) -> int:
         """

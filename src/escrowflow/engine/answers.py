@@ -160,15 +160,18 @@ class Stuck:
     Attributes:
         order_id: The order.
 
-        key: The key of the effect; empty if the order itself could not be settled.
+        key: The key of the effect; empty if it is the order itself.
 
-        kind: `"order"`, or the kind of effect: `"refund"`.
+        kind: `"order"`, the kind of effect: `"refund"`; or `"refund_window"`: a payment
+            is still held that soon cannot go back.
 
         reason: What is in the way.
 
         since: Since when.
 
         attempts: How often it was tried.
+
+        until: Until when the payment can go back, if that is known and has an end.
     """
 
     order_id: str
@@ -177,3 +180,4 @@ class Stuck:
     reason: str
     since: DateTime
     attempts: int
+    until: DateTime | None = None

@@ -35,6 +35,7 @@ from ..storage import (
 from ..storage.codec import load_result
 from .answers import Stuck, SweepReport
 from .core import Asking, Core, settled_effect
+from .windows import Windows, closing, ends_at
 
 __all__ = [
     "Retries",
@@ -293,11 +294,14 @@ def next_due_at(core: Core) -> Asking[DateTime | None]:
 # --- what needs a human -----------------------------------------------------------
 
 
-def stuck(core: Core, limit: int, retries: Retries) -> Asking[tuple[Stuck, ...]]:
+def stuck(
+    core: Core, limit: int, retries: Retries, windows: Windows, ahead: timedelta | str
+) -> Asking[tuple[Stuck, ...]]:
     """
     See `Engine.stuck`.
     """
     limit = as_limit(limit)
+    ahead = as_window(ahead, "ahead", zero=True)
     found: list[Stuck] = []
     after: str | None = None
     while len(found) < limit:
@@ -336,6 +340,7 @@ def stuck(core: Core, limit: int, retries: Retries) -> Asking[tuple[Stuck, ...]]
             if not _is_stuck(effect, now, retries):
                 continue
             reason, since = _given_up(effect, now)
+            until = yield from ends_at(core, effect, windows)
             found.append(
                 Stuck(
                     order_id=effect.order_id,
@@ -344,11 +349,14 @@ def stuck(core: Core, limit: int, retries: Retries) -> Asking[tuple[Stuck, ...]]
                     reason=reason,
                     since=since,
                     attempts=effect.attempts,
+                    until=until,
                 )
             )
         after = effects.after
         if after is None:
             break
+    if len(found) < limit:
+        found += yield from closing(core, windows, ahead)
     return tuple(found[:limit])
 
 

@@ -38,14 +38,24 @@ from ..errors import InvalidInputError
 from ..inputs import kind_of
 from ..rules import Policies
 from ..states import Process
+from .differences import Booked, Difference
+from .lines import Line, lines_of_csv
+from .reconciliation import reconcile, reconcile_async
 
 __all__ = [
+    "Booked",
     "Capabilities",
+    "Difference",
     "HoldingGateway",
+    "Line",
     "Misfit",
     "PaymentGateway",
     "fits",
     "handlers",
+    "lines_of_csv",
+    "reconcile",
+    "reconcile_async",
+    "refund_windows",
 ]
 
 _LOG: Final = logging.getLogger("escrowflow.payments")
@@ -443,6 +453,24 @@ def _holds(policies: Policies, gateway: PaymentGateway) -> Iterable[Misfit]:
             offered=f"hold_life={window_text(life)}",
             refused=True,
         )
+
+
+def refund_windows(
+    gateway: PaymentGateway, *, methods: Mapping[str, PaymentGateway] | None = None
+) -> dict[str, timedelta | None]:
+    """
+    Return how long payments can go back, by method: for `Engine(refund_windows=...)`,
+    whose `stuck()` then names those that are held for too long.
+
+    The arguments are those of `handlers`.
+    """
+    return {
+        "*": gateway.capabilities.refund_window,
+        **{
+            method: one.capabilities.refund_window
+            for method, one in (methods or {}).items()
+        },
+    }
 
 
 # No month is longer, and no twelve of them.

@@ -438,6 +438,8 @@ class Query:
 
         parked: Those that could not be settled.
 
+        holding: Those that hold money (`Books.held`).
+
         subject: Those that keep a text of this person.
 
         due_by: Those whose next deadline is not after this instant; leased and parked
@@ -454,6 +456,7 @@ class Query:
     states: Collection[str] | None = None
     unassigned: bool = False
     parked: bool = False
+    holding: bool = False
     subject: str | None = None
     due_by: int | None = None
     unknown_to: Collection[str] | None = None

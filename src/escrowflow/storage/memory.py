@@ -577,6 +577,7 @@ def _fits(order: _Order, query: Query) -> bool:
         (query.states is None or order.state in query.states)
         and (not query.unassigned or order.unassigned)
         and (not query.parked or order.parked is not None)
+        and (not query.holding or (order.books is not None and order.books.held > 0))
         and (
             query.due_by is None
             or (order.due_at is not None and order.due_at <= query.due_by)

@@ -758,6 +758,7 @@ MADE: Final[Mapping[str, str]] = {
     "escrowflow_order.escrowflow_order_version_check": "073a21bed5ad",
     "escrowflow_order_due": "75e8c8dafe5b",
     "escrowflow_order_held": "af23766b05d4",
+    "escrowflow_order_holding": "acaedcd74041",
     "escrowflow_order_pkey": "fc00aad34717",
     "escrowflow_order_unassigned": "ba7a6311c530",
     "escrowflow_orders": "b751450ca819",

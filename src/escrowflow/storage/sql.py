@@ -149,6 +149,9 @@ CREATE TABLE escrowflow_text (
     " WHERE parked_until IS NOT NULL OR lease_until IS NOT NULL",
     "CREATE INDEX escrowflow_order_unassigned ON escrowflow_order (order_id)"
     " WHERE unassigned = 1",
+    # Few hold money at a time, and an order enters and leaves it once.
+    "CREATE INDEX escrowflow_order_holding ON escrowflow_order (order_id)"
+    " WHERE held > 0",
     "CREATE UNIQUE INDEX escrowflow_event_settles ON escrowflow_event (order_id)"
     " WHERE settles = 1",
     "CREATE INDEX escrowflow_effect_ready ON escrowflow_effect ({ready})"
@@ -728,8 +731,10 @@ SELECT min(instant) FROM (
             ours, prints = self._among("fingerprint", query.unknown_to, no="NOT ")
             wanted += ours
             values += prints
-        flags = (" AND unassigned = 1" if query.unassigned else "") + (
-            " AND parked_until IS NOT NULL" if query.parked else ""
+        flags = (
+            (" AND unassigned = 1" if query.unassigned else "")
+            + (" AND parked_until IS NOT NULL" if query.parked else "")
+            + (" AND held > 0" if query.holding else "")
         )
         other = "EXISTS (SELECT 1 FROM escrowflow_party q WHERE q.order_id = escrowflow_order.order_id"
         if query.party is not None:

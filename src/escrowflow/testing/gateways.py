@@ -42,7 +42,7 @@ from ..effects import (
 )
 from ..errors import InvalidInputError
 from ..money import Money, Payment
-from ..payments import Capabilities
+from ..payments import Capabilities, Line
 
 __all__ = [
     "ERROR",
@@ -59,7 +59,6 @@ __all__ = [
     "GatewayFailedError",
     "GatewayTimeoutError",
     "Killed",
-    "Line",
     "Profile",
     "Request",
     "SimulatedGateway",
@@ -318,37 +317,6 @@ class Applied:
     amount: Money
     at: DateTime
     status: str = "paid"
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Line:
-    """
-    One line of the gateway's own report.
-
-    Attributes:
-        kind: `"payment"`, `"charge"`, `"refund"`, `"pay_out"` or `"chargeback"`.
-
-        reference: What the gateway calls it.
-
-        key: Our key; empty if it does not keep them.
-
-        order_id: The order it was told.
-
-        part: The reference of the payment, or who was paid.
-
-        status: How it stands: `"paid"`, `"pending"`, `"failed"`; of a chargeback
-            `"opened"`, `"won"` or `"lost"`.
-    """
-
-    kind: str
-    reference: str
-    key: str = ""
-    order_id: str
-    part: str
-    amount: Money
-    at: DateTime
-    status: str
 
 
 @attrs.frozen

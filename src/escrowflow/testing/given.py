@@ -305,6 +305,7 @@ def everything(
         Query(by_due=True),
         Query(unassigned=True),
         Query(parked=True),
+        Query(holding=True),
         *(Query(party=party) for party in ("ana", "luc", "eve")),
         Query(subject="ana"),
         Query(due_by=20),

@@ -15,6 +15,7 @@ from ..storage.memory import MemoryStorage
 from .base import Checks
 from .given import (
     CONFLICT,
+    books,
     change,
     digest,
     ids,
@@ -36,7 +37,13 @@ _ORDERS: Final = (
         unassigned=True,
         texts=(text("r-1", subject_id="eve"), text("r-2", subject_id="eve")),
     ),
-    change("o-3", state="completed", parties=(("buyer", "luc"),), due_at=20),
+    change(
+        "o-3",
+        state="completed",
+        parties=(("buyer", "luc"),),
+        due_at=20,
+        books=books(held=0, released=1000),
+    ),
     change("o-4", state="pending", due_at=20),
     change(
         "o-5",
@@ -81,6 +88,7 @@ def _put_many(storage: Storage) -> None:
             due_at=due_at,
             fingerprint=("f1", "f2", "f3", "f4", "f5")[n % 5],
             unassigned=unassigned,
+            books=books(held=1000 * (n % 2), released=1000 * (1 - n % 2)),
             parties=(
                 (("buyer", "ana"), ("seller", "luc")),
                 (("buyer", "luc"), ("seller", "ana"), ("mediator", "eve")),
@@ -114,6 +122,10 @@ class Search(Checks):
             (Query(unassigned=True), "2"),
             (Query(parked=True), "4"),
             (Query(parked=True, unassigned=True), ""),
+            (Query(holding=True), "1245"),
+            (Query(holding=True, party="luc", by_due=True), "412"),
+            (Query(holding=True, states=["completed"]), ""),
+            (Query(holding=True, unassigned=True), "2"),
             (Query(party="luc", states=["pending"], parked=True), "4"),
             (Query(subject="ana"), "1"),
             (Query(subject="eve"), "2"),
@@ -160,8 +172,9 @@ class Search(Checks):
         with MemoryStorage() as reference:
             for asked in (storage, reference):
                 _put_many(asked)
-            for role, states, unassigned, aside, (due_by, others) in product(
-                _ROLES, _STATES, (False, True), (False, True), _PROCESSES
+            flags = product((False, True), repeat=3)
+            for role, states, (unassigned, aside, holding), (due_by, others) in product(
+                _ROLES, _STATES, flags, _PROCESSES
             ):
                 query = Query(
                     party=party,
@@ -169,6 +182,7 @@ class Search(Checks):
                     states=states,
                     unassigned=unassigned,
                     parked=aside,
+                    holding=holding,
                     due_by=due_by,
                     unknown_to=others,
                     by_due=by_due,
@@ -230,13 +244,17 @@ class Search(Checks):
         """
         put(storage, change(state="pending", unassigned=True))
         park(storage, "o-1", parked(5))
-        put(storage, change(expected=1, state="frozen"))
+        put(
+            storage,
+            change(expected=1, state="frozen", books=books(held=0, released=1000)),
+        )
 
         assert ids(storage.find(Query(states=["frozen"]))) == ["o-1"]
         for query in (
             Query(states=["pending"]),
             Query(unassigned=True),
             Query(parked=True),
+            Query(holding=True),
         ):
             assert ids(storage.find(query)) == []
 

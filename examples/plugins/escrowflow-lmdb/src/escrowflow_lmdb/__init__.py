@@ -196,6 +196,7 @@ class _Order:
             (query.states is None or self.state in query.states)
             and (not query.unassigned or self.unassigned)
             and (not query.parked or self.parked is not None)
+            and (not query.holding or self.books.get("held", 0) > 0)
             and (
                 query.due_by is None
                 or (self.due_at is not None and self.due_at <= query.due_by)
