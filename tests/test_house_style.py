@@ -60,6 +60,7 @@ ONLY_IN = {
     "import transitions": "states",
     "import sqlite3": "storage",
     "import psycopg": "storage",
+    "import stripe": "payments",
 }
 
 # A longer file says something twice, or is two files.
