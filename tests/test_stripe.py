@@ -367,7 +367,7 @@ class TestAnswers:
         [
             (400, "parameter_invalid", NotDone),
             (402, "", NotDone),
-            (404, "resource_missing", NotDone),
+            (404, "resource_missing", Unknown),
             (400, "rate_limit", RetryAt),
             (400, "lock_timeout", RetryAt),
             (409, "", RetryAt),
@@ -588,6 +588,19 @@ class TestQuestions:
 
         assert isinstance(gateway.look_up(effect), Unknown)
 
+    def test_an_account_that_is_gone(self, wire: Wire) -> None:
+        """
+        Nor does nothing follow from the payouts of somebody else (I29).
+        """
+        accounts = {"luc": "acct_luc"}
+        gateway = a_gateway(wire, payouts="payout", account_of=accounts.get)
+        gateway.pay_out(payout(payee_id="luc"))
+        accounts.clear()
+
+        found = gateway.look_up(payout(payee_id="luc"))
+
+        assert isinstance(found, Unknown)
+
     def test_too_many(self, wire: Wire, gateway: StripeGateway) -> None:
         """
         Nobody looks for ever.
@@ -666,6 +679,19 @@ class TestCheckout:
         assert gateway.checkout("o2", eur(10), key="1") != first
         assert len(wire.made["payment_intents"]) == 2
 
+    def test_another_amount_under_a_key(
+        self, wire: Wire, gateway: StripeGateway
+    ) -> None:
+        """
+        A key is for one payment: repeating that call helps nobody.
+        """
+        gateway.checkout("o1", eur(10), key="1")
+
+        with pytest.raises(GatewayError) as caught:
+            gateway.checkout("o1", eur(11), key="1")
+
+        assert not caught.value.repeat
+
     def test_metadata_of_the_host(self, wire: Wire, gateway: StripeGateway) -> None:
         """
         A host's own metadata stays beside ours.
@@ -709,6 +735,7 @@ class TestCheckout:
             ("declined", "card_declined", False),
             ("lost", "", True),
             ("locked", "idempotency_key_in_use", True),
+            (RefusalError(404, "resource_missing", "?"), "resource_missing", False),
             ("expired", "api_key_expired", True),
             ("error", "", True),
         ],
@@ -717,7 +744,7 @@ class TestCheckout:
         self,
         wire: Wire,
         gateway: StripeGateway,
-        trouble: str,
+        trouble: Any,
         code: str,
         repeat: bool,
     ) -> None:

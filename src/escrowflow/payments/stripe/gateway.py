@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import attrs
 import stripe
+from pendulum import DateTime
 
 from ...clock import Clock, SystemClock, as_utc, as_window
 from ...effects import (
@@ -352,6 +353,9 @@ class StripeGateway:
         Return what became of a key; `None` if nothing was ever done under it.
         """
         account = self._account(effect) if isinstance(effect, PayOut) else ""
+        if isinstance(effect, PayOut) and self._payouts == "payout" and not account:
+            # Without one Stripe would show the platform's own payouts.
+            return Unknown(f"{effect.payee_id} has no account at {self.name} any more")
         found = None
         try:
             for looked, one in enumerate(self._made_for(effect, account)):
@@ -434,7 +438,7 @@ class StripeGateway:
             )
         return iter(
             self._client.v1.payouts.list(
-                {"limit": _PAGE}, {"stripe_account": account or None}
+                {"limit": _PAGE}, {"stripe_account": account}
             ).auto_paging_iter()
         )
 
@@ -446,7 +450,7 @@ class StripeGateway:
             return effect.payee_id
         return self._account_of(effect.payee_id) or ""
 
-    def _after(self, window: timedelta) -> Any:
+    def _after(self, window: timedelta) -> DateTime:
         return as_utc(self._clock.now(), "clock") + window
 
     def _asked(self, ask: Callable[[], _T]) -> _T:
@@ -457,7 +461,8 @@ class StripeGateway:
             return ask()
         except Exception as error:
             code = _code(error)
-            repeat = not isinstance(self._failed(error), NotDone)
+            later = isinstance(self._failed(error), RetryAt)
+            repeat = later or not isinstance(error, _NEVER)
             words = self._words(error, code)
         # Outside of the handler: what the SDK raised holds the request, with our key.
         raise GatewayError(self.name, words, code=code, repeat=repeat)
@@ -485,6 +490,10 @@ class StripeGateway:
             # The key was sent with something else, by an older release perhaps.  What
             # came of that is looked up; it is not this request's to say (F32).
             return Unknown(words)
+        if code == "resource_missing":
+            # A payment that came, or an account that was connected, is not gone: this
+            # key is of another account or of the other mode, perhaps (as for a 401).
+            return Unknown(words)
         if isinstance(error, (stripe.CardError, stripe.InvalidRequestError)):
             # The answer is stored: it takes another key to be heard again.
             return NotDone(words, again=code == "balance_insufficient")
@@ -502,10 +511,18 @@ class StripeGateway:
             # What is said then may be the key itself.
             return "the key is not accepted"
         said = " ".join((error.user_message or type(error).__name__).split())
+        said = said.rstrip(".")
         parts = [part for part in (code, error.request_id) if part]
         told = f" ({', '.join(parts)})" if parts else ""
         return self._secret.kept_from(f"{said}{told}")
 
+
+# What a host asks in vain, however often it asks the same.
+_NEVER: Final = (
+    stripe.CardError,
+    stripe.IdempotencyError,
+    stripe.InvalidRequestError,
+)
 
 # The same object or key is being worked on.
 _LOCKS: Final = ("idempotency_key_in_use", "lock_timeout", "rate_limit")
