@@ -425,6 +425,7 @@ class TestAnswers:
             ("pending", RetryAt),
             ("requires_action", RetryAt),
             ("something_new", RetryAt),
+            (["succeeded"], RetryAt),
             (None, RetryAt),
             ("failed", NotDone),
             ("canceled", NotDone),

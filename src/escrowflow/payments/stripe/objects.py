@@ -41,7 +41,7 @@ def became(made: Made) -> tuple[ReportStatus, str]:
     """
     if made.get("object") == "transfer":
         return ("failed", "it was reversed") if made.get("reversed") else ("paid", "")
-    status = _BECAME.get(made.get("status") or "", "sent")
+    status = _BECAME.get(str(made.get("status")), "sent")
     if status != "failed":
         return status, ""
     words = (
