@@ -209,6 +209,17 @@ class TestRequests:
 
         assert wire.requests[-1][2]["charge"] == "ch_1"
 
+    def test_a_refund_in_another_currency(
+        self, wire: Wire, gateway: StripeGateway
+    ) -> None:
+        """
+        Stripe would take the number for an amount of the payment's own currency.
+        """
+        said = gateway.refund(refund_of(wire, Money(100, "JPY")))
+
+        assert said == NotDone("the payment came in EUR")
+        assert wire.requests == []
+
     def test_a_refund_that_reverses(self, wire: Wire) -> None:
         """
         What was passed on with the payment is taken back, if that was said.

@@ -486,10 +486,6 @@ class StripeGateway:
             # It was turned away before it began (F35).
             return RetryAt(self._after(_BUSY))
         words = self._words(error, code)
-        if isinstance(error, stripe.IdempotencyError):
-            # The key was sent with something else, by an older release perhaps.  What
-            # came of that is looked up; it is not this request's to say (F32).
-            return Unknown(words)
         if code == "resource_missing":
             # A payment that came, or an account that was connected, is not gone: this
             # key is of another account or of the other mode, perhaps (as for a 401).
@@ -497,8 +493,9 @@ class StripeGateway:
         if isinstance(error, (stripe.CardError, stripe.InvalidRequestError)):
             # The answer is stored: it takes another key to be heard again.
             return NotDone(words, again=code == "balance_insufficient")
-        # Nobody was reached, nobody answered, a 500, a 403 of one account, or what
-        # nobody thought of.
+        # Nobody was reached, nobody answered, a 500, a 403 of one account; or the key
+        # was sent with something else, by an older release perhaps, and what came of
+        # that is not this request's to say (F32); or what nobody thought of.
         return Unknown(words)
 
     def _words(self, error: Exception, code: str) -> str:
