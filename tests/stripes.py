@@ -150,7 +150,9 @@ class Wire(stripe.HTTPClient):
 
     # --- what a test does -----------------------------------------------------------
 
-    def pay(self, amount: int, currency: str, **metadata: str) -> _Object:
+    def pay(
+        self, amount: int, currency: str, capture: str = "automatic", **metadata: str
+    ) -> _Object:
         """
         Have a buyer pay; return the payment.
         """
@@ -161,9 +163,17 @@ class Wire(stripe.HTTPClient):
             currency=currency,
             metadata=metadata,
             status="requires_payment_method",
-            capture_method="automatic_async",
+            capture_method=capture,
         )
         return self.paid(intent["id"])
+
+    def let_go(self, intent_id: str) -> None:
+        """
+        Have a bank let go what it held, because its time is over.
+        """
+        intent = self.made["payment_intents"][intent_id]
+        intent |= {"status": "canceled", "cancellation_reason": "expired"}
+        self._tell("payment_intent.canceled", intent)
 
     def paid(self, intent_id: str) -> _Object:
         """
@@ -175,6 +185,7 @@ class Wire(stripe.HTTPClient):
                 "status": "requires_capture",
                 "amount_capturable": intent["amount"],
                 "amount_received": 0,
+                "latest_charge": "ch_of_" + intent_id,
             }
             self._tell("payment_intent.amount_capturable_updated", intent)
         else:
@@ -353,6 +364,7 @@ class Wire(stripe.HTTPClient):
             "object": "event",
             "type": name,
             "data": {"object": deepcopy(about)},
+            "created": int(self._now().timestamp()),
         }
         account = account or about.get("_account", "")
         if account:
@@ -445,6 +457,7 @@ class Wire(stripe.HTTPClient):
         if amount > intent["amount"]:
             raise RefusalError(400, "amount_too_large", "More than is held")
         intent |= {
+            "metadata": {**intent["metadata"], **params.get("metadata", {})},
             "status": "succeeded",
             "amount_received": amount,
             "amount_capturable": 0,
@@ -631,18 +644,37 @@ class Completed(Wire):
         super().__init__(clock)
         self.mock = mock
 
-    def pay(self, amount: int, currency: str, **metadata: str) -> _Object:
+    def pay(
+        self, amount: int, currency: str, capture: str = "automatic", **metadata: str
+    ) -> _Object:
         made = self.mock.ask(
             "POST",
             "/v1/payment_intents",
             amount=amount,
             currency=currency,
             metadata=metadata,
+            capture_method=capture,
         )
         self.mock.paid(made["id"])
         return made
 
+    def _do_to(self, object_id: str, verb: str, params: _Object) -> _Object:
+        path = f"/v1/payment_intents/{object_id}"
+        held = self.mock.ask("GET", path)
+        if held["status"] != "requires_capture":
+            raise RefusalError(
+                400, "payment_intent_unexpected_state", f"It is {held['status']}"
+            )
+        metadata = params.pop("metadata", None)
+        if metadata:
+            # It takes no metadata with a capture.
+            self.mock.ask("POST", path, metadata=metadata)
+        return self.mock.ask("POST", f"{path}/{verb}", **params)
+
     def _do(self, path: str, params: _Object, account: str) -> _Object:
+        if path.count("/") > 3:
+            _, _, _, object_id, verb = path.split("/")
+            return self._do_to(object_id, verb, dict(params))
         if path.startswith("/v1/payment_intents"):
             return self.mock.ask("POST", path, **params)
         if path != "/v1/refunds":

@@ -22,11 +22,20 @@ from hypothesis import strategies as st
 
 from escrowflow import payments
 from escrowflow.clock import FakeClock
-from escrowflow.effects import Done, NotDone, PayOut, Refund, RetryAt, Unknown
+from escrowflow.effects import (
+    Charge,
+    Done,
+    NotDone,
+    PayOut,
+    Refund,
+    ReleaseHold,
+    RetryAt,
+    Unknown,
+)
 from escrowflow.errors import GatewayError, InvalidInputError, MissingExtraError
 from escrowflow.money import CURRENCIES, Money, Payment
 from escrowflow.payments.stripe import StripeGateway, from_stripe, to_stripe
-from tests.given import T0, eur
+from tests.given import COMEUP, T0, eur
 from tests.stripes import KEY, RefusalError, Wire
 
 if TYPE_CHECKING:
@@ -677,9 +686,10 @@ class TestCheckout:
         """
         Money can be held first.
         """
-        gateway.checkout("o1", eur(10), key="1", capture="manual")
+        begun = gateway.checkout("o1", eur(10), key="1", capture="manual")
 
         assert wire.requests[-1][2]["capture_method"] == "manual"
+        assert begun.payment.held_until == CLOCK.now().add(days=4, hours=18)
 
     def test_the_same_key(self, wire: Wire, gateway: StripeGateway) -> None:
         """
@@ -783,6 +793,160 @@ class TestCheckout:
             gateway.order_of("pi_unknown")
 
 
+class TestHolds:
+    """
+    What a bank holds first.
+    """
+
+    @pytest.fixture
+    def held(self, wire: Wire) -> Charge:
+        """
+        A charge of 100 euros that a bank holds.
+        """
+        made = wire.pay(10_000, "eur", capture="manual")
+        until = CLOCK.now().add(days=4)
+        return Charge(
+            order_id="o1",
+            seq=3,
+            key="c" * 40,
+            payment=Payment("card", made["id"], eur(100), until),
+            amount=eur(100),
+            asked_at=CLOCK.now(),
+        )
+
+    @pytest.fixture
+    def let_go(self, held: Charge) -> ReleaseHold:
+        """
+        The same, to be let go.
+        """
+        return ReleaseHold(order_id="o1", seq=4, key="r" * 40, payment=held.payment)
+
+    def test_it_can_hold(self, gateway: StripeGateway) -> None:
+        """
+        It says so, and for how long at least.
+        """
+        assert isinstance(gateway, payments.HoldingGateway)
+        assert gateway.capabilities.hold_life == timedelta(days=4, hours=18)
+
+    def test_a_charge(self, wire: Wire, gateway: StripeGateway, held: Charge) -> None:
+        """
+        All of it is captured, under the key.
+        """
+        said = gateway.charge(held)
+
+        (_, path, params, headers) = wire.requests[-1]
+        assert said == Done(held.payment.reference)
+        assert path == f"/v1/payment_intents/{held.payment.reference}/capture"
+        assert params["amount_to_capture"] == "10000"
+        assert headers["Idempotency-Key"] == held.key
+
+    def test_charged_by_hand(
+        self, wire: Wire, gateway: StripeGateway, held: Charge
+    ) -> None:
+        """
+        It can be charged once only, so whoever did it, it is done.
+        """
+        assert gateway.look_up(held) is None
+        gateway.charge(held)
+        (intent,) = wire.made["payment_intents"].values()
+        assert gateway.look_up(attrs.evolve(held, key="d" * 40)) is None
+
+        intent["metadata"] = {}
+
+        assert gateway.look_up(held) == Done(held.payment.reference)
+
+    def test_charged_in_part(
+        self, wire: Wire, gateway: StripeGateway, held: Charge
+    ) -> None:
+        """
+        What came in is not what was held: for a human (F44).
+        """
+        gateway.charge(held)
+        (intent,) = wire.made["payment_intents"].values()
+        intent["amount_received"] = 9_000
+
+        found = gateway.look_up(held)
+
+        assert isinstance(found, Unknown)
+        assert found.give_up
+
+    def test_over(self, wire: Wire, gateway: StripeGateway, held: Charge) -> None:
+        """
+        What the bank let go is not charged; that is sure (F37).
+        """
+        wire.let_go(held.payment.reference)
+
+        assert gateway.look_up(held) is None
+        assert isinstance(gateway.charge(held), NotDone)
+
+    @pytest.mark.parametrize("trouble", ["lost", "garbled", RefusalError(404, "", "?")])
+    def test_a_question_that_fails(
+        self, wire: Wire, gateway: StripeGateway, held: Charge, trouble: Any
+    ) -> None:
+        """
+        Not to know is no proof.
+        """
+        wire.troubles = [trouble]
+
+        assert isinstance(gateway.look_up(held), Unknown)
+
+    @pytest.mark.parametrize("by_the_bank", [True, False])
+    def test_let_go(
+        self,
+        wire: Wire,
+        gateway: StripeGateway,
+        let_go: ReleaseHold,
+        by_the_bank: bool,
+    ) -> None:
+        """
+        It is let go, or was already.
+        """
+        reference = let_go.payment.reference
+        if by_the_bank:
+            wire.let_go(reference)
+
+        assert gateway.release(let_go) == Done(reference)
+        assert gateway.release(attrs.evolve(let_go, key="s" * 40)) == Done(reference)
+
+    def test_not_let_go(
+        self, wire: Wire, gateway: StripeGateway, held: Charge, let_go: ReleaseHold
+    ) -> None:
+        """
+        What was charged stays.
+        """
+        gateway.charge(held)
+
+        said = gateway.release(let_go)
+
+        assert isinstance(said, NotDone)
+        assert "succeeded" in said.reason
+
+    @pytest.mark.parametrize(
+        ("troubles", "kind"),
+        [
+            (["lost"], Unknown),
+            (["locked"], RetryAt),
+            (["", "lost"], Unknown),
+            (["", "limited"], RetryAt),
+        ],
+    )
+    def test_trouble(
+        self,
+        wire: Wire,
+        gateway: StripeGateway,
+        let_go: ReleaseHold,
+        troubles: list[Any],
+        kind: type[Result],
+    ) -> None:
+        """
+        Not to know is no yes.
+        """
+        wire.let_go(let_go.payment.reference)
+        wire.troubles = troubles
+
+        assert type(gateway.release(let_go)) is kind
+
+
 class TestMaking:
     """
     How a gateway is made.
@@ -816,6 +980,7 @@ class TestMaking:
             ({"account_of": {}}, "account_of"),
             ({"timeout": "soon"}, "timeout"),
             ({"refund_window": "soon"}, "refund_window"),
+            ({"hold_life": "soon"}, "hold_life"),
             ({"name": ""}, "name"),
             ({"base_address": "http://stripe.example"}, "base_address"),
             ({"base_address": "127.0.0.1:80"}, "base_address"),
@@ -837,9 +1002,10 @@ class TestMaking:
         """
         It can be held against a process.
         """
-        from tests.given import COMEUP
+        later = COMEUP.with_policies(acceptance={"charge_at": "acceptance"})
 
         assert payments.fits(COMEUP, StripeGateway(KEY)) == ()
+        assert payments.fits(later, StripeGateway(KEY)) == ()
 
 
 class TestSecrets:

@@ -44,6 +44,12 @@ class OnWire(GatewayContract):
         made = self.wire.pay(to_stripe(amount), amount.currency.lower())
         return Payment("card", made["id"], amount)
 
+    def hold(self, gateway: Any, amount: Money) -> Payment:
+        currency = amount.currency.lower()
+        made = self.wire.pay(to_stripe(amount), currency, capture="manual")
+        until = FakeClock(T0).now().add(days=4)
+        return Payment("card", made["id"], amount, until)
+
     def payee(self, gateway: Any) -> str:
         return "acct_luc"
 

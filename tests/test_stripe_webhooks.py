@@ -10,7 +10,7 @@ import json
 import pickle
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -28,17 +28,22 @@ from escrowflow.errors import (
     NoticeRefusedError,
 )
 from escrowflow.money import Money, Payment
+from escrowflow.parties import Seller
 from escrowflow.payments.stripe import Notice, StripeGateway, StripeWebhooks
 from escrowflow.storage.memory import MemoryStorage
-from tests.given import ANA, LUC, STRIPE, T0, an_engine, an_order, eur
+from tests.given import ANA, COMEUP, STRIPE, T0, an_engine, an_order, eur
 from tests.stripes import KEY, SECRET, Localstripe, Receiver, Wire, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from escrowflow.order import Order
+    from escrowflow.rules import Policies
+    from escrowflow.states import Process
 
-KINDS: Final = ("refund", "pay_out")
+KINDS: Final = ("refund", "pay_out", "charge", "release_hold")
+LATER: Final = COMEUP.with_policies(acceptance={"charge_at": "acceptance"})
+LUCA: Final = Seller("acct_luc")
 CLOCK: Final = FakeClock(T0)
 
 
@@ -61,6 +66,7 @@ def an_event(kind: str, about: dict[str, Any], **more: Any) -> dict[str, Any]:
         "object": "event",
         "type": kind,
         "data": {"object": about},
+        "created": int(CLOCK.now().timestamp()),
         **more,
     }
 
@@ -290,6 +296,38 @@ class TestMeaning:
             ),
         )
 
+    def test_a_hold(self) -> None:
+        """
+        What a bank holds is confirmed as such, for as long as it is sure to be held.
+        """
+        about = an_intent(
+            status="requires_capture", amount_received=0, amount_capturable=10_000
+        )
+
+        notice = read(an_event("payment_intent.amount_capturable_updated", about))
+
+        until = CLOCK.now().add(days=4, hours=18).replace(microsecond=0)
+        assert notice.command == c.ConfirmPayment(
+            payment=Payment("card", "pi_1", eur(100), until)
+        )
+
+    def test_a_hold_that_is_over(self) -> None:
+        """
+        What a bank let go is reported; what it never held is nothing.
+        """
+        about = an_intent(
+            capture_method="manual",
+            latest_charge="ch_1",
+            cancellation_reason="expired",
+        )
+        kind = "payment_intent.canceled"
+
+        assert read(an_event(kind, about)).command == c.ReportCharge(
+            reference="pi_1", status="failed", reason="Stripe: expired"
+        )
+        for change in ({"latest_charge": None}, {"capture_method": "automatic"}):
+            assert read(an_event(kind, about | change)).reason == "not_needed"
+
     @pytest.mark.parametrize(
         ("status", "told"),
         [
@@ -426,6 +464,12 @@ class TestMeaning:
             ("strange", {}, "", "not_needed"),
             ("strange", {"object": []}, "", "not_needed"),
             ("payment_intent.payment_failed", an_intent(), "", "not_needed"),
+            (
+                "payment_intent.amount_capturable_updated",
+                an_intent(status="succeeded"),
+                "",
+                "not_needed",
+            ),
             ("payment_intent.succeeded", an_intent(metadata={}), "", "not_ours"),
             ("payment_intent.succeeded", an_intent(metadata=None), "", "not_ours"),
             ("payment_intent.succeeded", an_intent(), "acct_1", "other_account"),
@@ -502,13 +546,30 @@ class TestMeaning:
         assert caught.value.code == "unreadable"
         assert "evt_1" in str(caught.value)
 
+    def test_a_hold_of_unknown_age(self) -> None:
+        """
+        Nor is it known how long something is held that began nobody knows when.
+        """
+        kind = "payment_intent.amount_capturable_updated"
+        about = an_intent(status="requires_capture", amount_capturable=1)
+
+        with pytest.raises(NoticeRefusedError, match="created"):
+            read(an_event(kind, about, created=None))
+
     @given(
+        st.sampled_from(
+            [
+                *("payment_intent.succeeded", "payment_intent.canceled"),
+                "payment_intent.amount_capturable_updated",
+            ]
+        ),
         st.dictionaries(
             st.sampled_from(
                 [
                     *("id", "object", "amount", "amount_received", "currency"),
                     *("metadata", "status", "charge", "payment_intent"),
-                    *("balance_transactions", "reversed"),
+                    *("balance_transactions", "reversed", "amount_capturable"),
+                    *("capture_method", "latest_charge", "cancellation_reason"),
                 ]
             ),
             st.recursive(
@@ -523,15 +584,15 @@ class TestMeaning:
                 ["payment_intent", "refund", "transfer", "payout", "dispute", "eur"]
             )
             | st.just({"escrowflow_order": "o1", "escrowflow_key": "k"}),
-        )
+        ),
     )
     @settings(max_examples=300)
-    def test_anything(self, about: dict[str, Any]) -> None:
+    def test_anything(self, kind: str, about: dict[str, Any]) -> None:
         """
         Whatever Stripe signs is read, or refused; nothing crashes.
         """
         with suppress(NoticeRefusedError):
-            notice = read(an_event("payment_intent.succeeded", about))
+            notice = read(an_event(kind, about))
             assert (notice.command is None) == bool(notice.reason)
 
 
@@ -543,7 +604,7 @@ class Shop:
     An engine, a Stripe that is played, and what it sends.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, process: Process[Policies] = COMEUP, **options: Any) -> None:
         self.clock = FakeClock(T0)
         self.wire = Wire(self.clock)
         self.gateway = StripeGateway(
@@ -552,7 +613,7 @@ class Shop:
         self.hooks = StripeWebhooks(
             SECRET, order_of=self.gateway.order_of, clock=self.clock
         )
-        self.engine: Engine = an_engine(MemoryStorage(), clock=self.clock)
+        self.engine: Engine = an_engine(MemoryStorage(), process, clock=self.clock)
         self.told: list[dict[str, Any]] = []
 
     @property
@@ -562,23 +623,24 @@ class Shop:
         """
         return self.engine.order("o1")
 
-    def place(self, **changes: Any) -> None:
+    def place(self, capture: Literal["automatic", "manual"] = "automatic") -> None:
         """
         Place an order that is not paid, and have the buyer pay it.
         """
-        order = an_order(payment=None, seller_id="acct_luc", **changes)
+        order = an_order(payment=None, seller_id="acct_luc")
         self.engine.place(order, by=ANA, order_id="o1")
-        begun = self.gateway.checkout("o1", self.order.amount_due, key="1")
+        begun = self.gateway.checkout(
+            "o1", self.order.amount_due, key="1", capture=capture
+        )
         self.wire.paid(begun.reference)
 
     def deliver(self) -> None:
         """
         Bring the order to its end.
         """
-        luc = type(LUC)("acct_luc")
         for by, command in (
-            (luc, c.AcceptOrder()),
-            (luc, c.DeliverOrder(note="here")),
+            (LUCA, c.AcceptOrder()),
+            (LUCA, c.DeliverOrder(note="here")),
             (ANA, c.ApproveDelivery()),
         ):
             self.engine.execute("o1", command, by=by)
@@ -805,6 +867,107 @@ class TestOrders:
         assert one.lost == eur(0)
 
 
+class TestHolds:
+    """
+    Authorise first, charge later, by webhooks (F37).
+    """
+
+    def held(self) -> Shop:
+        """
+        Return a shop whose order is paid by a hold.
+        """
+        shop = Shop(LATER)
+        shop.place("manual")
+        shop.tell()
+        assert shop.order.state == "pending"
+        assert shop.order.ledger.escrow == 0
+        return shop
+
+    @pytest.mark.parametrize("trouble", ["", "unanswered", "lost", "error", "locked"])
+    @pytest.mark.parametrize("heard", [True, False])
+    def test_charged(self, trouble: str, heard: bool) -> None:
+        """
+        The seller begins once the money is here, whoever says so first; it is taken
+        once.
+        """
+        shop = self.held()
+        shop.engine.execute("o1", c.AcceptOrder(), by=LUCA)
+        shop.wire.troubles = [trouble]
+        for _ in range(40):
+            shop.work()
+            if heard:
+                shop.tell()
+                shop.tell(shop.told)
+            shop.clock.advance(minutes=5)
+
+        assert shop.order.state == "in_progress"
+        assert shop.order.ledger.held == eur(100)
+        (intent,) = shop.wire.made["payment_intents"].values()
+        assert intent["amount_received"] == 10_000
+        assert shop.engine.stuck() == ()
+        assert shop.engine.verify().faults == ()
+
+    def test_let_go(self) -> None:
+        """
+        An order that ends before it is charged lets the bank go, and hears of it.
+        """
+        shop = self.held()
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        shop.work()
+        version = shop.order.version
+        shop.tell()
+        shop.tell(shop.told)
+
+        (intent,) = shop.wire.made["payment_intents"].values()
+        assert intent["status"] == "canceled"
+        assert shop.order.version == version
+        assert shop.engine.stuck() == ()
+
+    def test_over_too_soon(self) -> None:
+        """
+        A bank that lets go ends the order.
+        """
+        shop = self.held()
+        (intent,) = shop.wire.made["payment_intents"]
+        shop.wire.let_go(intent)
+        shop.tell()
+        shop.tell(shop.told[-1:])
+
+        assert shop.order.state == "cancelled"
+        assert shop.order.refunds == ()
+
+    def test_charged_by_hand(self) -> None:
+        """
+        What somebody charges on Stripe's pages is here.
+        """
+        shop = self.held()
+        (intent,) = shop.wire.made["payment_intents"].values()
+        intent |= {"status": "succeeded", "amount_received": 10_000}
+        told = an_event("payment_intent.succeeded", intent)
+        shop.tell([told, told])
+        shop.deliver()
+
+        assert shop.order.state == "completed"
+        assert shop.order.ledger.released == eur(100)
+
+    def test_any_order(self) -> None:
+        """
+        In any order and twice, the same books.
+        """
+        found = set()
+        for turn in itertools.permutations([0, 0, 1, 1]):
+            shop = Shop(LATER)
+            shop.place("manual")
+            shop.tell(shop.events())
+            shop.engine.execute("o1", c.AcceptOrder(), by=LUCA)
+            shop.work()
+            events = [*shop.told, *shop.events()]
+            shop.tell(events[place] for place in turn)
+            found.add(str(shop.books()))
+
+        assert len(found) == 1
+
+
 def ordered(shop: Shop, life: str) -> list[dict[str, Any]]:
     """
     Live a life without hearing anything, and return all that Stripe says of it.
@@ -971,7 +1134,6 @@ class TestLocalstripe:
         # Its signatures are of the real time.
         hooks = StripeWebhooks(SECRET, order_of=gateway.order_of)
         engine = Engine(an_engine(MemoryStorage()).process, MemoryStorage())
-        luc = type(LUC)("acct_luc")
         engine.place(
             an_order(payment=None, seller_id="acct_luc"), by=ANA, order_id="o-é/1"
         )
@@ -991,10 +1153,10 @@ class TestLocalstripe:
         hear("payment_intent.succeeded")
         assert engine.order("o-é/1").state == "pending"
         for by, command in (
-            (luc, c.AcceptOrder()),
-            (luc, c.ProposePartialRefund(amount=eur(25), reason="late")),
+            (LUCA, c.AcceptOrder()),
+            (LUCA, c.ProposePartialRefund(amount=eur(25), reason="late")),
             (ANA, c.AcceptPartialRefund()),
-            (luc, c.DeliverOrder(note="here")),
+            (LUCA, c.DeliverOrder(note="here")),
             (ANA, c.ApproveDelivery()),
         ):
             engine.execute("o-é/1", command, by=by)

@@ -25,11 +25,13 @@ from pendulum import DateTime
 
 from ...clock import Clock, SystemClock, as_utc, as_window
 from ...effects import (
+    Charge,
     Done,
     Movement,
     NotDone,
     PayOut,
     Refund,
+    ReleaseHold,
     Result,
     RetryAt,
     Unknown,
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
         RefundListParams,
     )
 
-__all__ = ["Checkout", "StripeGateway"]
+__all__ = ["HOLD_LIFE", "Checkout", "StripeGateway"]
 
 _LOG: Final = logging.getLogger("escrowflow.payments.stripe")
 
@@ -57,6 +59,10 @@ _T = TypeVar("_T")
 
 # Keys are kept for at least a day (docs.stripe.com/api/idempotent_requests).
 _KEYS_LIVE: Final = timedelta(hours=24)
+
+# The shortest time for which a card is held online: that of Visa, where the buyer is
+# not there (docs.stripe.com/payments/place-a-hold-on-a-payment-method).
+HOLD_LIFE: Final = timedelta(days=4, hours=18)
 
 # How long until somebody asks again: while another request is being worked on, while
 # our own key is not accepted, and while money is under way, which webhooks tell sooner.
@@ -83,7 +89,8 @@ class Checkout:
 
         status: How it stands, as Stripe says: `"requires_payment_method"`.
 
-        payment: The same, for an order that is placed when it is paid already.
+        payment: The same, for an order that is placed when it is paid, or held,
+            already.
     """
 
     reference: str
@@ -95,9 +102,9 @@ class Checkout:
 @final
 class StripeGateway:
     """
-    Payments, refunds and payouts by Stripe.
+    Payments, holds, refunds and payouts by Stripe.
 
-    Implements: `PaymentGateway`
+    Implements: `HoldingGateway`
 
     Each key is sent as Stripe's idempotency key, and is kept in the metadata of what
     was made: `look_up` reads the list of what was made for that payment or order,
@@ -123,6 +130,8 @@ class StripeGateway:
         refund_window: How long after a payment it can be given back, if you take
             payment methods that have such a limit; `None`: no limit, as with cards.
 
+        hold_life: How long a bank holds money for us, at least.
+
         timeout: How long an answer may take; well below half of `Retries.lease`.
 
         name: What it is called in histories.
@@ -146,6 +155,7 @@ class StripeGateway:
         account_of: Callable[[str], str | None] | None = None,
         reverse_transfers: bool = False,
         refund_window: timedelta | str | None = None,
+        hold_life: timedelta | str = HOLD_LIFE,
         timeout: timedelta | str = "PT20S",
         name: str = "stripe",
         base_address: str | None = None,
@@ -164,9 +174,11 @@ class StripeGateway:
             idempotency_window=_KEYS_LIVE,
             look_up=True,
             refund_window=refund_window,
+            hold_life=hold_life,
             asynchronous=True,
         )
         self._secret = secret
+        self._hold_life = as_window(hold_life, "hold_life")
         self._payouts = payouts
         self._account_of = account_of
         self._reverse_transfers = reverse_transfers
@@ -221,7 +233,8 @@ class StripeGateway:
 
             method: What this way to pay is called in the order.
 
-            capture: `"manual"` only holds the money; it is charged later, or not.
+            capture: `"manual"` has the bank hold the money: it is charged once the
+                seller accepts, if the rules say so (`charge_at="acceptance"`).
 
             params: More of what Stripe's `PaymentIntent.create` takes, such as
                 `customer`, `payment_method` or `transfer_data`.
@@ -244,8 +257,10 @@ class StripeGateway:
             "currency": amount.currency.lower(),
             "metadata": {**more.get("metadata", {}), **marks},
         }
+        held_until = None
         if capture == "manual":
             sent["capture_method"] = "manual"
+            held_until = self._after(self._hold_life)
         made = self._asked(
             lambda: self._client.v1.payment_intents.create(
                 cast("PaymentIntentCreateParams", sent),
@@ -257,7 +272,7 @@ class StripeGateway:
             reference=made.id,
             client_secret=made.client_secret or "",
             status=made.status,
-            payment=Payment(method, made.id, amount),
+            payment=Payment(method, made.id, amount, held_until),
         )
 
     def order_of(self, reference: str) -> str | None:
@@ -292,10 +307,6 @@ class StripeGateway:
         """
         Give a part of a payment back, or all of it: a Refund of Stripe's.
         """
-        came = effect.payment.amount
-        if came is not None and came.currency != effect.amount.currency:
-            # Stripe is told an amount, and takes the currency from the payment.
-            return NotDone(f"the payment came in {came.currency}")
         params: RefundCreateParams = {"metadata": _marks(effect)}
         params[_paid_by(effect)] = effect.payment.reference
         if self._reverse_transfers:
@@ -348,10 +359,48 @@ class StripeGateway:
             ),
         )
 
+    def charge(self, effect: Charge) -> Result:
+        """
+        Take what the buyer's bank holds: capture a PaymentIntent.
+        """
+        return self._moved(
+            effect,
+            to_bank=False,
+            send=lambda minor: self._client.v1.payment_intents.capture(
+                effect.payment.reference,
+                {"amount_to_capture": minor, "metadata": _marks(effect)},
+                {"idempotency_key": effect.key},
+            ),
+        )
+
+    def release(self, effect: ReleaseHold) -> Result:
+        """
+        Have the buyer's bank let go what it holds: cancel a PaymentIntent.
+        """
+        reference = effect.payment.reference
+        try:
+            self._client.v1.payment_intents.cancel(
+                reference, {}, {"idempotency_key": effect.key}
+            )
+        except Exception as error:
+            said = self._failed(error)
+            if _code(error) != _ANOTHER_STATE:
+                return said
+        else:
+            return Done(reference)
+        # It was let go before, or by the bank; or it was charged.
+        try:
+            status = self._client.v1.payment_intents.retrieve(reference).status
+        except Exception as error:
+            return self._failed(error)
+        return Done(reference) if status == "canceled" else said
+
     def look_up(self, effect: Movement) -> Result | None:
         """
         Return what became of a key; `None` if nothing was ever done under it.
         """
+        if isinstance(effect, Charge):
+            return self._charged(effect)
         account = self._account(effect) if isinstance(effect, PayOut) else ""
         if isinstance(effect, PayOut) and self._payouts == "payout" and not account:
             # Without one Stripe would show the platform's own payouts.
@@ -376,6 +425,22 @@ class StripeGateway:
             return Unknown(said.reason) if isinstance(said, NotDone) else said
         return None if found is None else self._said(effect, found)
 
+    def _charged(self, effect: Charge) -> Result | None:
+        """
+        Return what became of a hold: it can be charged once only.
+        """
+        try:
+            made = self._client.v1.payment_intents.retrieve(
+                effect.payment.reference
+            ).to_dict()
+        except Exception as error:
+            said = self._failed(error)
+            return Unknown(said.reason) if isinstance(said, NotDone) else said
+        if became(made)[0] != "paid" or mark(made, KEY) not in ("", effect.key):
+            return None
+        # Without a key it was charged by hand.
+        return self._said(effect, made)
+
     # --- how it does it -----------------------------------------------------------
 
     def _moved(
@@ -388,6 +453,11 @@ class StripeGateway:
         """
         Have money moved, and return what became of it.
         """
+        if isinstance(effect, (Refund, Charge)):
+            came = effect.payment.amount
+            if came is not None and came.currency != effect.amount.currency:
+                # Stripe is told an amount, and takes the currency from the payment.
+                return NotDone(f"the payment came in {came.currency}")
         try:
             minor = to_stripe(effect.amount, to_bank=to_bank)
         except InvalidInputError as error:
@@ -404,8 +474,10 @@ class StripeGateway:
         Return what became of an effect, by what was made for it.
         """
         reference = str(made.get("id") or "")
+        # Of a payment, what was charged of it.
+        minor = made.get("amount_received", made.get("amount"))
         try:
-            amount = from_stripe(made.get("amount"), made.get("currency"))  # type: ignore[arg-type]
+            amount = from_stripe(minor, made.get("currency"))  # type: ignore[arg-type]
         except InvalidInputError as error:
             return Unknown(f"{reference}: {error}", give_up=True)
         if amount != effect.amount or not reference:
@@ -520,6 +592,9 @@ _NEVER: Final = (
     stripe.IdempotencyError,
     stripe.InvalidRequestError,
 )
+
+# What was asked for cannot be done to it any more.
+_ANOTHER_STATE: Final = "payment_intent_unexpected_state"
 
 # The same object or key is being worked on.
 _LOCKS: Final = ("idempotency_key_in_use", "lock_timeout", "rate_limit")

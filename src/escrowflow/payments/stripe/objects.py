@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeAlias, final
 
-from ...commands import ReportStatus
+from ...commands.reports import ReportStatus
 from ...errors import InvalidInputError
 from ...inputs import kind_of
 
@@ -37,7 +37,8 @@ _BECAME: Final[Mapping[str, ReportStatus]] = {
 
 def became(made: Made) -> tuple[ReportStatus, str]:
     """
-    Return what became of a refund, a transfer or a payout, and why it failed.
+    Return what became of a refund, a transfer, a payout or a charge, and why it
+    failed.
     """
     if made.get("object") == "transfer":
         return ("failed", "it was reversed") if made.get("reversed") else ("paid", "")

@@ -11,11 +11,13 @@ from typing import Any, Final, Literal, final
 
 import attrs
 import stripe
+from pendulum import DateTime
 
-from ...clock import Clock, SystemClock, as_utc, as_window
+from ...clock import Clock, SystemClock, as_utc, as_window, from_micros
 from ...commands import (
     Command,
     ConfirmPayment,
+    ReportCharge,
     ReportChargeback,
     ReportPayout,
     ReportRefund,
@@ -24,6 +26,7 @@ from ...errors import InvalidInputError, NoticeRefusedError
 from ...inputs import as_id
 from ...money import Payment
 from .amounts import from_stripe
+from .gateway import HOLD_LIFE
 from .objects import ITEM, KEY, METHOD, ORDER, Made, Secret, became, mark
 
 __all__ = ["Notice", "StripeWebhooks"]
@@ -80,6 +83,8 @@ class StripeWebhooks:
             not ours: `gateway.order_of`, or a look into your own tables.  Chargebacks
             do not name their order.
 
+        hold_life: How long a bank holds money for us, at least.
+
         tolerance: How old a webhook may be.  Stripe signs each attempt anew.
 
         clock: That of the machine; not one that was set for tests.
@@ -92,6 +97,7 @@ class StripeWebhooks:
         self,
         *secrets: str,
         order_of: Callable[[str], str | None],
+        hold_life: timedelta | str = HOLD_LIFE,
         tolerance: timedelta | str = "PT5M",
         clock: Clock | None = None,
     ) -> None:
@@ -101,6 +107,7 @@ class StripeWebhooks:
             raise InvalidInputError("order_of", "something to call with a reference")
         self._secrets = tuple(Secret(one, "secrets", "whsec_...") for one in secrets)
         self._order_of = order_of
+        self._hold_life = as_window(hold_life, "hold_life")
         self._tolerance = as_window(tolerance, "tolerance")
         self._clock: Clock = clock if clock is not None else SystemClock()
 
@@ -130,6 +137,8 @@ class StripeWebhooks:
             type=_named(event, "type"),
             account=account if isinstance(account, str) else "",
             about=event["data"]["object"],
+            created=event.get("created"),
+            hold_life=self._hold_life,
         )
         try:
             notice = said.notice()
@@ -222,6 +231,8 @@ class _Said:
     type: str
     account: str
     about: dict[str, Any]
+    created: object
+    hold_life: timedelta
 
     def notice(self) -> Notice:
         """
@@ -238,23 +249,43 @@ class _Said:
 
     def payment_intent(self) -> Notice:
         """
-        Money arrived, or did not.
+        Money arrived, or a bank holds it, or does no longer.
         """
         about = self.about
         order_id = mark(about, ORDER)
         if not order_id:
             return self._nothing("not_ours")
-        if self.type != "payment_intent.succeeded":
-            return self._nothing("not_needed")
+        if self.type == "payment_intent.canceled" and _was_held(about):
+            report = ReportCharge(
+                reference=about["id"],
+                status="failed",
+                reason=f"Stripe: {about.get('cancellation_reason') or 'canceled'}",
+            )
+            return self._to(order_id, report)
         # What arrived, which need not be what was asked for (F44).
-        received = about.get("amount_received", about["amount"])
+        minor, held_until = about.get("amount_received", about.get("amount")), None
+        if self.type == "payment_intent.amount_capturable_updated":
+            if about.get("status") != "requires_capture":
+                return self._nothing("not_needed")
+            minor, held_until = about.get("amount_capturable"), self._held_until()
+        elif self.type != "payment_intent.succeeded":
+            return self._nothing("not_needed")
         payment = Payment(
             mark(about, METHOD) or "card",
             about["id"],
-            from_stripe(received, about["currency"]),
+            from_stripe(minor, about["currency"]),  # type: ignore[arg-type]
+            held_until,
         )
         item = mark(about, ITEM) or "order"
         return self._to(order_id, ConfirmPayment(payment=payment, item=item))
+
+    def _held_until(self) -> DateTime:
+        """
+        Return until when a bank holds what it began to hold when this happened.
+        """
+        if type(self.created) is not int:
+            raise InvalidInputError("created", "seconds since 1970")
+        return from_micros(self.created * 1_000_000) + self.hold_life
 
     def moved(self) -> Notice:
         """
@@ -337,6 +368,13 @@ _DISPUTES: Final[Mapping[str, Literal["opened", "won", "lost"]]] = {
     "won": "won",
     "lost": "lost",
 }
+
+
+def _was_held(about: Made) -> bool:
+    """
+    Whether a bank held the money of a payment that is charged later.
+    """
+    return about.get("capture_method") == "manual" and bool(about.get("latest_charge"))
 
 
 def _kept(about: Made) -> int | None:
