@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from escrowflow.storage import Storage
     from tests.hosts import Databases
     from tests.pg import Server, Spare
+    from tests.stripes import Localstripe
 
 settings.register_profile(
     "fast",
@@ -137,3 +138,14 @@ def fresh(postgres: Server) -> str:
     A database that nobody else will have: for what cannot be undone.
     """
     return postgres.dsn_of(postgres.database())
+
+
+@pytest.fixture(scope="session")
+def localstripe() -> Iterator[Localstripe]:
+    """
+    A mock of Stripe, in a process of its own.
+    """
+    from tests.stripes import Localstripe
+
+    with Localstripe() as mock:
+        yield mock

@@ -16,9 +16,12 @@ from escrowflow.errors import (
     CommandRefusedError,
     CorruptJournalError,
     EscrowflowError,
+    GatewayError,
     InvalidInputError,
     KeyReusedError,
     LedgerError,
+    MissingExtraError,
+    NoticeRefusedError,
     NoTransactionError,
     OrderChangedError,
     OrderExistsError,
@@ -46,6 +49,9 @@ TREE: dict[type[Exception], type[Exception]] = {
     NoTransactionError: StorageError,
     CorruptJournalError: StorageError,
     OrdersRunningError: EscrowflowError,
+    GatewayError: EscrowflowError,
+    NoticeRefusedError: EscrowflowError,
+    MissingExtraError: EscrowflowError,
     LedgerError: EscrowflowError,
 }
 
@@ -110,6 +116,31 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
     (OutcomeUnknownError("gone"), "gone", {"repeat": False}),
     (NoTransactionError("autocommit"), "autocommit", {}),
     (CorruptJournalError("event 3 cannot be read"), "event 3 cannot be read", {}),
+    (
+        GatewayError("stripe", "your card was declined", code="card_declined"),
+        "stripe: your card was declined; the same call fails again",
+        {
+            "gateway": "stripe",
+            "code": "card_declined",
+            "problem": "your card was declined",
+            "repeat": False,
+        },
+    ),
+    (
+        GatewayError("stripe", "no answer", repeat=True),
+        "stripe: no answer; make the same call again",
+        {"gateway": "stripe", "code": "", "problem": "no answer", "repeat": True},
+    ),
+    (
+        NoticeRefusedError("stale", "it is an hour old"),
+        "stale: it is an hour old",
+        {"code": "stale", "problem": "it is an hour old"},
+    ),
+    (
+        MissingExtraError("stripe", "requests"),
+        "this needs requests: pip install 'escrowflow[stripe]'",
+        {"extra": "stripe", "package": "requests"},
+    ),
     (
         OrdersRunningError("ana", ["o1"]),
         "orders of 'ana' still run: o1; erase when they have ended",

@@ -4,13 +4,15 @@ Every example runs, and prints what stands beside it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PROJECT = Path(__file__).parent.parent
+EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
@@ -23,6 +25,8 @@ def test_it_prints_what_it_promises(example: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        # Whatever keys somebody has at hand, nothing here is sent anywhere.
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT / "src")},
     )
 
     assert ran.stderr == ""

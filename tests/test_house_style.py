@@ -62,6 +62,7 @@ ONLY_IN = {
     "import sqlite3": "storage",
     "import psycopg": "storage",
     "import holidays": "calendars",
+    "import stripe": "payments",
 }
 
 # A longer file says something twice, or is two files.

@@ -16,6 +16,11 @@ Every exception of the library, in one tree, told apart by who has to act.
     |   |-- OutcomeUnknownError      a commit may or may not have happened; reading decides
     |   |-- NoTransactionError       the host's connection is in autocommit
     |   `-- CorruptJournalError      what was read is not what was written
+    |-- GatewayError             the operator: a payment provider did not do it
+    |                                                        .gateway .code .repeat
+    |-- NoticeRefusedError       whoever sent it: a webhook that is not believed  .code
+    |-- MissingExtraError        the operator: something is not installed (also an
+    |                            ImportError)                        .extra .package
     `-- LedgerError              us: an invariant of the books broke.  Do not catch
 
 A message says the facts first, then the way out, in lower case.  Its parts are
@@ -34,10 +39,13 @@ __all__ = [
     "CommandRefusedError",
     "CorruptJournalError",
     "EscrowflowError",
+    "GatewayError",
     "InvalidInputError",
     "KeyReusedError",
     "LedgerError",
+    "MissingExtraError",
     "NoTransactionError",
+    "NoticeRefusedError",
     "OrderChangedError",
     "OrderExistsError",
     "OrderNotFoundError",
@@ -279,6 +287,69 @@ class OrdersRunningError(EscrowflowError):
             f"{', ...' if len(self.order_ids) > _NAMED_MAX else ''}; "
             "erase when they have ended"
         )
+
+
+class GatewayError(EscrowflowError):
+    """
+    A payment provider did not do what a host asked of it, or did not say so.
+
+    What becomes of an effect is a `Result` instead, and never raised.
+
+    Attributes:
+        gateway: What the provider is called.
+
+        code: The provider's own code; empty if it gave none.
+
+        problem: What it said.
+
+        repeat: Whether the same call, with the same key, may be made again: it was
+            busy, could not be reached, or did not answer.
+    """
+
+    def __init__(
+        self, gateway: str, problem: str, *, code: str = "", repeat: bool = False
+    ) -> None:
+        self.gateway = gateway
+        self.code = code
+        self.problem = problem
+        self.repeat = repeat
+        way_out = "make the same call again" if repeat else "the same call fails again"
+        super().__init__(f"{gateway}: {problem}; {way_out}")
+
+
+class NoticeRefusedError(EscrowflowError):
+    """
+    A webhook is not believed, or cannot be read.  Nothing is known from it.
+
+    Answer it with an error, so that its sender tries again and its owner sees it.
+
+    Attributes:
+        code: Why: `unsigned`, `wrong_signature`, `stale`, `malformed` (it is no
+            notice), `unreadable` (it is about an order, but makes no sense).
+
+        problem: The same as a sentence.
+    """
+
+    def __init__(self, code: str, problem: str) -> None:
+        self.code = code
+        self.problem = problem
+        super().__init__(f"{code}: {problem}")
+
+
+class MissingExtraError(EscrowflowError, ImportError):
+    """
+    A module was imported whose extra is not installed.
+
+    Attributes:
+        extra: The extra: `stripe`.
+
+        package: What could not be imported.
+    """
+
+    def __init__(self, extra: str, package: str) -> None:
+        self.extra = extra
+        self.package = package
+        super().__init__(f"this needs {package}: pip install 'escrowflow[{extra}]'")
 
 
 class LedgerError(EscrowflowError):
