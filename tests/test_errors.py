@@ -28,6 +28,7 @@ from escrowflow.errors import (
     ProcessError,
     StorageError,
     UnknownProcessError,
+    WalletRefusedError,
 )
 from escrowflow.refusals import Blocker
 
@@ -46,6 +47,7 @@ TREE: dict[type[Exception], type[Exception]] = {
     NoTransactionError: StorageError,
     CorruptJournalError: StorageError,
     OrdersRunningError: EscrowflowError,
+    WalletRefusedError: EscrowflowError,
     LedgerError: EscrowflowError,
 }
 
@@ -110,6 +112,11 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
     (OutcomeUnknownError("gone"), "gone", {"repeat": False}),
     (NoTransactionError("autocommit"), "autocommit", {}),
     (CorruptJournalError("event 3 cannot be read"), "event 3 cannot be read", {}),
+    (
+        WalletRefusedError("balance_too_low", "ana", "its balance is 1.00 EUR"),
+        "wallet of 'ana': its balance is 1.00 EUR",
+        {"code": "balance_too_low", "user_id": "ana"},
+    ),
     (
         OrdersRunningError("ana", ["o1"]),
         "orders of 'ana' still run: o1; erase when they have ended",

@@ -127,7 +127,8 @@ class EffectReport:
     Attributes:
         done: How many were carried out.
 
-        lapsed: How many messages came too late and were not sent.
+        lapsed: How many messages came too late and were not sent, and how many
+            withdrawals were refused and went back into their wallets.
 
         again: How many will be tried again.
 
@@ -162,7 +163,7 @@ class Stuck:
 
         key: The key of the effect; empty if the order itself could not be settled.
 
-        kind: `"order"`, or the kind of effect: `"refund"`.
+        kind: `"order"`, `"wallet"`, or the kind of effect: `"refund"`.
 
         reason: What is in the way.
 
