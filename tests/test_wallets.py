@@ -315,6 +315,14 @@ class TestInput:
         ("field", "ask"),
         [
             ("order_id", lambda w, e: w.debit("ana", eur(1), "k", order_id="")),
+            ("order_id", lambda w, e: w.debit("ana", eur(1), "k", order_id="wallet:x")),
+            ("order_id", lambda w, e: w.pay(e, "wallet:ana", by=ANA, key="k")),
+            (
+                "order_id",
+                lambda w, e: w.give_back(
+                    Payment("wallet", "ana:2"), e, order_id="wallet:x"
+                ),
+            ),
             ("item", lambda w, e: w.debit("ana", eur(1), "k", item="")),
             ("payee_id", lambda w, e: w.withdraw("ana", eur(1), "k", payee_id="")),
             ("currency", lambda w, e: w.balance("ana", "euro")),
@@ -994,6 +1002,7 @@ class TestWithdrawals:
         What was paid is off the books.
         """
         assert self.account() == (40, 60, -100)
+        assert self.wallets.wallet("luc").leaving("EUR") == eur(60)
         assert self.run().done == 1
         assert self.account() == (40, 0, -40)
         (status,) = self.engine.effects("wallet:luc")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from escrowflow import commands as c
@@ -40,7 +41,7 @@ from escrowflow.errors import (
 from escrowflow.events import Event, Recorded
 from escrowflow.money import Money
 from escrowflow.payments.wallets import AsyncWallets, Wallets
-from escrowflow.storage import open_storage, threaded
+from escrowflow.storage import open_async_storage, open_storage, threaded
 from escrowflow.storage.codec import decode_wallet, encode_wallet
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.postgres import PostgresStorage
@@ -675,6 +676,28 @@ class TestWithin:
             assert wallets.run_due(engine).moves == 1
             assert wallets.balance("ana", "EUR") == eur(100)
         database.dispose()
+
+    def test_awaited(self, tmp_path: Path) -> None:
+        """
+        The same, awaited.
+        """
+        url = f"{tmp_path}/orders.db"
+        clock = FakeClock(T0)
+
+        async def both() -> None:
+            database = create_async_engine(f"sqlite+aiosqlite:///{url}")
+            storage = open_async_storage(f"sqlite:///{url}")
+            wallets = AsyncWallets(storage, clock=clock)
+            await wallets.credit("ana", eur(200), "k1")
+            async with AsyncSession(database) as session:
+                inside = wallets.within(session)
+                await inside.debit("ana", eur(100), "k2", order_id="o1")
+                await session.rollback()
+            assert await wallets.balance("ana", "EUR") == eur(200)
+            await storage.close()
+            await database.dispose()
+
+        asyncio.run(both())
 
     def test_a_storage_that_cannot(self, clock: FakeClock) -> None:
         """

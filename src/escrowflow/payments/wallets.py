@@ -33,6 +33,7 @@ from ..storage import AsyncStorage, Page, Storage
 from ..storage.checks import check_limit
 from ..wallet import (
     METHOD,
+    PREFIX,
     Entry,
     Wallet,
     WalletChargedBack,
@@ -75,7 +76,7 @@ class _Asked:
             as_id(user_id, "user_id"),
             as_amount(amount, "amount"),
             as_id(key, "key"),
-            "" if order_id is None else as_id(order_id, "order_id"),
+            "" if order_id is None else _as_order_id(order_id),
             as_id(item, "item"),
         )
 
@@ -91,7 +92,7 @@ class _Asked:
     ) -> Asking[Outcome]:
         return self.core.pay(
             _as_engine(engine, kind),
-            as_id(order_id, "order_id"),
+            _as_order_id(order_id),
             as_actor(by),
             as_id(key, "key"),
             None if amount is None else as_amount(amount, "amount"),
@@ -101,7 +102,7 @@ class _Asked:
     def give_back(
         self, payment: Payment, engine: object, kind: type, order_id: str | None
     ) -> Asking[bool]:
-        name = None if order_id is None else as_id(order_id, "order_id")
+        name = None if order_id is None else _as_order_id(order_id)
         return self.core.give_back(_as_engine(engine, kind), payment, name)
 
     def withdraw(
@@ -147,6 +148,14 @@ class _Asked:
 
     def run_due(self, engine: object, kind: type, limit: int) -> Asking[SweepReport]:
         return self.core.run_due(_as_engine(engine, kind), limit)
+
+
+def _as_order_id(order_id: object) -> str:
+    order_id = as_id(order_id, "order_id")
+    if order_id.startswith(PREFIX):
+        # Barred, it could never become a wallet.
+        raise InvalidInputError("order_id", "this is the id of a wallet")
+    return order_id
 
 
 def _as_engine(engine: object, kind: type) -> object:
