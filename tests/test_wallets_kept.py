@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from escrowflow import commands as c
 from escrowflow import payments
+from escrowflow.__main__ import main
 from escrowflow.clock import FakeClock
 from escrowflow.effects import Done, Withdraw
 from escrowflow.engine import AsyncEngine, Engine
@@ -41,8 +43,8 @@ from escrowflow.errors import (
 from escrowflow.events import Event, Recorded
 from escrowflow.money import Money
 from escrowflow.payments.wallets import AsyncWallets, Wallets
-from escrowflow.storage import open_async_storage, open_storage, threaded
-from escrowflow.storage.codec import decode_wallet, encode_wallet
+from escrowflow.storage import StoredText, open_async_storage, open_storage, threaded
+from escrowflow.storage.codec import commitment, decode_wallet, encode_wallet
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.postgres import PostgresStorage
 from escrowflow.storage.sqlite import SqliteStorage
@@ -173,6 +175,25 @@ class TestVerify:
             (fault,) = an_engine(storage).verify().faults
 
         assert (fault.order_id, fault.seq) == ("wallet:ana", seq)
+
+    def test_a_text(self, storage: Storage) -> None:
+        """
+        Nobody hides words in a wallet.
+        """
+        wallets = Wallets(storage, clock=FakeClock(T0))
+        wallets.credit("ana", eur(1), "k1")
+        loaded = storage.load("wallet:ana")
+        found = wallet_of(loaded)
+        salt = b"s" * 16
+        text = StoredText(
+            ref=commitment(salt, "a word"), subject_id="ana", salt=salt, text="a word"
+        )
+        change = change_of(loaded, found, found, (), AT)
+        storage.commit((attrs.evolve(change, texts=(text,)),))
+
+        (fault,) = an_engine(storage).verify().faults
+
+        assert fault.problem == "a wallet keeps no texts"
 
     @pytest.mark.parametrize(
         ("events", "problem"),
@@ -431,6 +452,18 @@ class TestElsewhere:
 
         assert rows == [("o1",)]
         assert FINGERPRINT == "wallet-1"
+
+    def test_the_command_line(self, tmp_path: Path) -> None:
+        """
+        `escrowflow verify` counts wallets, too.
+        """
+        url = f"sqlite:///{tmp_path}/orders.db"
+        with open_storage(url) as storage:
+            events = filled(storage).verify().events
+
+        said = CliRunner().invoke(main, ("verify", "--db", url)).stdout
+
+        assert said == f"1 orders, 3 wallets, {events} events, 0 faults\n"
 
     def test_erased(self, storage: Storage) -> None:
         """

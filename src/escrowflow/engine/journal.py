@@ -228,6 +228,8 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
             yield fault(f"key {receipt.key!r} stands for events that are not there")
     asked: dict[str, NewEffect] = {}
     if is_wallet(loaded.snapshot):
+        if whole.texts:
+            yield fault("a wallet keeps no texts")
         for problem, seq in wallet_faults(
             loaded, journal, whole.receipts, whole.summary, asked
         ):
