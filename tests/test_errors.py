@@ -31,6 +31,7 @@ from escrowflow.errors import (
     ProcessError,
     StorageError,
     UnknownProcessError,
+    WalletRefusedError,
 )
 from escrowflow.refusals import Blocker
 
@@ -52,6 +53,7 @@ TREE: dict[type[Exception], type[Exception]] = {
     GatewayError: EscrowflowError,
     NoticeRefusedError: EscrowflowError,
     MissingExtraError: EscrowflowError,
+    WalletRefusedError: EscrowflowError,
     LedgerError: EscrowflowError,
 }
 
@@ -140,6 +142,11 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
         MissingExtraError("stripe", "requests"),
         "this needs requests: pip install 'escrowflow[stripe]'",
         {"extra": "stripe", "package": "requests"},
+    ),
+    (
+        WalletRefusedError("balance_too_low", "ana", "its balance is 1.00 EUR"),
+        "wallet of 'ana': its balance is 1.00 EUR",
+        {"code": "balance_too_low", "user_id": "ana"},
     ),
     (
         OrdersRunningError("ana", ["o1"]),

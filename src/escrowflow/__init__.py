@@ -86,6 +86,7 @@ from .effects import (
     Result,
     RetryAt,
     Unknown,
+    Withdraw,
 )
 from .engine import (
     AsyncEngine,
@@ -119,6 +120,7 @@ from .errors import (
     ProcessError,
     StorageError,
     UnknownProcessError,
+    WalletRefusedError,
 )
 from .events import Event, Recorded
 from .money import NOTHING, Fee, Money, Payment, Share
@@ -324,7 +326,9 @@ __all__ = [
     "UnknownProcessError",
     "UnlockDispute",
     "Verified",
+    "WalletRefusedError",
     "Way",
+    "Withdraw",
     "WithdrawCancellation",
     "WithdrawClaim",
     "WithdrawOffer",

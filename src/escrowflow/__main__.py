@@ -153,8 +153,9 @@ def verify(db: str, processes: tuple[str, ...]) -> None:
             raise click.ClickException(str(error)) from error
     for fault in verified.faults:
         click.echo(str(fault), err=True)
+    wallets = f"{verified.wallets} wallets, " if verified.wallets else ""
     click.echo(
-        f"{verified.orders} orders, {verified.events} events, "
+        f"{verified.orders} orders, {wallets}{verified.events} events, "
         f"{len(verified.faults)} faults"
     )
     if verified.faults:

@@ -22,6 +22,7 @@ from .inputs import FrozenDict, snake_case
 from .money import Money, Payment
 
 __all__ = [
+    "EFFECTS",
     "Charge",
     "Done",
     "Effect",
@@ -35,6 +36,7 @@ __all__ = [
     "Result",
     "RetryAt",
     "Unknown",
+    "Withdraw",
     "effect_key",
 ]
 
@@ -193,6 +195,44 @@ class PayOut(Movement):
 
 @final
 @attrs.frozen(kw_only=True)
+class Withdraw(Movement):
+    """
+    Send a part of a wallet to its owner's bank (R92).
+
+    Asked for by wallets, not by orders: `order_id` is the id of the wallet.
+
+    Attributes:
+        user_id: Whose wallet.
+
+        payee_id: Who is paid: the user, or what he named in his place.
+    """
+
+    user_id: str
+    payee_id: str
+
+    @property
+    def as_payout(self) -> PayOut:
+        """
+        What a payment gateway is asked to do, under the same key.
+        """
+        return PayOut(
+            order_id=self.order_id,
+            seq=self.seq,
+            key=self.key,
+            attempt=self.attempt,
+            amount=self.amount,
+            asked_at=self.asked_at,
+            parked=self.parked,
+            first_tried=self.first_tried,
+            last_tried=self.last_tried,
+            later_keys=self.later_keys,
+            seller_id=self.user_id,
+            payee_id=self.payee_id,
+        )
+
+
+@final
+@attrs.frozen(kw_only=True)
 class Notify(Effect):
     """
     Tell somebody what happened.
@@ -233,6 +273,13 @@ class Publish(Effect):
 
     first: int
     last: int
+
+
+# What orders ask for, by the name that is stored.
+EFFECTS: Final[Mapping[str, type[Effect]]] = {
+    effect.name: effect
+    for effect in (Charge, ReleaseHold, Refund, PayOut, Notify, Publish)
+}
 
 
 # --- what became of it ------------------------------------------------------------

@@ -54,6 +54,7 @@ __all__ = [
     "ProcessError",
     "StorageError",
     "UnknownProcessError",
+    "WalletRefusedError",
 ]
 
 
@@ -350,6 +351,26 @@ class MissingExtraError(EscrowflowError, ImportError):
         self.extra = extra
         self.package = package
         super().__init__(f"this needs {package}: pip install 'escrowflow[{extra}]'")
+
+
+class WalletRefusedError(EscrowflowError):
+    """
+    A wallet does not allow this as it stands.  Nothing was written.
+
+    Attributes:
+        code: Why: `balance_too_low`, `balance_too_high`, `too_many_open` (debits or
+            withdrawals that nobody has heard of since), `given_back` (this very debit
+            is back in the wallet: take a new key), `no_order` (a debit that names no
+            order), `in_an_order` (an order has it), `unknown_withdrawal`,
+            `amount_differs`, `other_key` (it is sent under another key by now).
+
+        user_id: Whose wallet.
+    """
+
+    def __init__(self, code: str, user_id: str, problem: str) -> None:
+        self.code = code
+        self.user_id = user_id
+        super().__init__(f"wallet of {user_id!r}: {problem}")
 
 
 class LedgerError(EscrowflowError):

@@ -23,6 +23,7 @@ from .clock import as_window
 from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
+from .payments.wallets import AsyncWallets, Wallets
 
 __all__ = ["AsyncWorker", "WorkReport", "Worker"]
 
@@ -44,10 +45,13 @@ class WorkReport:
     Attributes:
         sweep: What was settled.
 
+        wallets: Whose debits were looked at.
+
         effects: What became of effects.
     """
 
     sweep: SweepReport = attrs.field(factory=SweepReport)
+    wallets: SweepReport = attrs.field(factory=SweepReport)
     effects: EffectReport = attrs.field(factory=EffectReport)
 
     @property
@@ -56,7 +60,7 @@ class WorkReport:
         Whether there was nothing to do for this worker.
         """
         mine = attrs.evolve(self.sweep, unknown=())
-        return WorkReport(sweep=mine, effects=self.effects) == WorkReport()
+        return attrs.evolve(self, sweep=mine) == WorkReport()
 
 
 @final
@@ -72,6 +76,8 @@ class Worker:
 
         kinds: Only effects of these names.
 
+        wallets: Those whose debits are looked at; without, they are left to others.
+
         poll: How long to wait when there is nothing to do.
 
     Raises:
@@ -84,11 +90,15 @@ class Worker:
         handlers: Handlers | None = None,
         *,
         kinds: Collection[str] | None = None,
+        wallets: Wallets | None = None,
         poll: timedelta | str = _POLL,
     ) -> None:
         if not isinstance(engine, Engine):
             raise InvalidInputError("engine", f"an Engine, not {kind_of(engine)}")
+        if wallets is not None and not isinstance(wallets, Wallets):
+            raise InvalidInputError("wallets", f"Wallets, not {kind_of(wallets)}")
         self.engine = engine
+        self._wallets = wallets
         self._handlers = handlers
         self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
@@ -133,9 +143,11 @@ class Worker:
         Do one round of what there is to do now.
         """
         failed: EscrowflowError | None = None
-        sweep, effects = SweepReport(), EffectReport()
+        sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
             sweep = self.engine.run_due(_SWEEP)
+            if self._wallets is not None and not self._stopped:
+                looked = self._wallets.run_due(self.engine, _SWEEP)
         except EscrowflowError as error:
             # What is to be paid does not wait for what cannot be settled.
             failed = error
@@ -143,7 +155,9 @@ class Worker:
             effects = self.engine.run_effects(
                 self._handlers, self._kinds, _EFFECTS, stop=lambda: self._stopped
             )
-        report = _logged(WorkReport(sweep=sweep, effects=effects), self._named)
+        report = _logged(
+            WorkReport(sweep=sweep, wallets=looked, effects=effects), self._named
+        )
         if failed is not None:
             raise failed
         return report
@@ -163,11 +177,15 @@ class AsyncWorker:
         handlers: Handlers | None = None,
         *,
         kinds: Collection[str] | None = None,
+        wallets: AsyncWallets | None = None,
         poll: timedelta | str = _POLL,
     ) -> None:
         if not isinstance(engine, AsyncEngine):
             raise InvalidInputError("engine", f"an AsyncEngine, not {kind_of(engine)}")
+        if wallets is not None and not isinstance(wallets, AsyncWallets):
+            raise InvalidInputError("wallets", f"AsyncWallets, not {kind_of(wallets)}")
         self.engine = engine
+        self._wallets = wallets
         self._handlers = handlers
         self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
@@ -204,9 +222,11 @@ class AsyncWorker:
         See `Worker.run_once`.
         """
         failed: EscrowflowError | None = None
-        sweep, effects = SweepReport(), EffectReport()
+        sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
             sweep = await self.engine.run_due(_SWEEP)
+            if self._wallets is not None and not self._stopped.is_set():
+                looked = await self._wallets.run_due(self.engine, _SWEEP)
         except EscrowflowError as error:
             # What is to be paid does not wait for what cannot be settled.
             failed = error
@@ -214,7 +234,9 @@ class AsyncWorker:
             effects = await self.engine.run_effects(
                 self._handlers, self._kinds, _EFFECTS, stop=self._stopped.is_set
             )
-        report = _logged(WorkReport(sweep=sweep, effects=effects), self._named)
+        report = _logged(
+            WorkReport(sweep=sweep, wallets=looked, effects=effects), self._named
+        )
         if failed is not None:
             raise failed
         return report
@@ -240,6 +262,8 @@ def _logged(report: WorkReport, named: set[str]) -> WorkReport:
     named.update(order_id for order_id, _ in report.sweep.unknown)
     for order_id, _ in report.sweep.parked:
         _LOG.warning("order %s cannot be settled: see engine.stuck()", order_id)
+    for wallet_id, _ in report.wallets.parked:
+        _LOG.warning("%s has a debit without an order: see engine.stuck()", wallet_id)
     if report.effects.parked:
         _LOG.warning("%d effects need a human: see stuck()", report.effects.parked)
     if not report.idle:

@@ -7,11 +7,9 @@ of this package, as generators that both drive.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Iterable,
@@ -20,7 +18,7 @@ from collections.abc import (
 )
 from copy import copy
 from datetime import timedelta
-from inspect import isawaitable, iscoroutinefunction
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
@@ -34,7 +32,7 @@ from ..events import Recorded
 from ..inputs import kind_of
 from ..order import Order
 from ..parties import Actor, Role
-from ..storage import AsyncStorage, Capability, Storage
+from ..storage import AsyncStorage, Storage
 from .answers import (
     EffectReport,
     EffectStatus,
@@ -44,6 +42,7 @@ from .answers import (
     SweepReport,
 )
 from .core import Asking, Core, OrderProcess, as_query
+from .driving import drive, drive_awaited, joined
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
 from .sweep import Retries, next_due_at, redrive, run_due, stuck
@@ -161,22 +160,7 @@ class Engine:
         self.storage.close()
 
     def _drive(self, asking: Asking[_T]) -> _T:
-        try:
-            verb, values = next(asking)
-            while True:
-                try:
-                    if verb == "call":
-                        handler, effect = values
-                        answer = handler(effect)
-                    else:
-                        answer = getattr(self.storage, verb)(*values)
-                except Exception as error:
-                    verb, values = asking.throw(error)
-                else:
-                    verb, values = asking.send(answer)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
+        return drive(self.storage, asking)
 
     # --- commands -----------------------------------------------------------------
 
@@ -556,9 +540,9 @@ class Engine:
 
             NoTransactionError: Later, if there is no transaction to join.
         """
-        joined = copy(self)
-        joined.storage = _within(self.storage, handle)
-        return joined
+        inside = copy(self)
+        inside.storage = joined(self.storage, handle)
+        return inside
 
     def migrate(self) -> None:
         """
@@ -640,24 +624,7 @@ class AsyncEngine:
         await self.storage.close()
 
     async def _drive(self, asking: Asking[_T]) -> _T:
-        try:
-            verb, values = next(asking)
-            while True:
-                try:
-                    if verb == "call":
-                        handler, effect = values
-                        answer = handler(effect)
-                        if isawaitable(answer):
-                            answer = await _heard(answer)
-                    else:
-                        answer = await getattr(self.storage, verb)(*values)
-                except Exception as error:
-                    verb, values = asking.throw(error)
-                else:
-                    verb, values = asking.send(answer)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
+        return await drive_awaited(self.storage, asking)
 
     # --- commands -----------------------------------------------------------------
 
@@ -856,9 +823,9 @@ class AsyncEngine:
         """
         See `Engine.within`.
         """
-        joined = copy(self)
-        joined.storage = _within(self.storage, handle)
-        return joined
+        inside = copy(self)
+        inside.storage = joined(self.storage, handle)
+        return inside
 
     async def migrate(self) -> None:
         """
@@ -876,31 +843,9 @@ def _or_raise(answer: Outcome | Refusal) -> Outcome:
     return answer
 
 
-async def _heard(answer: Awaitable[_T]) -> _T:
-    """
-    Wait for a handler.  If it was cancelled and its worker was not, that is its own
-    trouble, and must not end the worker.
-    """
-    try:
-        return await answer
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError("the handler was cancelled") from error
-
-
 def _as_retries(retries: object) -> Retries:
     if retries is None:
         return Retries()
     if isinstance(retries, Retries):
         return retries
     raise InvalidInputError("retries", f"a Retries, not {kind_of(retries)}")
-
-
-def _within(storage: Any, handle: Any) -> Any:
-    if Capability.WITHIN not in storage.capabilities:
-        raise InvalidInputError(
-            "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
-        )
-    return storage.within(handle)

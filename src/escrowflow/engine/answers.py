@@ -127,7 +127,8 @@ class EffectReport:
     Attributes:
         done: How many were carried out.
 
-        lapsed: How many messages came too late and were not sent.
+        lapsed: How many messages came too late and were not sent, and how many
+            withdrawals were refused and went back into their wallets.
 
         again: How many will be tried again.
 
@@ -162,8 +163,8 @@ class Stuck:
 
         key: The key of the effect; empty if it is the order itself.
 
-        kind: `"order"`, the kind of effect: `"refund"`; or `"refund_window"`: a payment
-            is still held that soon cannot go back.
+        kind: `"order"`, `"wallet"`, the kind of effect: `"refund"`; or `"refund_window"`:
+            a payment is still held that soon cannot go back.
 
         reason: What is in the way.
 

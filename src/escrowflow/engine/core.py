@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 import attrs
 from pendulum import DateTime
 
+from .. import wallet
 from ..clock import Clock, SystemClock, as_utc, to_micros
 from ..commands import AssignMediator, Command, PlaceOrder
 from ..decisions import (
@@ -40,12 +41,10 @@ from ..decisions import (
 )
 from ..decisions.outbox import effects_of
 from ..effects import (
+    EFFECTS,
     Charge,
     Effect,
-    Notify,
-    PayOut,
     Publish,
-    Refund,
     ReleaseHold,
     effect_key,
 )
@@ -110,8 +109,8 @@ __all__ = [
     "naming",
     "published",
     "settled_effect",
+    "summarised",
     "summary",
-    "summary_of",
 ]
 
 _T = TypeVar("_T")
@@ -135,11 +134,6 @@ HISTORY_PAGE: Final = 500
 # Too long to be guessed; not so long that a text could hide in it.
 SALT_MIN: Final = 16
 SALT_MAX: Final = 64
-
-EFFECTS: Final[Mapping[str, type[Effect]]] = {
-    effect.name: effect
-    for effect in (Charge, ReleaseHold, Refund, PayOut, Notify, Publish)
-}
 
 
 @final
@@ -241,9 +235,11 @@ class Core:
             order_id = _derived(self.process.name, by, key)
         else:
             order_id = as_id(self._new_id(), "new_id")
+        if order_id.startswith(wallet.PREFIX):
+            raise InvalidInputError("order_id", "only wallets are called 'wallet:...'")
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, key, command, texts)
-        doubts = Doubts(order_id)
+        doubts: Doubts[Outcome | Refusal] = Doubts(order_id)
         for _ in range(_ROUNDS_MAX):
             if key is not None or doubts.changes:
                 loaded = yield from doubts.load(ask.key)
@@ -329,7 +325,7 @@ class Core:
             raise InvalidInputError("if_version", "a whole number")
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, as_key(key), command, texts)
-        doubts = Doubts(order_id)
+        doubts: Doubts[Outcome | Refusal] = Doubts(order_id)
         for _ in range(_ROUNDS_MAX):
             loaded = yield from doubts.load(ask.key)
             # Whoever has a receipt took part when he got it: a mediator who is done
@@ -541,7 +537,7 @@ class Core:
 
             CorruptJournalError: If it cannot be read.
         """
-        if not loaded.version:
+        if not loaded.version or wallet.is_wallet(loaded.snapshot):
             raise OrderNotFoundError(loaded.order_id)
         order = self._read.get((loaded.snapshot, frozenset(loaded.texts)))
         if order is None:
@@ -785,6 +781,7 @@ def as_query(
         role=None if role is None else role.text,
         states=states,
         unassigned=unassigned,
+        unknown_to=(wallet.FINGERPRINT,),
     )
 
 
@@ -878,13 +875,12 @@ def published(order_id: str, first: int, last: int) -> Publish:
     )
 
 
-def summary_of(order: Order) -> Summary:
+def summarised(fields: Mapping[str, Any]) -> Summary:
     """
-    Return what a storage must have kept of an order beside its snapshot.
+    Return what a storage must have kept beside a snapshot.
     """
-    fields = summary(order, None)
-    fields["parties"] = tuple(sorted(set(fields["parties"])))
-    return Summary(**{name: fields[name] for name in attrs.fields_dict(Summary)})
+    kept = {name: fields[name] for name in attrs.fields_dict(Summary)}
+    return Summary(**{**kept, "parties": tuple(sorted(set(kept["parties"])))})
 
 
 def summary(order: Order, before: Order | None) -> dict[str, Any]:

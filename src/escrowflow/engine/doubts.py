@@ -5,16 +5,16 @@ What may have been written although the storage could not say so (I35).
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Final, final
+from typing import Any, Final, Generic, TypeVar, final
 
 import attrs
 
-from ..decisions import Refusal
 from ..errors import OutcomeUnknownError, StorageError
 from ..storage import Change, StoredEvent, StoredOrder
-from .answers import Outcome
 
 __all__ = ["DOUBTS_MAX", "Doubts"]
+
+_T = TypeVar("_T")
 
 # How often it may stay unknown whether something was written.
 DOUBTS_MAX: Final = 5
@@ -22,7 +22,7 @@ DOUBTS_MAX: Final = 5
 
 @final
 @attrs.define
-class Doubts:
+class Doubts(Generic[_T]):
     """
     What may have been written although the storage could not say so.
 
@@ -30,9 +30,9 @@ class Doubts:
     """
 
     order_id: str
-    changes: list[tuple[Change, Outcome | Refusal]] = attrs.field(factory=list)
+    changes: list[tuple[Change, _T]] = attrs.field(factory=list)
 
-    def add(self, change: Change, answer: Outcome | Refusal) -> None:
+    def add(self, change: Change, answer: _T) -> None:
         """
         Remember a change, and what it would be the answer to.
         """
@@ -61,11 +61,9 @@ class Doubts:
             raise
         return loaded
 
-    def answer(
-        self, loaded: StoredOrder
-    ) -> Generator[Any, Any, Outcome | Refusal | None]:
+    def answer(self, loaded: StoredOrder) -> Generator[Any, Any, _T | None]:
         """
-        Return the answer of the change that was written after all, if one was.
+        Return the answer of the change that was written after all; `None` if none was.
         """
         for change, answer in self.changes:
             if change.events and loaded.version >= change.version:

@@ -49,12 +49,16 @@ from ..storage.codec import (
     decode_effect,
     decode_event,
     decode_order,
+    decode_wallet,
     encode_effect,
     encode_order,
     load_result,
     refs_in,
 )
-from .core import Asking, Core, is_sound, published, summary, summary_of
+from ..wallet import is_wallet
+from .core import Asking, Core, is_sound, published, summarised, summary
+from .wallet_rows import faults as wallet_faults
+from .wallet_rows import wallet_summary
 
 __all__ = [
     "Fault",
@@ -114,12 +118,15 @@ class Verified:
     Attributes:
         orders: How many orders.
 
+        wallets: How many wallets, and ids of orders that are barred.
+
         events: How many events.
 
-        faults: What is wrong, at most one an order; empty if all is well.
+        faults: What is wrong, at most one each; empty if all is well.
     """
 
     orders: int = 0
+    wallets: int = 0
     events: int = 0
     faults: tuple[Fault, ...] = ()
 
@@ -128,7 +135,7 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
     """
     See `Engine.verify`.
     """
-    orders = events = 0
+    orders = wallets = events = 0
     faults: list[Fault] = []
     after: str | None = None
     while True:
@@ -141,14 +148,18 @@ def verify(core: Core, order_id: str | None) -> Asking[Verified]:
             page = yield "find", (Query(), after, _PAGE)
         for found in page.items:
             whole = yield from _whole(core, found)
-            orders += 1
+            is_one = is_wallet(found.snapshot)
+            wallets += is_one
+            orders += not is_one
             events += len(whole.events)
             fault = next(_faults(core, whole), None)
             if fault is not None:
                 faults.append(fault)
         after = page.after
         if after is None:
-            return Verified(orders=orders, events=events, faults=tuple(faults))
+            return Verified(
+                orders=orders, wallets=wallets, events=events, faults=tuple(faults)
+            )
 
 
 @final
@@ -215,8 +226,18 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
     for receipt in whole.receipts:
         if not is_sound(receipt, loaded.version):
             yield fault(f"key {receipt.key!r} stands for events that are not there")
-    order: Order | None = None
     asked: dict[str, NewEffect] = {}
+    if is_wallet(loaded.snapshot):
+        if whole.texts:
+            yield fault("a wallet keeps no texts")
+        for problem, seq in wallet_faults(
+            loaded, journal, whole.receipts, whole.summary, asked
+        ):
+            yield fault(problem, seq)
+        for problem, seq in _effect_faults(whole, asked):
+            yield fault(problem, seq)
+        return
+    order: Order | None = None
     whose: dict[str, str] = {}
     settled = 0
     for stored in journal:
@@ -241,33 +262,46 @@ def _faults(core: Core, whole: _Whole) -> Iterator[Fault]:
         yield fault(f"its history is that of {order.id!r}")
     if encode_order(order) != loaded.snapshot:
         yield fault("the stored order is not what its history adds up to")
-    if whole.summary != summary_of(order):
+    if whole.summary != summarised(summary(order, None)):
         yield fault("what is kept beside the stored order is not what it says")
     if loaded.due_at not in _waits(core, order):
         yield fault("it waits for another instant than its history says")
     for text in whole.texts:
         if whose.get(text.ref) != text.subject_id:
             yield fault(f"text {text.ref} is not of whom it says")
+    for problem, seq in _effect_faults(whole, asked):
+        yield fault(problem, seq)
+
+
+def _effect_faults(
+    whole: _Whole, asked: dict[str, NewEffect]
+) -> Iterator[tuple[str, int | None]]:
+    """
+    Yield what is wrong with the effects, each with the number of its event.
+
+    Args:
+        asked: Those that the history asks for.
+    """
     there = {effect.key: effect for effect in whole.effects}
     if len(there) < len(whole.effects):
-        yield fault("an effect is there twice")
+        yield "an effect is there twice", None
     for stored_effect in whole.effects:
         key = stored_effect.key
         try:
             load_result(stored_effect.result)
         except CorruptJournalError as error:
-            yield fault(f"effect {key}: {error}", stored_effect.seq)
+            yield f"effect {key}: {error}", stored_effect.seq
         if stored_effect.kind == Publish.name:
-            told = _told(stored_effect, loaded.version)
+            told = _told(stored_effect, whole.order.version)
             if told is not None:
                 asked[key] = told
     for key in {**asked, **there}:
         new, old = asked.get(key), there.get(key)
         if new is None or old is None:
             verb = "was never asked for" if new is None else "is missing"
-            yield fault(f"effect {key} {verb}")
+            yield f"effect {key} {verb}", None
         elif _asked(new) != _asked(old):
-            yield fault(f"effect {key} is not the one that was asked for", old.seq)
+            yield f"effect {key} is not the one that was asked for", old.seq
 
 
 def _asked(effect: NewEffect | StoredEffect) -> tuple[Any, ...]:
@@ -403,9 +437,8 @@ def _noted(change: Change, receipt: Receipt) -> Asking[None]:
                 raise KeyReusedError(receipt.key)
             return
         # Nothing of the order is changed: its row is written as it is.
-        order = decode_order(loaded.snapshot, loaded.texts)
         same = Change(
-            **summary(order, order),
+            **{**_kept(loaded), "parties": None},
             expected_version=loaded.version,
             snapshot=loaded.snapshot,
             due_at=loaded.due_at,
@@ -445,10 +478,10 @@ def _change(core: Core, line: str, number: int) -> _Restored:
             due_at=plain["due_at"],
             texts={text.ref: text.text for text in texts},
         )
-        decoded = decode_order(order.snapshot, order.texts)
-        kept = summary_of(decoded)
+        fields = _kept(order)
+        kept = summarised(fields)
         change = Change(
-            **summary(decoded, None),
+            **fields,
             expected_version=0,
             snapshot=order.snapshot,
             due_at=order.due_at,
@@ -480,6 +513,15 @@ def _change(core: Core, line: str, number: int) -> _Restored:
     if fault is not None:
         raise CorruptJournalError(f"line {number}: {fault}")
     return change, receipts
+
+
+def _kept(loaded: StoredOrder) -> dict[str, Any]:
+    """
+    Return what a storage may know of an order or a wallet without reading it.
+    """
+    if is_wallet(loaded.snapshot):
+        return wallet_summary(decode_wallet(loaded.snapshot), new=True)
+    return summary(decode_order(loaded.snapshot, loaded.texts), None)
 
 
 def _fields(value: NewEvent | NewEffect) -> dict[str, Any]:

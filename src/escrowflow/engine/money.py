@@ -38,6 +38,7 @@ __all__ = [
     "FIRST",
     "OUTBOX",
     "TRIES",
+    "again_wait",
     "encoded",
     "movements",
     "noted",
@@ -176,10 +177,19 @@ _AGAIN_WAIT: Final = 5 * 60_000_000
 _AGAIN_LONGEST: Final = 60 * 60_000_000
 
 
+def again_wait(epoch: int) -> int:
+    """
+    Return how long money waits, in microseconds, once it was proved so often that it
+    did not leave: at first not at all.
+    """
+    if epoch < 2:
+        return 0
+    return min(_AGAIN_WAIT << (epoch - 2), _AGAIN_LONGEST)
+
+
 def _waits(order: Order, history: Iterable[Recorded]) -> Mapping[str, int]:
     """
-    Return how long money waits before it is sent under another key, by that key: at
-    first not at all.
+    Return how long money waits before it is sent under another key, by that key.
     """
     waits = {}
     for recorded in history:
@@ -188,10 +198,7 @@ def _waits(order: Order, history: Iterable[Recorded]) -> Mapping[str, int]:
             event.again
         ):
             owed = moved(order, event.next_key)
-            epoch = 0 if owed is None else owed.epoch
-            if epoch > 1:
-                wait = _AGAIN_WAIT * 2 ** (epoch - 2)
-                waits[event.next_key] = min(wait, _AGAIN_LONGEST)
+            waits[event.next_key] = again_wait(0 if owed is None else owed.epoch)
     return waits
 
 

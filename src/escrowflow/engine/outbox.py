@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeAlias
@@ -24,6 +25,7 @@ from ..commands import Command, ReportCharge, ReportPayout, ReportRefund
 from ..decisions.outbox import effects_of
 from ..decisions.reports import UNSENT, later_keys, may_leave, moved
 from ..effects import (
+    EFFECTS,
     Charge,
     Done,
     Effect,
@@ -36,12 +38,14 @@ from ..effects import (
     Result,
     RetryAt,
     Unknown,
+    Withdraw,
 )
 from ..errors import (
     CorruptJournalError,
     InvalidInputError,
     LedgerError,
     OrderNotFoundError,
+    WalletRefusedError,
 )
 from ..history import evolve
 from ..inputs import as_id, kind_of
@@ -55,10 +59,14 @@ from ..storage.codec import (
     encode_effect,
     load_result,
 )
+from ..wallet import FINGERPRINT
+from ..wallet import later_keys as later_withdrawals
 from .answers import EffectReport, EffectStatus
-from .core import EFFECTS, Asking, Core, naming, settled_effect
+from .core import Asking, Core, naming, settled_effect
 from .money import BEGUN, FIRST, OUTBOX, TRIES, noted_before
 from .sweep import Retries, as_limit, said_by
+from .wallet_rows import asked_withdrawal
+from .withdrawals import report as report_withdrawal
 
 __all__ = ["Handler", "Handlers", "check_handlers", "effects", "run_effects"]
 
@@ -153,13 +161,14 @@ def run_effects(
 
     by_name = {kind.name: (kind, handler) for kind, handler in handlers.items()}
     wanted = sorted(by_name if kinds is None else set(kinds))
+    known = (*core.known, FINGERPRINT) if Withdraw.name in wanted else core.known
     report = EffectReport()
     lease = retries.lease // _MICROSECOND
     while limit > 0 and not stops():
         now = to_micros(core.now())
         claims: tuple[StoredEffect, ...] = yield (
             "claim_effects",
-            (now, now + lease, min(limit, _BATCH), wanted, core.known),
+            (now, now + lease, min(limit, _BATCH), wanted, known),
         )
         if not claims:
             break
@@ -227,7 +236,8 @@ def _status(stored: StoredEffect, said: Mapping[str, Any]) -> str:
 
 
 def _decoded(stored: StoredEffect) -> Effect:
-    kind = EFFECTS.get(stored.kind)
+    # What wallets ask for is no business of an order.
+    kind = Withdraw if stored.kind == Withdraw.name else EFFECTS.get(stored.kind)
     if kind is None:
         raise CorruptJournalError(f"this release knows no effect {stored.kind!r}")
     return decode_effect(stored.body, kind)
@@ -255,6 +265,13 @@ def _checked(
     try:
         load_result(claim.result)
         effect = decode_effect(claim.body, kind)
+        if isinstance(effect, Withdraw):
+            asked = yield from asked_withdrawal(claim)
+            if asked is None:
+                return _LAPSED
+            wallet, open_ = asked
+            later = later_withdrawals(wallet.id, open_)
+            return _handed_over(core, claim, effect, open_.sent, later)
         if effect.moves_money and claim.kind in EFFECTS:
             order = yield from _asked(core, claim)
             leaves = may_leave(order, effect)
@@ -262,7 +279,13 @@ def _checked(
                 return _LAPSED
             if not leaves:
                 return RetryAt(core.now() + _HELD_BACK)
-            return _handed_over(core, claim, effect, order)
+            if isinstance(effect, Charge):
+                ended = core.process_of(order).ended(order.state)
+                effect = attrs.evolve(effect, order_ended=ended)
+            owed = moved(order, effect.key)
+            assert owed is not None
+            sent = owed.status not in UNSENT
+            return _handed_over(core, claim, effect, sent, later_keys(order, owed))
     except (CorruptJournalError, LedgerError) as error:
         return NotDone(str(error))
     if (
@@ -275,22 +298,23 @@ def _checked(
 
 
 def _handed_over(
-    core: Core, claim: StoredEffect, effect: Effect, order: Order
+    core: Core,
+    claim: StoredEffect,
+    effect: Effect,
+    may_have_left: bool,
+    later: tuple[str, ...],
 ) -> Effect:
     """
     Return money with what is known of the attempts before: a retry is not taken for a
     first attempt, though attempts are counted anew (I29).
+
+    Args:
+        later: The keys under which it would be sent next.
     """
     assert isinstance(effect, Movement)
-    owed = moved(order, effect.key)
-    assert owed is not None
-    may_have_left = owed.status not in UNSENT
     before = noted_before(claim)
     tries = before.get(TRIES)
-    effect = attrs.evolve(effect, later_keys=later_keys(order, owed))
-    if isinstance(effect, Charge):
-        ended = core.process_of(order).ended(order.state)
-        effect = attrs.evolve(effect, order_ended=ended)
+    effect = attrs.evolve(effect, later_keys=later)
     if tries is None and not may_have_left:
         # Whoever had it died before he began.
         return attrs.evolve(effect, attempt=1)
@@ -457,14 +481,23 @@ def _settled(
         if isinstance(said, NotDone):
             # It is owed under another key from now on; this one is over.
             result = attrs.evolve(result, status="done")
-            outcome = "again" if said.again else "parked"
-        current = yield from core.report(claim.order_id, report, result)
+            outcome = "again" if said.again else _refused(effect)
+        if isinstance(report, ReportPayout) and isinstance(effect, Withdraw):
+            current = yield from report_withdrawal(
+                core.now(), claim.order_id, report, result
+            )
+        else:
+            current = yield from core.report(claim.order_id, report, result)
     if current:
         return outcome
     if report is not None and isinstance(said, Done):
         # Whoever has it now must know: it is not sent again, whatever he finds.
-        yield from core.execute(claim.order_id, report, OUTBOX, None, None)
-        return outcome
+        if not (isinstance(report, ReportPayout) and isinstance(effect, Withdraw)):
+            yield from core.execute(claim.order_id, report, OUTBOX, None, None)
+            return outcome
+        with suppress(WalletRefusedError):
+            yield from report_withdrawal(core.now(), claim.order_id, report, None)
+            return outcome
     _LOG.warning(
         "effect %s of order %s: its result came after its lease, when somebody else "
         "had taken it over, and was not written: set timeouts below `Retries.lease`",
@@ -534,7 +567,19 @@ def _noted(
 
 _REPORTS: Final[
     Mapping[type[Effect], type[ReportRefund | ReportPayout | ReportCharge]]
-] = {Refund: ReportRefund, PayOut: ReportPayout, Charge: ReportCharge}
+] = {
+    Refund: ReportRefund,
+    PayOut: ReportPayout,
+    Withdraw: ReportPayout,
+    Charge: ReportCharge,
+}
+
+
+def _refused(effect: Effect | None) -> str:
+    """
+    Return where money counts that was refused: a withdrawal is back in its wallet.
+    """
+    return "lapsed" if isinstance(effect, Withdraw) else "parked"
 
 
 def _report(effect: Effect, said: Result) -> Command | None:

@@ -11,6 +11,7 @@ from typing import Final, final
 import attrs
 from pendulum import DateTime
 
+from .. import wallet
 from ..clock import as_window, from_micros, to_micros
 from ..errors import (
     CorruptJournalError,
@@ -261,7 +262,9 @@ def _unknown(core: Core, limit: int) -> Asking[list[tuple[StoredOrder, str]]]:
     first, each with the fingerprint of that process.
     """
     due = to_micros(core.now())
-    query = Query(due_by=due, unknown_to=core.known, by_due=True)
+    # Wallets have a sweep of their own.
+    known = (*core.known, wallet.FINGERPRINT)
+    query = Query(due_by=due, unknown_to=known, by_due=True)
     page: Page[StoredOrder] = yield "find", (query, None, min(limit, LIMIT_MAX))
     found = []
     for loaded in page.items:
@@ -309,6 +312,7 @@ def stuck(
         found += (
             Stuck(
                 order_id=loaded.order_id,
+                kind="wallet" if wallet.is_wallet(loaded.snapshot) else "order",
                 reason=loaded.parked.reason,
                 since=from_micros(loaded.parked.since),
                 attempts=loaded.parked.attempts,

@@ -33,6 +33,7 @@ from ..effects import (
     Result,
     RetryAt,
     Unknown,
+    Withdraw,
 )
 from ..errors import InvalidInputError
 from ..inputs import kind_of
@@ -209,11 +210,13 @@ def handlers(
     *,
     methods: Mapping[str, PaymentGateway] | None = None,
     payouts: PaymentGateway | None = None,
+    withdrawals: PaymentGateway | None = None,
     clock: Clock | None = None,
     restored_at: datetime | str | None = None,
 ) -> Handlers:
     """
-    Return what carries out refunds, payouts and charges, for `run_effects` and
+    Return what carries out refunds, payouts, charges and withdrawals, for
+    `run_effects` and
     workers.
 
     Args:
@@ -223,6 +226,9 @@ def handlers(
             charge goes through the gateway of its payment.
 
         payouts: The one that pays sellers.
+
+        withdrawals: The one that pays banks out of wallets; without, withdrawals are
+            left to another worker.
 
         clock: That of the engine.
 
@@ -238,6 +244,7 @@ def handlers(
     for name, one in (
         ("gateway", gateway),
         ("payouts", payouts or gateway),
+        ("withdrawals", withdrawals or gateway),
         *((f"methods[{method!r}]", one) for method, one in routes.items()),
     ):
         if not isinstance(one, PaymentGateway):
@@ -267,7 +274,20 @@ def handlers(
             return mover.cannot_hold(through)
         return through.release(effect)
 
-    return {Refund: refund, PayOut: pay_out, Charge: charge, ReleaseHold: release}
+    found: Handlers = {
+        Refund: refund,
+        PayOut: pay_out,
+        Charge: charge,
+        ReleaseHold: release,
+    }
+    if withdrawals is not None:
+        bank = withdrawals
+
+        def withdraw(effect: Withdraw) -> Result:
+            return mover.move(bank, bank.pay_out, effect.as_payout)
+
+        found[Withdraw] = withdraw
+    return found
 
 
 @final

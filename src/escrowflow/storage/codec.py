@@ -33,6 +33,7 @@ from ..parties import Actor, Role, actor_from
 from ..parts import Standing
 from ..states import State
 from ..terms import FullRefund, PaySeller, Relaunch, Ruling, Split
+from ..wallet import MARK, Keyed, Wallet, is_wallet
 from . import NewEffect, NewEvent, StoredEvent, StoredText
 from .chain import link
 
@@ -42,10 +43,13 @@ __all__ = [
     "decode_effect",
     "decode_event",
     "decode_order",
+    "decode_wallet",
     "dump_result",
     "encode_effect",
     "encode_event",
     "encode_order",
+    "encode_wallet",
+    "entry_hash",
     "load_result",
     "refs_in",
     "said",
@@ -239,6 +243,38 @@ def decode_order(body: bytes, texts: Mapping[str, str]) -> Order:
         CorruptJournalError: If this was never written by `encode_order`.
     """
     return _read(body, texts, Order)
+
+
+def encode_wallet(wallet: Wallet) -> bytes:
+    """
+    Return the snapshot of a wallet.
+    """
+    return MARK + _dump(_CONVERTER.unstructure(wallet, Wallet))
+
+
+def decode_wallet(body: bytes) -> Wallet:
+    """
+    Return the wallet of a snapshot.
+
+    Raises:
+        CorruptJournalError: If this was never written by `encode_wallet`.
+    """
+    if not is_wallet(body):
+        raise CorruptJournalError("this is no wallet")
+    return _read(body.removeprefix(MARK), {}, Wallet)
+
+
+# What follows from the wallet, or the clock, is no part of what was asked for.
+_NOT_ASKED: Final = ("balance", "due_at")
+
+
+def entry_hash(event: Keyed) -> str:
+    """
+    Return the hash of what somebody asked of a wallet.
+    """
+    fields = _CONVERTER.unstructure(event, type(event))
+    asked = {name: fields[name] for name in fields if name not in _NOT_ASKED}
+    return hashlib.sha256(_dump([event.name, asked])).hexdigest()[:40]
 
 
 def encode_event(recorded: Recorded, order_id: str, head: bytes) -> NewEvent:

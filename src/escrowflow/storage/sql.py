@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 import attrs
 
 from ..errors import StorageError
+from ..wallet import FINGERPRINT
 from . import (
     Books,
     Change,
@@ -170,7 +171,9 @@ CREATE VIEW escrowflow_orders AS SELECT
     order_id, process, state, late,
     {parties},
     price_minor, currency, due_at, version
-FROM escrowflow_order o""".replace(
+FROM escrowflow_order o WHERE o.fingerprint <> '{wallets}'""".replace(
+        "{wallets}", FINGERPRINT
+    ).replace(
         "{parties}",
         ",\n    ".join(
             f"(SELECT min(id) FROM escrowflow_party p WHERE p.order_id = o.order_id"

@@ -1,0 +1,96 @@
+"""
+Who answers what the rooms of this package ask for: a storage that blocks, or one
+that is awaited.
+
+The two say the same, one word after the other: there is no rule in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from inspect import isawaitable
+from typing import Any, TypeVar
+
+from ..errors import InvalidInputError
+from ..inputs import kind_of
+from ..storage import AsyncStorage, Capability, Storage
+from .core import Asking
+
+__all__ = ["drive", "drive_awaited", "joined"]
+
+_T = TypeVar("_T")
+
+
+def drive(storage: Storage, asking: Asking[_T]) -> _T:
+    """
+    Return what a generator returns, its verbs carried out by a storage.
+    """
+    try:
+        verb, values = next(asking)
+        while True:
+            try:
+                if verb == "call":
+                    handler, effect = values
+                    answer = handler(effect)
+                else:
+                    answer = getattr(storage, verb)(*values)
+            except Exception as error:
+                verb, values = asking.throw(error)
+            else:
+                verb, values = asking.send(answer)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+
+
+async def drive_awaited(storage: AsyncStorage, asking: Asking[_T]) -> _T:
+    """
+    Return what a generator returns, its verbs awaited.
+    """
+    try:
+        verb, values = next(asking)
+        while True:
+            try:
+                if verb == "call":
+                    handler, effect = values
+                    answer = handler(effect)
+                    if isawaitable(answer):
+                        answer = await _heard(answer)
+                else:
+                    answer = await getattr(storage, verb)(*values)
+            except Exception as error:
+                verb, values = asking.throw(error)
+            else:
+                verb, values = asking.send(answer)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+
+
+async def _heard(answer: Awaitable[_T]) -> _T:
+    """
+    Wait for a handler.  If it was cancelled and its worker was not, that is its own
+    trouble, and must not end the worker.
+    """
+    try:
+        return await answer
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("the handler was cancelled") from error
+
+
+def joined(storage: Any, handle: Any) -> Any:
+    """
+    Return a storage that writes inside a transaction of the host's.
+
+    Raises:
+        InvalidInputError: If it cannot.
+    """
+    if Capability.WITHIN not in storage.capabilities:
+        raise InvalidInputError(
+            "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
+        )
+    return storage.within(handle)

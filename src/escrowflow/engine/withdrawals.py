@@ -1,0 +1,213 @@
+"""
+Withdrawals: what became of the money that a wallet sends to a bank (R92).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+from pendulum import DateTime
+
+from ..clock import to_micros
+from ..commands import ReportPayout
+from ..errors import InvalidInputError, OrderChangedError, WalletRefusedError
+from ..events import Event
+from ..inputs import kind_of
+from ..money import Money
+from ..storage import Change, EffectResult, StoredEffect, StoredOrder
+from ..storage.codec import dump_result
+from ..wallet import (
+    Wallet,
+    WithdrawalAsked,
+    WithdrawalFailed,
+    WithdrawalPaid,
+    WithdrawalRepeated,
+    WithdrawalSent,
+    booked,
+    evolve_wallet,
+    stored_key,
+)
+from .core import Asking, commit
+from .doubts import Doubts
+from .money import noted_before
+from .wallet_rows import change_of, event_of, following, wallet_of
+
+__all__ = ["report"]
+
+# How often a change is made anew when somebody else was faster: as with orders.
+_ROUNDS_MAX: Final = 64
+
+
+def report(
+    now: DateTime, wallet_id: str, command: ReportPayout, result: EffectResult | None
+) -> Asking[bool]:
+    """
+    Write what became of a withdrawal, and what it makes of the wallet, at once.
+
+    Args:
+        result: What became of the attempt, if it is one that says so; false is
+            returned if its token is stale.
+    """
+    if not isinstance(command, ReportPayout):
+        raise InvalidInputError("command", f"a ReportPayout, not {kind_of(command)}")
+    doubts: Doubts[bool] = Doubts(wallet_id)
+    for _ in range(_ROUNDS_MAX):
+        loaded = yield from doubts.load(None)
+        answer = yield from doubts.answer(loaded)
+        if answer is not None:
+            return True
+        wallet = wallet_of(loaded)
+        rows: tuple[StoredEffect, ...] = ()
+        if result is None:
+            rows = yield "effects", (wallet_id,)
+            command = _with_key(command, rows)
+        event: Event | None = None
+        if wallet.withdrawal(command.key) is not None:
+            event = _under_way(wallet, command)
+        elif result is None:
+            event = yield from _over(wallet, command, rows)
+        if event is None and result is None:
+            return True
+        written, change = yield from _settled(
+            now, loaded, wallet, event, _results(rows, command, event, result, now)
+        )
+        if written:
+            return True
+        if written is None:
+            doubts.add(change, True)
+        elif result is not None:
+            again: StoredOrder = yield "load", (wallet_id,)
+            if again.version == loaded.version:
+                # Nobody was faster: somebody else has the effect.
+                return bool(doubts.changes)
+    raise OrderChangedError(wallet_id, expected=loaded.version, actual=None)
+
+
+def _settled(
+    now: DateTime,
+    loaded: StoredOrder,
+    wallet: Wallet,
+    event: Event | None,
+    results: tuple[EffectResult, ...],
+) -> Asking[tuple[bool | None, Change]]:
+    recorded = () if event is None else (following(wallet, event, now),)
+    after = wallet
+    for one in recorded:
+        after = evolve_wallet(wallet, one, wallet.id)
+    change = change_of(loaded, wallet, after, recorded, now, results=results)
+    return (yield from commit(change)), change
+
+
+def _under_way(wallet: Wallet, command: ReportPayout) -> Event | None:
+    """
+    Return what is new in a report of a withdrawal that is on its way.
+    """
+    open_ = wallet.withdrawal(command.key)
+    assert open_ is not None
+    _same(wallet, command, open_.amount)
+    if command.status == "paid":
+        return WithdrawalPaid(
+            withdrawal=open_.seq, amount=open_.amount, reference=command.reference
+        )
+    if command.status == "sent":
+        return None if open_.sent else WithdrawalSent(withdrawal=open_.seq)
+    if command.again:
+        return WithdrawalRepeated(withdrawal=open_.seq)
+    return booked(wallet, _failed(open_.amount, open_.seq, paid=False))
+
+
+def _over(
+    wallet: Wallet, command: ReportPayout, rows: Sequence[StoredEffect]
+) -> Asking[Event | None]:
+    """
+    Return what is new in a report of a key under which nothing is on its way.
+    """
+    key = command.key
+    row = next((row for row in rows if row.key == key), None)
+    if row is None:
+        raise WalletRefusedError(
+            "unknown_withdrawal",
+            wallet.user_id,
+            f"nothing was ever sent under key {key!r}",
+        )
+    asked = yield from event_of(wallet.id, row.seq)
+    number = getattr(asked.event, "withdrawal", asked.seq)
+    newer = [one for one in wallet.withdrawals if one.seq == number]
+    if newer:
+        if command.status != "paid":
+            return None
+        raise WalletRefusedError(
+            "other_key",
+            wallet.user_id,
+            f"nothing happened under key {key!r}, it was said: it is sent under "
+            f"{newer[0].key!r} by now, which a human must look at",
+        )
+    first = yield from event_of(wallet.id, number)
+    assert isinstance(first.event, WithdrawalAsked)
+    _same(wallet, command, first.event.amount)
+    back = _failed(first.event.amount, number, paid=True)
+    receipt: StoredOrder = yield (
+        "load",
+        (wallet.id, stored_key(back.receipt_key)),
+    )
+    if command.status != "failed" or receipt.receipt is not None:
+        return None
+    return booked(wallet, back)
+
+
+def _same(wallet: Wallet, command: ReportPayout, amount: Money) -> None:
+    if command.amount not in (None, amount):
+        raise WalletRefusedError(
+            "amount_differs",
+            wallet.user_id,
+            f"the withdrawal is of {amount}, not {command.amount}",
+        )
+
+
+def _results(
+    rows: Sequence[StoredEffect],
+    command: ReportPayout,
+    event: Event | None,
+    result: EffectResult | None,
+    now: DateTime,
+) -> tuple[EffectResult, ...]:
+    """
+    Return what is written of the effect that a report tells of.
+    """
+    if result is not None:
+        return (result,)
+    if isinstance(event, WithdrawalSent):
+        return ()
+    said = {"reference": command.reference}
+    if not isinstance(event, WithdrawalPaid):
+        said = {"reason": "it was reported that nothing was paid"}
+    return tuple(
+        EffectResult(
+            key=row.key,
+            token=row.token,
+            status="done",
+            attempts=row.attempts,
+            ready_at=row.ready_at,
+            body=dump_result(at=to_micros(now), **said),
+        )
+        for row in rows
+        if row.key == command.key and row.status != "done"
+    )
+
+
+def _with_key(command: ReportPayout, rows: Sequence[StoredEffect]) -> ReportPayout:
+    """
+    Return a report with the key of what it calls by the name that the gateway gave it.
+    """
+    if command.key or not command.reference:
+        return command
+    for row in rows:
+        if noted_before(row).get("reference") == command.reference:
+            return attrs.evolve(command, key=row.key)
+    return command
+
+
+def _failed(amount: Money, seq: int, *, paid: bool) -> WithdrawalFailed:
+    return WithdrawalFailed(amount=amount, balance=amount, withdrawal=seq, paid=paid)
