@@ -14,9 +14,10 @@ from escrowflow import commands as c
 from escrowflow.clock import to_micros
 from escrowflow.decisions import decide
 from escrowflow.decisions.reports import may_leave, touched
-from escrowflow.effects import PayOut, Refund
+from escrowflow.effects import PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.money import Money, Payment
+from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import Split
 from tests.given import (
@@ -684,16 +685,44 @@ class TestOnItsWay:
         """
         engine = split()
         _, card, payout = keys_of(engine)
-        now = to_micros(engine.clock.now())
-        claimed = engine.storage.claim_effects(now, now + 60_000_000, 9, ["refund"])
-        assert card in {one.key for one in claimed}
+        told = []
 
-        order = tell(engine, chargeback("lost", eur(30)))
+        def sends(effect: Refund) -> Any:
+            if effect.key != card:
+                return RetryAt(engine.clock.now().add(days=1))
+            told.append(tell(engine, chargeback("lost", eur(30))))
+            return Unknown("no answer")
 
-        assert [one.status for one in order.refunds] == ["sent", "sent"]
+        engine.run_effects({Refund: sends}, ["refund"])
+
+        (order,) = told
+        assert [one.status for one in order.refunds if one.key == card] == ["sent"]
         # What the seller did not get yet makes it good.
         assert books(order) == {"refundable": 70, "buyer": 30}
         assert payout not in {one.key for one in order.payouts if one.status == "owed"}
+
+    def test_a_refund_that_was_only_taken_on(self) -> None:
+        """
+        What a worker has taken on and not begun makes the chargeback good; he finds
+        out before he sends it.
+        """
+        engine = split()
+        _, card, _ = keys_of(engine)
+        now = to_micros(engine.clock.now())
+        claimed = engine.storage.claim_effects(now, now + 60_000_000, 9, ["refund"])
+        (mine,) = (one for one in claimed if one.key == card)
+
+        order = tell(engine, chargeback("lost", eur(30)))
+
+        assert "covered" in {one.status for one in order.refunds}
+        begins = EffectResult(
+            key=card,
+            token=mine.token,
+            status="claimed",
+            attempts=1,
+            ready_at=mine.ready_at,
+        )
+        assert engine.storage.settle_effect("o1", begins) is False
 
     def test_a_payout_is_being_sent(self) -> None:
         """
@@ -701,14 +730,19 @@ class TestOnItsWay:
         """
         engine = split()
         _, _, payout = keys_of(engine)
-        now = to_micros(engine.clock.now())
-        assert engine.storage.claim_effects(now, now + 60_000_000, 9, ["pay_out"])
         redirect = c.RedirectPayout(key=payout, payee_id="heir", reason="x")
+        caught = []
 
-        with pytest.raises(CommandRefusedError) as caught:
-            tell(engine, redirect, OPS)
+        def sends(_: PayOut) -> Any:
+            with pytest.raises(CommandRefusedError) as refused:
+                tell(engine, redirect, OPS)
+            caught.append(refused.value)
+            return Unknown("no answer")
 
-        codes = [blocker.code for blocker in caught.value.blockers]
+        engine.run_effects({PayOut: sends}, ["pay_out"])
+
+        (error,) = caught
+        codes = [blocker.code for blocker in error.blockers]
         assert codes == ["no_payout_to_redirect", "payout_may_have_left"]
 
     def test_nobody_knows_that_key(self) -> None:
