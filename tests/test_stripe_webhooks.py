@@ -546,7 +546,8 @@ class TestMeaning:
         assert caught.value.code == "unreadable"
         assert "evt_1" in str(caught.value)
 
-    def test_a_hold_of_unknown_age(self) -> None:
+    @pytest.mark.parametrize("created", [None, -1, 1.5, "1", 10**11, 10**30])
+    def test_a_hold_of_unknown_age(self, created: Any) -> None:
         """
         Nor is it known how long something is held that began nobody knows when.
         """
@@ -554,7 +555,7 @@ class TestMeaning:
         about = an_intent(status="requires_capture", amount_capturable=1)
 
         with pytest.raises(NoticeRefusedError, match="created"):
-            read(an_event(kind, about, created=None))
+            read(an_event(kind, about, created=created))
 
     @given(
         st.sampled_from(

@@ -34,6 +34,9 @@ __all__ = ["Notice", "StripeWebhooks"]
 # A notice of Stripe's is a few thousand characters.
 _NOTICE_MAX: Final = 1024 * 1024
 
+# What begins to be held after the year 5000 is nonsense.
+_SECONDS_MAX: Final = 10**11
+
 
 @final
 @attrs.frozen(kw_only=True)
@@ -283,7 +286,7 @@ class _Said:
         """
         Return until when a bank holds what it began to hold when this happened.
         """
-        if type(self.created) is not int:
+        if type(self.created) is not int or not 0 <= self.created < _SECONDS_MAX:
             raise InvalidInputError("created", "seconds since 1970")
         return from_micros(self.created * 1_000_000) + self.hold_life
 
