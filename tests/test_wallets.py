@@ -1071,6 +1071,27 @@ class TestWithdrawals:
         again: int = self.engine.run_effects(every, ["withdraw"]).again
         return again
 
+    def test_after_a_backup_was_restored(self, clock: FakeClock) -> None:
+        """
+        What a database has forgotten is asked for under the key of before, wherever in
+        the history it stands now: the bank pays it once.
+        """
+        self.run()
+        fresh = MemoryStorage()
+        wallets, engine = Wallets(fresh, clock=clock), an_engine(fresh, clock=clock)
+        wallets.credit("luc", eur(70), "k2")
+        wallets.credit("luc", eur(30), "k3")
+        restored = payments.handlers(
+            wallets, withdrawals=self.bank, clock=clock, restored_at=clock.now()
+        )
+        wallets.withdraw("luc", eur(60), "w1", payee_id="iban")
+        wallets.withdraw("luc", eur(5), "w2", payee_id="iban")
+        clock.advance(minutes=10)
+        engine.run_effects(restored, ["withdraw"])
+
+        assert [one.amount for one in self.bank.applied] == [eur(60), eur(5)]
+        assert wallets.wallet("luc").withdrawals == ()
+
     def test_not_known_for_ever(self) -> None:
         """
         What nobody knows is for a human, and what he says counts.

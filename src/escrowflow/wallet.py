@@ -155,16 +155,19 @@ def debit_key(seq: int, part: int) -> str:
     return f"debit\x1f{seq}\x1f{part}"
 
 
-def withdrawal_key(wallet_id: str, seq: int, epoch: int) -> str:
+def withdrawal_key(wallet_id: str, name: str, epoch: int) -> str:
     """
     Return the key under which a withdrawal is sent.
 
+    It does not follow from a number: what a restored backup has forgotten is asked for
+    under the same key again, and nothing else is.
+
     Args:
-        seq: The number of the event that asked for it.
+        name: The key of the call that asked for it.
 
         epoch: Raised only after a proof that nothing happened under the key before.
     """
-    return effect_key(wallet_id, seq, Withdraw.name, "", epoch)
+    return effect_key(wallet_id, 0, Withdraw.name, name, epoch)
 
 
 def later_keys(wallet_id: str, open_: OpenWithdrawal) -> tuple[str, ...]:
@@ -172,7 +175,7 @@ def later_keys(wallet_id: str, open_: OpenWithdrawal) -> tuple[str, ...]:
     Return the keys under which a withdrawal would be sent next, and then.
     """
     return tuple(
-        withdrawal_key(wallet_id, open_.seq, open_.epoch + step)
+        withdrawal_key(wallet_id, open_.name, open_.epoch + step)
         for step in range(1, _LATER + 1)
     )
 
@@ -513,6 +516,8 @@ class OpenWithdrawal:
 
         asked_at: When.
 
+        name: The key of the call that asked for it.
+
         key: The key under which it is sent.
 
         epoch: How often it was proved before that nothing happened.
@@ -525,6 +530,7 @@ class OpenWithdrawal:
     asked_at: DateTime
     amount: Money
     payee_id: str
+    name: str
     key: str
     epoch: int = 0
     sent: bool = False
@@ -765,7 +771,8 @@ def _under_way(wallet: Wallet, event: Event, recorded: Recorded) -> Wallet:
             asked_at=recorded.effective_at,
             amount=event.amount,
             payee_id=event.payee_id,
-            key=withdrawal_key(wallet.id, recorded.seq, 0),
+            name=event.key,
+            key=withdrawal_key(wallet.id, event.key, 0),
         )
         return attrs.evolve(wallet, withdrawals=(*wallet.withdrawals, new))
     if isinstance(event, _OF_WITHDRAWALS):
@@ -794,7 +801,7 @@ def _on_their_way(
                 one,
                 asked_seq=recorded.seq,
                 asked_at=recorded.effective_at,
-                key=withdrawal_key(wallet.id, one.seq, one.epoch + 1),
+                key=withdrawal_key(wallet.id, one.name, one.epoch + 1),
                 epoch=one.epoch + 1,
                 sent=False,
             )
