@@ -53,6 +53,10 @@ _PROCESSES: Final[dict[str, tuple[Process[Policies], ...]]] = {
             partial_refunds={"partial_refund_base": "all"},
             lifetime={"order_cap": "P20D", "expiry_beneficiary": "seller"},
         ),
+        COMEUP.with_policies(
+            fees=_fees(currency, "bank_fee"),
+            acceptance={"charge_at": "acceptance", "acceptance_window": "P6D"},
+        ),
     )
     for currency in CURRENCIES
 }
@@ -87,6 +91,12 @@ _ACTS: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
     (OPS, c.RedirectPayout),
 )
 
+# Where the buyer is charged later, what became of that is told, too.
+_ACTS_LATER: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
+    *_ACTS,
+    *(((STRIPE, c.ReportCharge),) * 5),
+)
+
 
 def led(rng: random.Random, steps: int = 14) -> int:
     """
@@ -113,9 +123,13 @@ def led(rng: random.Random, steps: int = 14) -> int:
         now=now,
     )
     order: Order = placed.order
+    later = process.policies.acceptance.charge_at == "acceptance"
     for number, payment in enumerate(_parts(rng, order.charge)):
+        until = None
+        if later and rng.random() < 0.7:
+            until = now + timedelta(days=rng.choice([1, 4, 30]))
         confirm = c.ConfirmPayment(
-            payment=attrs.evolve(payment, reference=f"p{number}")
+            payment=attrs.evolve(payment, reference=f"p{number}", held_until=until)
         )
         order = _after(process, order, STRIPE, confirm, now)
     moved = 0
@@ -124,7 +138,7 @@ def led(rng: random.Random, steps: int = 14) -> int:
             now = now + timedelta(hours=rng.choice([1, 30, 200]))
             order = settle(process, order, now=now, recorded_at=now).order
             check_money(order)
-        by, kind = rng.choice(_ACTS)
+        by, kind = rng.choice(_ACTS_LATER if later else _ACTS)
         version = order.version
         order = _after(process, order, by, _payload(rng, kind, order, step), now)
         moved += order.version > version
@@ -198,6 +212,13 @@ def _payload(
             payment_reference=taken.reference,
             status=rng.choice(c.reports.CHARGEBACK_STATUSES),
             amount=rng.choice([None, Money(max(taken.amount.minor // 2, 1), currency)]),
+        )
+    if kind is c.ReportCharge:
+        hold = rng.choice(order.holds) if order.holds else None
+        return hold and c.ReportCharge(
+            reference=hold.payment.reference,
+            status=rng.choice(["paid", "paid", *c.reports.REPORT_STATUSES]),
+            again=rng.random() < 0.3,
         )
     if kind in (c.ReportRefund, c.ReportPayout, c.RedirectPayout):
         owed: Any = order.refunds if kind is c.ReportRefund else order.payouts
