@@ -362,7 +362,9 @@ class WalletRefusedError(EscrowflowError):
             withdrawals that nobody has heard of since), `given_back` (this very debit
             is back in the wallet: take a new key), `no_order` (a debit that names no
             order), `in_an_order` (an order has it), `unknown_withdrawal`,
-            `amount_differs`, `other_key` (it is sent under another key by now).
+            `amount_differs`, `other_key` (it was sent under another key since),
+            `was_given_back` (this withdrawal failed, it was said, and is back in the
+            wallet).
 
         user_id: Whose wallet.
     """

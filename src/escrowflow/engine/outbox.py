@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeAlias
@@ -495,9 +494,17 @@ def _settled(
         if not (isinstance(report, ReportPayout) and isinstance(effect, Withdraw)):
             yield from core.execute(claim.order_id, report, OUTBOX, None, None)
             return outcome
-        with suppress(WalletRefusedError):
+        try:
             yield from report_withdrawal(core.now(), claim.order_id, report, None)
-            return outcome
+        except WalletRefusedError as error:
+            _LOG.error(
+                "effect %s of %s was paid, and is not in its books: %s",
+                claim.key,
+                claim.order_id,
+                error,
+            )
+            return "stale"
+        return outcome
     _LOG.warning(
         "effect %s of order %s: its result came after its lease, when somebody else "
         "had taken it over, and was not written: set timeouts below `Retries.lease`",

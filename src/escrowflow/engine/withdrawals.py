@@ -5,6 +5,7 @@ Withdrawals: what became of the money that a wallet sends to a bank (R92).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, takewhile
 from typing import Final
 
 import attrs
@@ -12,7 +13,12 @@ from pendulum import DateTime
 
 from ..clock import to_micros
 from ..commands import ReportPayout
-from ..errors import InvalidInputError, OrderChangedError, WalletRefusedError
+from ..errors import (
+    CorruptJournalError,
+    InvalidInputError,
+    OrderChangedError,
+    WalletRefusedError,
+)
 from ..events import Event
 from ..inputs import kind_of
 from ..money import Money
@@ -28,6 +34,7 @@ from ..wallet import (
     booked,
     evolve_wallet,
     stored_key,
+    withdrawal_key,
 )
 from .core import Asking, commit
 from .doubts import Doubts
@@ -124,7 +131,7 @@ def _over(
     """
     Return what is new in a report of a key under which nothing is on its way.
     """
-    key = command.key
+    key, paid = command.key, command.status == "paid"
     row = next((row for row in rows if row.key == key), None)
     if row is None:
         raise WalletRefusedError(
@@ -134,27 +141,50 @@ def _over(
         )
     asked = yield from event_of(wallet.id, row.seq)
     number = getattr(asked.event, "withdrawal", asked.seq)
-    newer = [one for one in wallet.withdrawals if one.seq == number]
-    if newer:
-        if command.status != "paid":
-            return None
+    first = yield from event_of(wallet.id, number)
+    keys = _keys(wallet.id, first.event, rows)
+    if key not in keys or not isinstance(first.event, WithdrawalAsked):
+        raise CorruptJournalError(f"{wallet.id!r}: it never asked for {key!r}")
+    if paid and key != keys[-1]:
         raise WalletRefusedError(
             "other_key",
             wallet.user_id,
-            f"nothing happened under key {key!r}, it was said: it is sent under "
-            f"{newer[0].key!r} by now, which a human must look at",
+            f"nothing happened under key {key!r}, it was said: it was sent under "
+            f"{keys[-1]!r} since, which a human must look at",
         )
-    first = yield from event_of(wallet.id, number)
-    assert isinstance(first.event, WithdrawalAsked)
+    if key != keys[-1] or command.status == "sent":
+        # However often it is said of a key that was given up: it is known.
+        return None
     _same(wallet, command, first.event.amount)
     back = _failed(first.event.amount, number, paid=True)
     receipt: StoredOrder = yield (
         "load",
         (wallet.id, stored_key(back.receipt_key)),
     )
-    if command.status != "failed" or receipt.receipt is not None:
-        return None
-    return booked(wallet, back)
+    if receipt.receipt is None:
+        # It was paid.
+        return None if paid else booked(wallet, back)
+    before = yield from event_of(wallet.id, receipt.receipt.first)
+    if paid and not getattr(before.event, "paid", False):
+        raise WalletRefusedError(
+            "was_given_back",
+            wallet.user_id,
+            f"nothing happened under key {key!r}, it was said, and "
+            f"{first.event.amount} went back into the wallet: if it was paid all the "
+            "same, a human must look",
+        )
+    return None
+
+
+def _keys(
+    wallet_id: str, first: Event, rows: Sequence[StoredEffect]
+) -> tuple[str, ...]:
+    """
+    Return the keys under which a withdrawal was to be sent, oldest first.
+    """
+    there, name = {row.key for row in rows}, getattr(first, "key", "")
+    every = (withdrawal_key(wallet_id, name, epoch) for epoch in count())
+    return tuple(takewhile(there.__contains__, every))
 
 
 def _same(wallet: Wallet, command: ReportPayout, amount: Money) -> None:

@@ -367,6 +367,7 @@ class Wallets:
 
         Repeated, or known already, it changes nothing.  What failed comes back to the
         wallet, also after it was paid; with `again=True` it is sent anew instead.
+        That something failed under a key that was given up for the next one is known.
 
         Args:
             wallet_id: `order_id` of the effect, or of what is stuck.
@@ -377,7 +378,9 @@ class Wallets:
         Raises:
             CorruptJournalError: If there is no such wallet.
 
-            WalletRefusedError: If nothing was sent under this key, or another amount.
+            WalletRefusedError: If nothing was sent under this key, or another amount;
+                or if it was paid, although it was said before that it was not: then
+                it is in the wallet, or under another key, and a human must look.
         """
         self._drive(self._asked.report(wallet_id, command))
 

@@ -1,0 +1,168 @@
+"""
+Wallets in trouble: reports that come late, twice, or contradict one another; storages
+that are two; debits and effects that nobody can carry out.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from escrowflow import commands as c
+from escrowflow.effects import Done, NotDone, Unknown, Withdraw
+from escrowflow.errors import WalletRefusedError
+from escrowflow.payments.wallets import Wallets
+from tests.given import eur
+
+if TYPE_CHECKING:
+    from escrowflow.clock import FakeClock
+    from escrowflow.engine import Engine
+    from escrowflow.storage import Storage
+
+WALLET: Final = "wallet:luc"
+
+
+@pytest.fixture
+def wallets(storage: Storage, clock: FakeClock) -> Wallets:
+    """
+    Wallets beside the orders of `engine`.
+    """
+    return Wallets(storage, clock=clock)
+
+
+def refused(code: str) -> Any:
+    """
+    Expect a wallet to refuse.
+    """
+    return pytest.raises(WalletRefusedError, check=lambda e: e.code == code)
+
+
+def failed(key: str, *, again: bool = False) -> c.ReportPayout:
+    """
+    Return a report that nothing was paid under a key.
+    """
+    return c.ReportPayout(key=key, status="failed", reason="looked", again=again)
+
+
+def paid(key: str) -> c.ReportPayout:
+    """
+    Return a report that it was paid under a key.
+    """
+    return c.ReportPayout(key=key, status="paid")
+
+
+class TestReports:
+    """
+    What is said of a withdrawal counts for the key it is said of, and for no other.
+    """
+
+    @pytest.fixture(autouse=True)
+    def _asked(self, wallets: Wallets, engine: Engine, clock: FakeClock) -> None:
+        self.wallets, self.engine, self.clock = wallets, engine, clock
+        wallets.credit("luc", eur(100), "k1")
+        wallets.withdraw("luc", eur(60), "w1", payee_id="iban")
+
+    def run(self, said: Any) -> Any:
+        """
+        Carry out what is to be carried out; the bank says this.
+        """
+        self.clock.advance(hours=2)
+        hands = {Withdraw: lambda _: said}
+        return self.engine.run_effects(hands, ["withdraw"], limit=1)
+
+    @property
+    def keys(self) -> list[str]:
+        """
+        The keys under which it was to be sent, oldest first.
+        """
+        return [one.effect.key for one in self.engine.effects(WALLET)]
+
+    def account(self) -> tuple[int, int, int]:
+        """
+        Return what is on the balance, on its way, and outside, in euros.
+        """
+        assert self.engine.verify().faults == ()
+        one = self.wallets.wallet("luc").account("EUR")
+        return one.balance // 100, one.leaving // 100, one.outside // 100
+
+    def test_failed_is_said_again_of_an_older_key(self) -> None:
+        """
+        The webhook of the first attempt comes after the second one was paid.
+        """
+        self.run(NotDone("balance too small", again=True))
+        self.run(Done("po_2"))
+        old, new = self.keys
+
+        self.wallets.report(WALLET, failed(old))
+
+        assert self.account() == (40, 0, -40)
+        with refused("other_key"):
+            self.wallets.report(WALLET, paid(old))
+        # What was paid comes back, once, whatever is said of the older key.
+        for key in (new, old, new):
+            self.wallets.report(WALLET, failed(key))
+        assert self.account() == (100, 0, -100)
+        with refused("other_key"):
+            self.wallets.report(WALLET, paid(old))
+
+    def test_a_human_clicks_twice(self) -> None:
+        """
+        The same click after the money was sent anew: it is known.
+        """
+        self.run(Unknown("?", give_up=True))
+        (stuck,) = self.engine.stuck()
+        click = failed(stuck.key, again=True)
+
+        self.wallets.report(stuck.order_id, click)
+        self.run(Done("po_2"))
+        self.wallets.report(stuck.order_id, click)
+
+        assert self.account() == (40, 0, -40)
+
+    def test_paid_after_it_failed(self) -> None:
+        """
+        What is back in the wallet was paid all the same: nobody hides it.
+        """
+        self.run(NotDone("closed"))
+        (key,) = self.keys
+
+        with refused("was_given_back"):
+            self.wallets.report(WALLET, paid(key))
+
+        for said in (failed(key), c.ReportPayout(key=key, status="sent")):
+            self.wallets.report(WALLET, said)
+        assert self.account() == (100, 0, -100)
+
+    def test_paid_before_it_came_back(self) -> None:
+        """
+        What was paid and came back may be said to have been paid, however late.
+        """
+        self.run(Done("po_1"))
+        (key,) = self.keys
+        self.wallets.report(WALLET, failed(key))
+
+        self.wallets.report(WALLET, paid(key))
+
+        assert self.account() == (100, 0, -100)
+
+    @pytest.mark.parametrize("again", [True, False])
+    def test_a_worker_pays_what_was_given_up(
+        self, caplog: pytest.LogCaptureFixture, again: bool
+    ) -> None:
+        """
+        A human says that it failed while a worker pays it: it is no success, and the
+        log says so.
+        """
+
+        def pays(effect: Withdraw) -> Done:
+            self.wallets.report(WALLET, failed(effect.key, again=again))
+            return Done("po_1")
+
+        report = self.engine.run_effects({Withdraw: pays}, ["withdraw"], limit=1)
+
+        assert (report.done, report.stale) == (0, 1)
+        (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
+        assert WALLET in record.getMessage()
+        assert self.account() == ((40, 60, -100) if again else (100, 0, -100))
