@@ -243,7 +243,11 @@ class TestVerify:
             (
                 [
                     WithdrawalFailed(
-                        amount=eur(1), balance=eur(201), withdrawal=3, paid=True
+                        amount=eur(1),
+                        balance=eur(201),
+                        withdrawal=3,
+                        key="k",
+                        paid=True,
                     )
                 ],
                 "a withdrawal came back that never left",
@@ -315,10 +319,10 @@ class TestFold:
             (OrderBarred(order_id="o1", debit="ana:2"), "does not follow"),
             (DebitCounted(debit=2), "no debit 2"),
             (WithdrawalSent(withdrawal=2), "cannot be"),
-            (WithdrawalPaid(withdrawal=3, amount=eur(2)), "cannot be"),
+            (WithdrawalPaid(withdrawal=3, amount=eur(2), key="k"), "cannot be"),
             (
                 WithdrawalFailed(
-                    withdrawal=3, amount=eur(1), balance=eur(1), paid=True
+                    withdrawal=3, amount=eur(1), balance=eur(1), key="k", paid=True
                 ),
                 "cannot be",
             ),

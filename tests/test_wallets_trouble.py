@@ -11,17 +11,30 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from escrowflow import commands as c
+from escrowflow.clock import FakeClock
 from escrowflow.effects import Done, NotDone, Unknown, Withdraw
-from escrowflow.errors import WalletRefusedError
+from escrowflow.engine.wallet_rows import change_of, following, wallet_of
+from escrowflow.errors import LedgerError, WalletRefusedError
+from escrowflow.money import Money
 from escrowflow.payments.wallets import Wallets
-from tests.given import eur
+from escrowflow.storage import CommitResult
+from escrowflow.wallet import (
+    WithdrawalFailed,
+    WithdrawalPaid,
+    booked,
+    evolve_wallet,
+)
+from tests.given import T0, eur
 
 if TYPE_CHECKING:
-    from escrowflow.clock import FakeClock
     from escrowflow.engine import Engine
     from escrowflow.storage import Storage
 
 WALLET: Final = "wallet:luc"
+
+AT: Final = FakeClock(T0).now()
+
+FORGED: Final = "a withdrawal came back that never left"
 
 
 @pytest.fixture
@@ -53,6 +66,23 @@ def paid(key: str) -> c.ReportPayout:
     return c.ReportPayout(key=key, status="paid")
 
 
+def forged(storage: Storage, **changes: Any) -> None:
+    """
+    Write that the withdrawal of Luc came back, with right hashes and sums.
+    """
+    loaded = storage.load(WALLET)
+    found = wallet_of(loaded)
+    rows = storage.effects(WALLET)
+    values = {"amount": eur(60), "withdrawal": 3, "key": rows[-1].key, **changes}
+    event = booked(
+        found, WithdrawalFailed(balance=values["amount"], paid=True, **values)
+    )
+    recorded = following(found, event, AT)
+    after = evolve_wallet(found, recorded, WALLET)
+    change = change_of(loaded, found, after, (recorded,), AT)
+    assert storage.commit((change,)) == (CommitResult.DONE,)
+
+
 class TestReports:
     """
     What is said of a withdrawal counts for the key it is said of, and for no other.
@@ -69,7 +99,7 @@ class TestReports:
         Carry out what is to be carried out; the bank says this.
         """
         self.clock.advance(hours=2)
-        hands = {Withdraw: lambda _: said}
+        hands: Any = {Withdraw: lambda _: said}
         return self.engine.run_effects(hands, ["withdraw"], limit=1)
 
     @property
@@ -166,3 +196,41 @@ class TestReports:
         (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
         assert WALLET in record.getMessage()
         assert self.account() == ((40, 60, -100) if again else (100, 0, -100))
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({}, None),
+            ({"amount": eur(61)}, FORGED),
+            ({"amount": Money(6000, "USD")}, FORGED),
+            ({"withdrawal": 2}, FORGED),
+            ({"key": "other"}, FORGED),
+        ],
+    )
+    def test_one_that_never_came_back(
+        self, storage: Storage, changes: dict[str, Any], problem: str | None
+    ) -> None:
+        """
+        Whoever could write whole events is found: only what was paid comes back, whole
+        and in its currency, under the key it was paid with (I14).
+        """
+        self.run(Done("po_1"))
+
+        forged(storage, **changes)
+
+        faults = self.engine.verify().faults
+        assert [one.problem for one in faults] == ([problem] if problem else [])
+
+    def test_an_end_under_another_key(self) -> None:
+        """
+        What ends a withdrawal names the key it was sent under.
+        """
+        found = self.wallets.wallet("luc")
+        for event in (
+            WithdrawalPaid(withdrawal=3, amount=eur(60), key="other"),
+            WithdrawalFailed(
+                withdrawal=3, amount=eur(60), balance=eur(100), key="other"
+            ),
+        ):
+            with pytest.raises(LedgerError, match="cannot be"):
+                evolve_wallet(found, following(found, event, AT), WALLET)

@@ -343,11 +343,14 @@ class WithdrawalPaid(Event):
 
         amount: How much.
 
+        key: The key under which it was sent.
+
         reference: What the gateway calls it.
     """
 
     withdrawal: int
     amount: Money
+    key: str
     reference: str = ""
 
 
@@ -370,10 +373,13 @@ class WithdrawalFailed(Keyed):
     Attributes:
         withdrawal: The number of the event that asked for it.
 
+        key: The key under which it was sent last.
+
         paid: Whether it had left before.
     """
 
     withdrawal: int
+    key: str
     paid: bool = False
 
     @property
@@ -787,8 +793,10 @@ def _on_their_way(
 ) -> tuple[OpenWithdrawal, ...]:
     mine = [one for one in wallet.withdrawals if one.seq == event.withdrawal]
     came_back = isinstance(event, WithdrawalFailed) and event.paid
-    amount = getattr(event, "amount", None)
-    if came_back is bool(mine) or any(amount not in (None, one.amount) for one in mine):
+    fits = isinstance(event, (WithdrawalSent, WithdrawalRepeated)) or all(
+        (event.amount, event.key) == (one.amount, one.key) for one in mine
+    )
+    if came_back is bool(mine) or not fits:
         raise LedgerError(f"{event.name} of withdrawal {event.withdrawal} cannot be")
     found = []
     for one in wallet.withdrawals:

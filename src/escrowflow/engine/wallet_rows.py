@@ -13,6 +13,7 @@ from pendulum import DateTime
 from ..clock import to_micros
 from ..errors import CorruptJournalError, EscrowflowError
 from ..events import Event, Recorded
+from ..money import Money
 from ..storage import (
     Books,
     Change,
@@ -277,7 +278,7 @@ def faults(
     kept: dict[str, Receipt] = {}
     debits: dict[int, WalletDebited] = {}
     returned: Counter[int] = Counter()
-    paid: set[int] = set()
+    paid: dict[int, tuple[Money, str]] = {}
     for stored in journal:
         try:
             recorded = decode_event(stored, {}, EVENTS)
@@ -308,9 +309,12 @@ def faults(
             ):
                 yield "more of a debit came back than there was", stored.seq
         if isinstance(event, WithdrawalPaid):
-            paid.add(event.withdrawal)
-        came_back = isinstance(event, WithdrawalFailed) and event.paid
-        if came_back and getattr(event, "withdrawal", 0) not in paid:
+            paid[event.withdrawal] = event.amount, event.key
+        if (
+            isinstance(event, WithdrawalFailed)
+            and event.paid
+            and paid.get(event.withdrawal) != (event.amount, event.key)
+        ):
             yield "a withdrawal came back that never left", stored.seq
     if wallet is None:
         return

@@ -116,13 +116,16 @@ def _under_way(wallet: Wallet, command: ReportPayout) -> Event | None:
     _same(wallet, command, open_.amount)
     if command.status == "paid":
         return WithdrawalPaid(
-            withdrawal=open_.seq, amount=open_.amount, reference=command.reference
+            withdrawal=open_.seq,
+            amount=open_.amount,
+            key=open_.key,
+            reference=command.reference,
         )
     if command.status == "sent":
         return None if open_.sent else WithdrawalSent(withdrawal=open_.seq)
     if command.again:
         return WithdrawalRepeated(withdrawal=open_.seq)
-    return booked(wallet, _failed(open_.amount, open_.seq, paid=False))
+    return booked(wallet, _failed(open_.amount, open_.seq, open_.key, paid=False))
 
 
 def _over(
@@ -156,7 +159,7 @@ def _over(
         # However often it is said of a key that was given up: it is known.
         return None
     _same(wallet, command, first.event.amount)
-    back = _failed(first.event.amount, number, paid=True)
+    back = _failed(first.event.amount, number, key, paid=True)
     receipt: StoredOrder = yield (
         "load",
         (wallet.id, stored_key(back.receipt_key)),
@@ -239,5 +242,7 @@ def _with_key(command: ReportPayout, rows: Sequence[StoredEffect]) -> ReportPayo
     return command
 
 
-def _failed(amount: Money, seq: int, *, paid: bool) -> WithdrawalFailed:
-    return WithdrawalFailed(amount=amount, balance=amount, withdrawal=seq, paid=paid)
+def _failed(amount: Money, seq: int, key: str, *, paid: bool) -> WithdrawalFailed:
+    return WithdrawalFailed(
+        amount=amount, balance=amount, withdrawal=seq, key=key, paid=paid
+    )
