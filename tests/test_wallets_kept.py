@@ -824,7 +824,8 @@ def test_one_that_moves_meanwhile(clock: FakeClock) -> None:
 
     for payment in payments_:
         slow: Any = Meanwhile()
-        back = Wallets(slow, clock=clock).give_back(payment, engine)
+        slowly = an_engine(slow, clock=clock)
+        back = Wallets(slow, clock=clock).give_back(payment, slowly)
         assert back is (payment is payments_[0])
     assert others.balance("ana", "EUR") == eur(9)
     assert engine.verify().faults == ()

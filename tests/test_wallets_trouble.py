@@ -5,7 +5,10 @@ that are two; debits and effects that nobody can carry out.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -13,20 +16,26 @@ import pytest
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
 from escrowflow.effects import Done, NotDone, Unknown, Withdraw
+from escrowflow.engine import AsyncEngine
 from escrowflow.engine.wallet_rows import change_of, following, wallet_of
-from escrowflow.errors import LedgerError, WalletRefusedError
+from escrowflow.errors import InvalidInputError, LedgerError, WalletRefusedError
 from escrowflow.money import Money
-from escrowflow.payments.wallets import Wallets
-from escrowflow.storage import CommitResult
+from escrowflow.payments.wallets import AsyncWallets, Wallets
+from escrowflow.storage import CommitResult, threaded
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.wallet import (
     WithdrawalFailed,
     WithdrawalPaid,
     booked,
     evolve_wallet,
 )
-from tests.given import T0, eur
+from escrowflow.worker import AsyncWorker, Worker
+from tests.given import ANA, COMEUP, T0, an_engine, an_order, eur
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from escrowflow.engine import Engine
     from escrowflow.storage import Storage
 
@@ -234,3 +243,72 @@ class TestReports:
         ):
             with pytest.raises(LedgerError, match="cannot be"):
                 evolve_wallet(found, following(found, event, AT), WALLET)
+
+
+class TestTogether:
+    """
+    Wallets and orders are kept in one place, or nothing is done with both.
+    """
+
+    def test_two_storages(self, wallets: Wallets, clock: FakeClock) -> None:
+        """
+        An order of another storage is neither paid, nor asked after, nor barred.
+        """
+        other = an_engine(MemoryStorage(), clock=clock)
+        wallets.credit("ana", eur(100), "k1")
+        payment = wallets.debit("ana", eur(40), "k2", order_id="o1")
+        other.place(an_order(payment=None), by=ANA, order_id="o1")
+        clock.advance(hours=1)
+
+        for ask in (
+            lambda: wallets.pay(other, "o1", by=ANA, key="k3"),
+            lambda: wallets.give_back(payment, other),
+            lambda: wallets.run_due(other),
+            lambda: Worker(other, wallets=wallets),
+        ):
+            with pytest.raises(InvalidInputError, match="kept elsewhere"):
+                ask()
+
+        assert wallets.balance("ana", "EUR") == eur(60)
+
+    def test_two_storages_on_an_event_loop(self, clock: FakeClock) -> None:
+        """
+        The same, awaited.
+        """
+
+        async def ask() -> None:
+            wallets = AsyncWallets(threaded(MemoryStorage()), clock=clock)
+            other = AsyncEngine(COMEUP, threaded(MemoryStorage()), clock=clock)
+            with pytest.raises(InvalidInputError, match="kept elsewhere"):
+                await wallets.run_due(other)
+            with pytest.raises(InvalidInputError, match="kept elsewhere"):
+                AsyncWorker(other, wallets=wallets)
+
+        asyncio.run(ask())
+
+    def test_two_transactions(self, tmp_path: Path, clock: FakeClock) -> None:
+        """
+        Inside a transaction of the host's: both in the same one, or none.
+        """
+        path = tmp_path / "orders.db"
+        with SqliteStorage(path) as storage:
+            engine = an_engine(storage, clock=clock)
+            wallets = Wallets(storage, clock=clock)
+            wallets.credit("ana", eur(300), "k1")
+            engine.place(an_order(payment=None), by=ANA, order_id="o1")
+            with (
+                closing(sqlite3.connect(path, isolation_level=None)) as mine,
+                closing(sqlite3.connect(path, isolation_level=None)) as yours,
+            ):
+                mine.execute("BEGIN IMMEDIATE")
+                inside = wallets.within(mine)
+                for theirs in (engine, engine.within(yours)):
+                    with pytest.raises(InvalidInputError, match="kept elsewhere"):
+                        inside.pay(theirs, "o1", by=ANA, key="k2")
+                with pytest.raises(InvalidInputError, match="kept elsewhere"):
+                    wallets.pay(engine.within(mine), "o1", by=ANA, key="k2")
+                inside.pay(engine.within(mine), "o1", by=ANA, key="k2")
+                mine.execute("COMMIT")
+
+            assert engine.order("o1").state == "pending"
+            assert wallets.balance("ana", "EUR") == eur(200)

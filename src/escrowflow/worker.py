@@ -21,6 +21,7 @@ import attrs
 
 from .clock import as_window
 from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
+from .engine.driving import check_together
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
 from .payments.wallets import AsyncWallets, Wallets
@@ -81,7 +82,8 @@ class Worker:
         poll: How long to wait when there is nothing to do.
 
     Raises:
-        InvalidInputError: If a kind of effect has no handler.
+        InvalidInputError: If a kind of effect has no handler, or the wallets have
+            another storage than the engine.
     """
 
     def __init__(
@@ -97,6 +99,8 @@ class Worker:
             raise InvalidInputError("engine", f"an Engine, not {kind_of(engine)}")
         if wallets is not None and not isinstance(wallets, Wallets):
             raise InvalidInputError("wallets", f"Wallets, not {kind_of(wallets)}")
+        if wallets is not None:
+            check_together(wallets, engine)
         self.engine = engine
         self._wallets = wallets
         self._handlers = handlers
@@ -184,6 +188,8 @@ class AsyncWorker:
             raise InvalidInputError("engine", f"an AsyncEngine, not {kind_of(engine)}")
         if wallets is not None and not isinstance(wallets, AsyncWallets):
             raise InvalidInputError("wallets", f"AsyncWallets, not {kind_of(wallets)}")
+        if wallets is not None:
+            check_together(wallets, engine)
         self.engine = engine
         self._wallets = wallets
         self._handlers = handlers

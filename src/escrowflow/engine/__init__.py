@@ -104,6 +104,9 @@ class Engine:
     Nothing is opened before it is used.
     """
 
+    # The storage and the handle of a transaction that it is within.
+    _within: tuple[Any, Any] | None = None
+
     def __init__(
         self,
         process: OrderProcess,
@@ -542,6 +545,7 @@ class Engine:
         """
         inside = copy(self)
         inside.storage = joined(self.storage, handle)
+        inside._within = (self.storage, handle)
         return inside
 
     def migrate(self) -> None:
@@ -565,6 +569,8 @@ class AsyncEngine:
 
     The other arguments are those of `Engine`.
     """
+
+    _within: tuple[Any, Any] | None = None
 
     def __init__(
         self,
@@ -825,6 +831,7 @@ class AsyncEngine:
         """
         inside = copy(self)
         inside.storage = joined(self.storage, handle)
+        inside._within = (self.storage, handle)
         return inside
 
     async def migrate(self) -> None:

@@ -17,7 +17,7 @@ from ..inputs import kind_of
 from ..storage import AsyncStorage, Capability, Storage
 from .core import Asking
 
-__all__ = ["drive", "drive_awaited", "joined"]
+__all__ = ["check_together", "drive", "drive_awaited", "joined"]
 
 _T = TypeVar("_T")
 
@@ -94,3 +94,28 @@ def joined(storage: Any, handle: Any) -> Any:
             "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
         )
     return storage.within(handle)
+
+
+def check_together(wallets: Any, engine: Any) -> None:
+    """
+    Raise unless wallets and orders are kept in one place: else an id would be barred
+    where nobody places orders, and what an order has would go back all the same.
+
+    Raises:
+        InvalidInputError: If they are not.
+    """
+    (ours, handle), (theirs, other) = _place(wallets), _place(engine)
+    named = isinstance(handle, str) and handle == other
+    if ours is not theirs or not (handle is other or named):
+        raise InvalidInputError(
+            "engine",
+            "its orders are kept elsewhere than these wallets: make both with the same "
+            "storage object, and both or none of them `within` the same handle",
+        )
+
+
+def _place(shell: Any) -> tuple[Any, Any]:
+    """
+    Return the storage of an engine or of wallets, and the handle that it is within.
+    """
+    return shell._within or (shell.storage, None)

@@ -22,7 +22,7 @@ from ..commands import ReportPayout
 from ..effects import Movement, PayOut, Refund, Result
 from ..engine import AsyncEngine, Engine, Outcome, Retries, SweepReport
 from ..engine.core import Asking
-from ..engine.driving import drive, drive_awaited, joined
+from ..engine.driving import check_together, drive, drive_awaited, joined
 from ..engine.wallets import WalletCore
 from ..engine.withdrawals import report
 from ..errors import InvalidInputError
@@ -83,7 +83,6 @@ class _Asked:
     def pay(
         self,
         engine: object,
-        kind: type,
         order_id: str,
         by: Actor,
         key: str,
@@ -91,7 +90,7 @@ class _Asked:
         item: str,
     ) -> Asking[Outcome]:
         return self.core.pay(
-            _as_engine(engine, kind),
+            engine,
             _as_order_id(order_id),
             as_actor(by),
             as_id(key, "key"),
@@ -100,10 +99,10 @@ class _Asked:
         )
 
     def give_back(
-        self, payment: Payment, engine: object, kind: type, order_id: str | None
+        self, payment: Payment, engine: object, order_id: str | None
     ) -> Asking[bool]:
         name = None if order_id is None else _as_order_id(order_id)
-        return self.core.give_back(_as_engine(engine, kind), payment, name)
+        return self.core.give_back(engine, payment, name)
 
     def withdraw(
         self, user_id: str, amount: Money, key: str, payee_id: str | None
@@ -146,8 +145,8 @@ class _Asked:
         user_id = as_id(user_id, "user_id")
         return self.core.statement(user_id, currency, after, limit)
 
-    def run_due(self, engine: object, kind: type, limit: int) -> Asking[SweepReport]:
-        return self.core.run_due(_as_engine(engine, kind), limit)
+    def run_due(self, engine: object, limit: int) -> Asking[SweepReport]:
+        return self.core.run_due(engine, limit)
 
 
 def _as_order_id(order_id: object) -> str:
@@ -158,9 +157,10 @@ def _as_order_id(order_id: object) -> str:
     return order_id
 
 
-def _as_engine(engine: object, kind: type) -> object:
+def _as_engine(engine: object, kind: type, wallets: object) -> object:
     if not isinstance(engine, kind):
         raise InvalidInputError("engine", f"{kind.__name__}, not {kind_of(engine)}")
+    check_together(wallets, engine)
     return engine
 
 
@@ -168,6 +168,9 @@ def _as_engine(engine: object, kind: type) -> object:
 class Wallets:
     """
     The wallets of all users.
+
+    `pay`, `give_back` and `run_due` take an engine with the very same storage, both
+    plain or both `within` the same handle; any other one is an `InvalidInputError`.
 
     A user has one wallet, with a balance in each currency.  A key stands for one
     request of one user, for ever: repeated, it gives the same answer.
@@ -183,6 +186,9 @@ class Wallets:
 
     Implements: `PaymentGateway`
     """
+
+    # The storage and the handle of a transaction that these are within.
+    _within: tuple[Any, Any] | None = None
 
     name: Final = METHOD
 
@@ -296,9 +302,8 @@ class Wallets:
 
         After any of these nothing was written.
         """
-        return self._drive(
-            self._asked.pay(engine, Engine, order_id, by, key, amount, item)
-        )
+        engine_ = _as_engine(engine, Engine, self)
+        return self._drive(self._asked.pay(engine_, order_id, by, key, amount, item))
 
     def give_back(
         self, payment: Payment, engine: Engine, *, order_id: str | None = None
@@ -318,7 +323,9 @@ class Wallets:
 
             WalletRefusedError: If nobody says which order it was for.
         """
-        return self._drive(self._asked.give_back(payment, engine, Engine, order_id))
+        return self._drive(
+            self._asked.give_back(payment, _as_engine(engine, Engine, self), order_id)
+        )
 
     def withdraw(
         self, user_id: str, amount: Money, key: str, *, payee_id: str | None = None
@@ -434,7 +441,7 @@ class Wallets:
         Args:
             limit: How many wallets at the most.
         """
-        return self._drive(self._asked.run_due(engine, Engine, limit))
+        return self._drive(self._asked.run_due(_as_engine(engine, Engine, self), limit))
 
     # --- the gateway --------------------------------------------------------------
 
@@ -465,6 +472,7 @@ class Wallets:
         """
         inside = copy(self)
         inside.storage = joined(self.storage, handle)
+        inside._within = (self.storage, handle)
         return inside
 
 
@@ -480,6 +488,8 @@ class AsyncWallets:
 
     The other arguments are those of `Wallets`.
     """
+
+    _within: tuple[Any, Any] | None = None
 
     def __init__(
         self,
@@ -537,8 +547,9 @@ class AsyncWallets:
         """
         See `Wallets.pay`.
         """
+        engine_ = _as_engine(engine, AsyncEngine, self)
         return await self._drive(
-            self._asked.pay(engine, AsyncEngine, order_id, by, key, amount, item)
+            self._asked.pay(engine_, order_id, by, key, amount, item)
         )
 
     async def give_back(
@@ -548,7 +559,9 @@ class AsyncWallets:
         See `Wallets.give_back`.
         """
         return await self._drive(
-            self._asked.give_back(payment, engine, AsyncEngine, order_id)
+            self._asked.give_back(
+                payment, _as_engine(engine, AsyncEngine, self), order_id
+            )
         )
 
     async def withdraw(
@@ -600,7 +613,9 @@ class AsyncWallets:
         """
         See `Wallets.run_due`.
         """
-        return await self._drive(self._asked.run_due(engine, AsyncEngine, limit))
+        return await self._drive(
+            self._asked.run_due(_as_engine(engine, AsyncEngine, self), limit)
+        )
 
     def within(self, handle: Any) -> Self:
         """
@@ -608,4 +623,5 @@ class AsyncWallets:
         """
         inside = copy(self)
         inside.storage = joined(self.storage, handle)
+        inside._within = (self.storage, handle)
         return inside
