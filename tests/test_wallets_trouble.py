@@ -312,3 +312,31 @@ class TestTogether:
 
             assert engine.order("o1").state == "pending"
             assert wallets.balance("ana", "EUR") == eur(200)
+
+
+class TestDebits:
+    """
+    A debit in trouble is in nobody's way.
+    """
+
+    def test_one_that_nobody_can_judge(
+        self, wallets: Wallets, engine: Engine, clock: FakeClock
+    ) -> None:
+        """
+        The order of the first debit is of a process that is not here: the others come
+        to something, also those that are made later, and a human is asked.
+        """
+        theirs = an_engine(engine.storage, COMEUP.extend(name="theirs"), clock)
+        theirs.place(an_order(payment=None), by=ANA, order_id="o1")
+        wallets.credit("ana", eur(100), "k1")
+        wallets.debit("ana", eur(10), "k2", order_id="o1")
+        for number in (3, 4):
+            wallets.debit("ana", eur(20), f"k{number}", order_id=f"o{number}")
+            clock.advance(days=1)
+
+            assert len(wallets.run_due(engine).parked) == 1
+
+            assert wallets.balance("ana", "EUR") == eur(90)
+        (debit,) = wallets.wallet("ana").debits
+        assert debit.order_id == "o1"
+        assert "wallet:ana" in [one.order_id for one in engine.stuck()]

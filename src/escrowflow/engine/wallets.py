@@ -445,8 +445,15 @@ class WalletCore:
         wallet, now = wallet_of(loaded), self.now()
         due = [debit for debit in wallet.debits if debit.due_at <= now]
         # Those that name no order come last: they are for a human.
+        failed: Exception | None = None
         for debit in sorted(due, key=lambda one: not one.order_id):
-            yield from self._resolved(engine, wallet.id, debit.seq, None)
+            try:
+                yield from self._resolved(engine, wallet.id, debit.seq, None)
+            except Exception as error:
+                # Whatever is in the way of one, the others go on.
+                failed = failed or error
+        if failed is not None:
+            raise failed
         return len(due)
 
     def _parked(self, loaded: StoredOrder, why: str) -> Parked:
