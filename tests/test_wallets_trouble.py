@@ -11,11 +11,12 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import pytest
 
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
-from escrowflow.effects import Done, NotDone, Unknown, Withdraw
+from escrowflow.effects import Done, NotDone, Refund, Unknown, Withdraw
 from escrowflow.engine import AsyncEngine
 from escrowflow.engine.wallet_rows import change_of, following, wallet_of
 from escrowflow.errors import InvalidInputError, LedgerError, WalletRefusedError
@@ -340,3 +341,31 @@ class TestDebits:
         (debit,) = wallets.wallet("ana").debits
         assert debit.order_id == "o1"
         assert "wallet:ana" in [one.order_id for one in engine.stuck()]
+
+    def test_in_many_parts(self, wallets: Wallets) -> None:
+        """
+        However many refunds an order has, each of them arrives, and once.
+        """
+        wallets.credit("ana", eur(150), "k1")
+        payment = wallets.debit("ana", eur(150), "k2", order_id="o1")
+        refunds = [
+            Refund(
+                order_id="o1",
+                seq=2,
+                key=f"r{number}",
+                payment=payment,
+                amount=eur(1),
+                asked_at=AT,
+                expected_by=AT,
+            )
+            for number in range(150)
+        ]
+
+        for effect in refunds:
+            assert isinstance(wallets.refund(effect), Done)
+
+        assert wallets.balance("ana", "EUR") == eur(150)
+        last = refunds[-1]
+        assert wallets.refund(last) == wallets.look_up(last)
+        more = wallets.refund(attrs.evolve(last, key="more"))
+        assert isinstance(more, NotDone)

@@ -79,9 +79,6 @@ _T = TypeVar("_T")
 # How often a change is made anew when somebody else was faster: as with orders.
 _ROUNDS_MAX: Final = 64
 
-# In so many parts a debit comes back: one a refund.
-_PARTS_MAX: Final = 100
-
 # How long a sweep keeps a wallet to itself, and how many at a time: as with orders.
 _LEASE: Final = 60_000_000
 _BATCH: Final = 50
@@ -200,7 +197,7 @@ class WalletCore:
         wallet_id, seq = place
 
         def judge(wallet: Wallet, _: StoredOrder) -> Asking[_Judged]:
-            parts = yield from self._parts(wallet_id, seq, _PARTS_MAX)
+            parts = yield from self._parts(wallet_id, seq)
             for recorded, part in parts:
                 if part.key == effect.key:
                     if part.amount != amount:
@@ -208,7 +205,7 @@ class WalletCore:
                     return recorded
             before = parts[-1][1].returned if parts else Money.zero(amount.currency)
             returned = before + amount
-            if returned > debit.amount or len(parts) == _PARTS_MAX:
+            if returned > debit.amount:
                 raise WalletRefusedError(
                     "not_in_the_debit",
                     wallet.user_id,
@@ -252,7 +249,7 @@ class WalletCore:
             place = place_of(effect.payment.reference)
             if place is None:
                 return None
-            parts = yield from self._parts(*place, _PARTS_MAX)
+            parts = yield from self._parts(*place)
             for recorded, part in parts:
                 if part.key == effect.key:
                     return Done(reference_of(place[0], recorded.seq))
@@ -565,13 +562,15 @@ class WalletCore:
         return event if isinstance(event, WalletDebited) else None
 
     def _parts(
-        self, wallet_id: str, seq: int, limit: int
+        self, wallet_id: str, seq: int, limit: int | None = None
     ) -> Asking[list[tuple[Recorded, DebitReturned]]]:
         """
         Return the parts of a debit that came back, in their order, at most *limit*.
+
+        There is one for each refund of its order: as many as that has events, at most.
         """
         found: list[tuple[Recorded, DebitReturned]] = []
-        while len(found) < limit:
+        while limit is None or len(found) < limit:
             key = stored_key(debit_key(seq, len(found) + 1))
             loaded: StoredOrder = yield "load", (wallet_id, key)
             if loaded.receipt is None:
