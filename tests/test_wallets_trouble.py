@@ -369,3 +369,27 @@ class TestDebits:
         assert wallets.refund(last) == wallets.look_up(last)
         more = wallets.refund(attrs.evolve(last, key="more"))
         assert isinstance(more, NotDone)
+
+
+class TestInput:
+    """
+    What makes no sense gets one clear answer.
+    """
+
+    @pytest.mark.parametrize("verb", ["refund", "pay_out", "look_up"])
+    def test_no_effect(self, wallets: Wallets, verb: str) -> None:
+        """
+        What is no effect of its kind is refused by name.
+        """
+        with pytest.raises(InvalidInputError, match="effect"):
+            getattr(wallets, verb)(None)
+
+    def test_a_report_of_an_order(self, wallets: Wallets, engine: Engine) -> None:
+        """
+        An order is no wallet; that is nothing to be alarmed about.
+        """
+        engine.place(an_order(payment=None), by=ANA, order_id="o1")
+
+        for name in ("o1", "nothing", "wallet:nobody"):
+            with refused("unknown_withdrawal"):
+                wallets.report(name, paid("k"))

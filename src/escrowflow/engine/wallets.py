@@ -185,6 +185,7 @@ class WalletCore:
         """
         See `Wallets.refund`.
         """
+        _check_effect(effect, Refund)
         amount, place = effect.amount, place_of(effect.payment.reference)
         debit = None if place is None else (yield from self._debited(*place))
         if (
@@ -234,6 +235,7 @@ class WalletCore:
         """
         See `Wallets.pay_out`.
         """
+        _check_effect(effect, PayOut)
         user_id = as_id(effect.payee_id, "payee_id")
         try:
             entry = yield from self.entry(user_id, _earned(effect))
@@ -245,6 +247,7 @@ class WalletCore:
         """
         See `Wallets.look_up`.
         """
+        _check_effect(effect, Movement)
         if isinstance(effect, Refund):
             place = place_of(effect.payment.reference)
             if place is None:
@@ -583,6 +586,11 @@ class WalletCore:
 
 
 # --- small parts ------------------------------------------------------------------
+
+
+def _check_effect(effect: object, kind: type[Movement]) -> None:
+    if not isinstance(effect, kind):
+        raise InvalidInputError("effect", f"a {kind.__name__}, not {kind_of(effect)}")
 
 
 def _earned(effect: PayOut) -> WalletCredited:

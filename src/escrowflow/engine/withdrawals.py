@@ -25,6 +25,7 @@ from ..money import Money
 from ..storage import Change, EffectResult, StoredEffect, StoredOrder
 from ..storage.codec import dump_result
 from ..wallet import (
+    PREFIX,
     Wallet,
     WithdrawalAsked,
     WithdrawalFailed,
@@ -33,6 +34,7 @@ from ..wallet import (
     WithdrawalSent,
     booked,
     evolve_wallet,
+    is_wallet,
     stored_key,
     withdrawal_key,
 )
@@ -65,6 +67,13 @@ def report(
         answer = yield from doubts.answer(loaded)
         if answer is not None:
             return True
+        if not (loaded.version and _is_wallets(loaded)):
+            raise WalletRefusedError(
+                "unknown_withdrawal",
+                wallet_id,
+                "there is no such wallet, so nothing was ever sent from it: name it as "
+                "the effect does, `wallet:` and its user",
+            )
         wallet = wallet_of(loaded)
         rows: tuple[StoredEffect, ...] = ()
         if result is None:
@@ -90,6 +99,11 @@ def report(
                 # Nobody was faster: somebody else has the effect.
                 return bool(doubts.changes)
     raise OrderChangedError(wallet_id, expected=loaded.version, actual=None)
+
+
+def _is_wallets(loaded: StoredOrder) -> bool:
+    # What is called like a wallet and cannot be read as one is damaged.
+    return loaded.order_id.startswith(PREFIX) or is_wallet(loaded.snapshot)
 
 
 def _settled(

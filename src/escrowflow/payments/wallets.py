@@ -383,9 +383,10 @@ class Wallets:
                 has given.
 
         Raises:
-            CorruptJournalError: If there is no such wallet.
+            CorruptJournalError: If the wallet cannot be read.
 
-            WalletRefusedError: If nothing was sent under this key, or another amount;
+            WalletRefusedError: If there is no such wallet, or nothing was sent under
+                this key, or another amount;
                 or if it was paid, although it was said before that it was not: then
                 it is in the wallet, or under another key, and a human must look.
         """
