@@ -16,7 +16,15 @@ import pytest
 
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
-from escrowflow.effects import Done, NotDone, Refund, Unknown, Withdraw
+from escrowflow.effects import (
+    EFFECTS,
+    Done,
+    NotDone,
+    Publish,
+    Refund,
+    Unknown,
+    Withdraw,
+)
 from escrowflow.engine import AsyncEngine
 from escrowflow.engine.wallet_rows import change_of, following, wallet_of
 from escrowflow.errors import InvalidInputError, LedgerError, WalletRefusedError
@@ -393,3 +401,33 @@ class TestInput:
         for name in ("o1", "nothing", "wallet:nobody"):
             with refused("unknown_withdrawal"):
                 wallets.report(name, paid("k"))
+
+
+class TestWorkers:
+    """
+    Withdrawals that nobody would carry out.
+    """
+
+    def test_no_handler(self, storage: Storage, clock: FakeClock) -> None:
+        """
+        A worker for all that there is has one for withdrawals too, or says which
+        effects are its own.
+        """
+        engine, wallets = an_engine(storage, clock=clock), Wallets(storage, clock=clock)
+        far = threaded(storage)
+        awaited = AsyncEngine(COMEUP, far, clock=clock)
+        theirs = AsyncWallets(far, clock=clock)
+        every: Any = dict.fromkeys(EFFECTS.values(), lambda _: Done())
+        every.pop(Publish)
+
+        with pytest.raises(InvalidInputError, match="carries out withdraw"):
+            Worker(engine, every, wallets=wallets)
+        with pytest.raises(InvalidInputError, match="carries out withdraw"):
+            AsyncWorker(awaited, every, wallets=theirs)
+
+        Worker(engine, every)
+        Worker(engine, wallets=wallets)
+        Worker(engine, every, kinds=["refund"], wallets=wallets)
+        every[Withdraw] = lambda _: Done()
+        Worker(engine, every, wallets=wallets)
+        AsyncWorker(awaited, every, wallets=theirs)

@@ -20,6 +20,7 @@ from typing import Final, final
 import attrs
 
 from .clock import as_window
+from .effects import Withdraw
 from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
 from .engine.driving import check_together
 from .errors import EscrowflowError, InvalidInputError
@@ -82,8 +83,8 @@ class Worker:
         poll: How long to wait when there is nothing to do.
 
     Raises:
-        InvalidInputError: If a kind of effect has no handler, or the wallets have
-            another storage than the engine.
+        InvalidInputError: If a kind of effect has no handler, with wallets also that of
+            withdrawals; or if the wallets have another storage than the engine.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Worker:
         self._awake.acquire()
         if handlers is not None:
             engine.check_handlers(handlers, kinds)
+            _check_withdrawals(handlers, kinds, wallets)
         elif kinds is not None:
             raise InvalidInputError("kinds", "effects need handlers: pass some")
 
@@ -199,6 +201,7 @@ class AsyncWorker:
         self._stopped = asyncio.Event()
         if handlers is not None:
             engine.check_handlers(handlers, kinds)
+            _check_withdrawals(handlers, kinds, wallets)
         elif kinds is not None:
             raise InvalidInputError("kinds", "effects need handlers: pass some")
 
@@ -246,6 +249,21 @@ class AsyncWorker:
         if failed is not None:
             raise failed
         return report
+
+
+def _check_withdrawals(
+    handlers: Handlers, kinds: Collection[str] | None, wallets: object
+) -> None:
+    """
+    Raise if a worker for all that there is would leave withdrawals lying: they are off
+    the balance, and nobody would notice.
+    """
+    if wallets is not None and kinds is None and Withdraw not in handlers:
+        raise InvalidInputError(
+            "handlers",
+            f"nothing carries out {Withdraw.name}: pass withdrawals=... to "
+            "payments.handlers, or leave it to another worker with `kinds`",
+        )
 
 
 def _logged(report: WorkReport, named: set[str]) -> WorkReport:
