@@ -18,7 +18,7 @@ from escrowflow.decisions import Decided, decide
 from escrowflow.effects import Charge, Notify, PayOut, Refund, ReleaseHold
 from escrowflow.engine import Engine, Retries
 from escrowflow.errors import CommandRefusedError, InvalidInputError, LedgerError
-from escrowflow.money import Payment
+from escrowflow.money import Fee, Payment
 from escrowflow.order import Order
 from escrowflow.states import BACK, Row, State
 from escrowflow.storage.memory import MemoryStorage
@@ -462,6 +462,24 @@ class TestEnds:
         assert not asked(engine, ReleaseHold)
         engine.execute("o1", c.ConfirmPayment(payment=paid("pi_2")), by=STRIPE)
         assert engine.order("o1").state == "pending"
+
+    @pytest.mark.parametrize("charged", [False, True])
+    def test_fees_that_the_buyer_bears(self, charged: bool) -> None:
+        """
+        They are kept of an order that was charged whole, and of no other.
+        """
+        fees = {"buyer_fee": Fee(flat=eur(5)), "buyer_bears": {"buyer_fee"}}
+        engine = an_engine(MemoryStorage(), LATER.with_policies(fees=fees))
+        wallet = paid("w_1", eur(40))
+        card = Payment("card", "pi_1", eur(65), UNTIL)
+        engine.place(an_order(payment=(wallet, card)), by=ANA, order_id="o1")
+        if charged:
+            arrived = c.ConfirmPayment(payment=attrs.evolve(card, held_until=None))
+            engine.execute("o1", arrived, by=STRIPE)
+
+        order = engine.execute("o1", c.CancelOrder(), by=ANA).order
+
+        assert order.ledger.kept == (eur(5) if charged else eur(0))
 
     @pytest.mark.parametrize("state", ["pending", "frozen"])
     def test_the_bank_lets_go(self, state: str) -> None:
