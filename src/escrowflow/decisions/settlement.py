@@ -223,10 +223,12 @@ def expired(case: Case, *, trigger: str, settlement: Settlement) -> Step:
 
 
 def _statistics(case: Case) -> tuple[str, ...]:
-    if case.order.paid_at is None:
-        # What was never paid is in no statistics.
+    order = case.order
+    if order.paid_at is None or any(hold.under_way for hold in order.holds):
+        # What was never paid is in no statistics; nor what the seller accepted, and
+        # was not charged.
         return ()
-    if case.order.accepted_at is None:
+    if order.accepted_at is None:
         return BEFORE_ACCEPTANCE
     return AFTER_ACCEPTANCE
 

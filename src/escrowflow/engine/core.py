@@ -345,7 +345,7 @@ class Core:
                     )
                 continue
             rows: Mapping[str, StoredEffect] = {}
-            if isinstance(command, money.COMMANDS):
+            if isinstance(command, money.COMMANDS) or due.order.holds:
                 rows = yield from money.movements(order_id)
                 if result is not None:
                     row = rows.get(result.key)
