@@ -7,6 +7,7 @@ The contracts need pytest and Hypothesis (extra `testing`); the gateway does not
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,11 +38,13 @@ _REWRITTEN: Final = (
     *("orders", "queues", "search", "strain", "values"),
 )
 
+if "pytest" in sys.modules:
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{name}" for name in _REWRITTEN)
+    )
+
 
 def __getattr__(name: str) -> Any:
     if name not in _CONTRACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import pytest
-
-    pytest.register_assert_rewrite(*(f"{__name__}.{one}" for one in _REWRITTEN))
     return getattr(import_module(f".{_CONTRACTS[name]}", __name__), name)
