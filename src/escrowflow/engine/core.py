@@ -352,8 +352,10 @@ class Core:
                     if row is None or row.token != result.token:
                         return None
                     if row.status != "claimed":
-                        # Written already, though nobody could say so.
-                        return _outcome(due, now)
+                        # Written already, though nobody could say so; or by somebody
+                        # who reported what became of it.
+                        mine = row.result == result.body
+                        return _outcome(due, now) if mine else None
                 due = money.noted(process, due, command, rows, result, now)
             besides = yield from self._flood(loaded, by, texts)
             judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)

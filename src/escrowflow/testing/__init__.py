@@ -38,7 +38,7 @@ _REWRITTEN: Final = (
     *("orders", "queues", "search", "strain", "values"),
 )
 
-if "pytest" in sys.modules:
+if sys.modules.get("pytest") is not None:
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.{name}" for name in _REWRITTEN)
     )
