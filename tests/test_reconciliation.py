@@ -786,6 +786,101 @@ class TestCharges:
         assert shop.engine.order("o1").state == "in_progress"
         assert not [one for one in shop.found() if not one.in_transit]
 
+    def taken(self, shop: Shop, status: str = "paid") -> dict[str, Any]:
+        """
+        Return a line that says how the payment that was held stands.
+        """
+        return {
+            **{"kind": "charge", "reference": "pi_2", "part": "pi_2"},
+            **{"order_id": "o1", "amount": "100.00", "currency": "EUR"},
+            **{"at": shop.clock.now().isoformat(), "status": status},
+        }
+
+    def test_taken_unasked(self, shop: Shop) -> None:
+        """
+        What was charged before anybody asked is reported by its payment: there is no
+        key to name.
+        """
+        line = self.taken(shop)
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert (one.code, one.kind) == ("status_differs", "charge")
+        assert one.command is not None
+        order = shop.engine.execute("o1", one.command, by=STRIPE).order
+        assert order.ledger.held == eur(100)
+        assert list(payments.reconcile([line], shop.engine, margin="PT0S")) == []
+
+    def test_let_go_unasked(self, shop: Shop) -> None:
+        """
+        So is what a bank let go before anybody asked for it.
+        """
+        line = self.taken(shop, "failed")
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert one.command is not None
+        shop.engine.execute("o1", one.command, by=STRIPE)
+        assert shop.engine.order("o1").state == "cancelled"
+        assert list(payments.reconcile([line], shop.engine, margin="PT0S")) == []
+
+    def test_under_way_unasked(self, shop: Shop) -> None:
+        """
+        What is only under way there moves nothing here: there is no command for it.
+        """
+        line = self.taken(shop, "pending")
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert (one.code, one.command) == ("status_differs", None)
+
+    def test_taken_though_released(self, shop: Shop) -> None:
+        """
+        What was charged though it was to be let go is called by what it was, and goes
+        back whole.
+        """
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        line = self.taken(shop)
+        shop.clock.advance(days=30)
+
+        assert list(payments.reconcile((), shop.engine)) == []
+        (one,) = payments.reconcile([line], shop.engine)
+
+        assert one.booked is not None
+        assert one.booked.status == "released"
+        assert "“released” here" in one.message()
+        assert one.command is not None
+        order = shop.engine.execute("o1", one.command, by=STRIPE).order
+        assert order.ledger.refunded == eur(100)
+        assert list(payments.reconcile([line], shop.engine)) == []
+
+    def test_taken_in_part(self, shop: Shop) -> None:
+        """
+        What would be refused is no command: a human asks the provider.
+        """
+        line = {**self.taken(shop), "amount": "90.00"}
+        shop.clock.advance(hours=1)
+
+        found = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert [(one.code, one.command) for one in found] == [
+            ("amount_differs", None),
+            ("status_differs", None),
+        ]
+
+    def test_released(self, shop: Shop) -> None:
+        """
+        What was let go, and is on the report as failed, agrees.
+        """
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        line = self.taken(shop, "failed")
+        shop.clock.advance(days=30)
+
+        assert list(payments.reconcile([line], shop.engine)) == []
+
 
 # --- the door ---------------------------------------------------------------------
 

@@ -82,6 +82,9 @@ _LEFT: Final = (
 )
 _FAILED: Final = (ChargeFailed, PayoutFailed, RefundFailed)
 
+# Of these our books say, too, that nothing was moved by us.
+_NOTHING: Final = ("failed", "covered", "released")
+
 
 # --- asking for them --------------------------------------------------------------
 
@@ -573,7 +576,7 @@ class _Against:
         """
         The line that says that what is owed now did not happen.
         """
-        if self._line is not None or self._booked.status in ("failed", "covered"):
+        if self._line is not None or self._booked.status in _NOTHING:
             return None
         return next(filter(self._is_current, self._lines), None)
 
@@ -658,10 +661,11 @@ class _Against:
         if booked.kind == CHARGEBACK:
             return _charged_back(line) if line.part and line.reference else None
         report = _REPORTS.get(booked.kind)
-        if report is None or not booked.key:
+        if report is None or line.amount != booked.amount:
+            # Of another amount it would be refused (`amount_differs`).
             return None
         status: Any = {"paid": "paid", "pending": "sent", "failed": "failed"}
-        unsent = booked.status in ("owed", "failed")
+        unsent = booked.status in ("owed", "failed", "released")
         if booked.status == "covered" or (
             booked.status == "paid" and line.status == "pending"
         ):
@@ -669,10 +673,14 @@ class _Against:
         if not self._is_current(line) and not unsent:
             # It may have been moved twice.
             return None
+        if not booked.key and line.status == "pending":
+            # Nobody asked for it: it counts once it is done.
+            return None
         return report(
             key=booked.key,
             status=status[line.status],
-            reference=line.reference,
+            # Without a key a charge is known by its payment.
+            reference=line.reference if booked.key else booked.part,
             amount=line.amount,
             reason="reported as failed" if line.status == "failed" else "",
         )
