@@ -30,6 +30,7 @@ from escrowflow.errors import InvalidInputError
 from escrowflow.money import Money, Payment
 from escrowflow.parties import Role
 from escrowflow.payments import Difference, Line
+from escrowflow.payments.wallets import Wallets
 from escrowflow.storage import threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing.gateways import (
@@ -880,6 +881,52 @@ class TestCharges:
         shop.clock.advance(days=30)
 
         assert list(payments.reconcile([line], shop.engine)) == []
+
+
+class TestWallets:
+    """
+    Withdrawals of wallets are on the report of the same bank.
+    """
+
+    @pytest.mark.parametrize("status", ["paid", "pending", "failed"])
+    def test_left_out(self, status: str) -> None:
+        """
+        They belong to no order, so no order is asked for them; other payouts that
+        nobody knows are named all the same.
+        """
+        shop = Shop()
+        line = {
+            **{"kind": "pay_out", "reference": "tr_1", "part": "luc"},
+            **{"amount": "70.00", "currency": "EUR", "at": T0, "status": status},
+        }
+        report = [
+            {**line, "order_id": "wallet:luc"},
+            {**line, "reference": "tr_2", "order_id": "wallets", "status": "paid"},
+            {**line, "reference": "tr_3", "status": "paid"},
+        ]
+        shop.clock.advance(days=30)
+
+        found = payments.reconcile(report, shop.engine, methods=(), payouts=True)
+
+        names = [(one.code, one.line and one.line.name) for one in found]
+        assert names == [("unknown_to_us", "tr_2"), ("unknown_to_us", "tr_3")]
+
+    def test_of_a_wallet(self) -> None:
+        """
+        A withdrawal that a bank paid is no difference.
+        """
+        shop = Shop()
+        wallets = Wallets(shop.engine.storage, clock=shop.clock)
+        wallets.credit("luc", eur(100), key="c")
+        wallets.withdraw("luc", eur(70), key="w")
+        bank = SimulatedGateway("perfect", shop.clock, name="mybank")
+        handlers = payments.handlers(bank, withdrawals=bank, clock=shop.clock)
+        shop.engine.run_effects(handlers, ["withdraw"])
+        shop.clock.advance(days=30)
+        report = bank.statement()
+
+        assert [line.kind for line in report] == ["pay_out"]
+        assert list(payments.reconcile(report, shop.engine, methods=())) == []
 
 
 # --- the door ---------------------------------------------------------------------

@@ -56,6 +56,7 @@ from ..events import (
 from ..inputs import as_id, kind_of
 from ..money import Money
 from ..order import Order
+from ..wallet import PREFIX as WALLET
 from .differences import AGREE, Booked, Difference, booked_in, difference
 from .lines import CHARGEBACK, PAYMENT, Line, checked
 
@@ -133,7 +134,8 @@ def reconcile(
     Yield how a gateway's report differs from our books; nothing if it does not.
 
     All orders are read once, by id, and those with open questions once more with
-    their history.  Nothing is written.
+    their history.  Nothing is written.  Wallets are not read: payouts whose order is
+    `wallet:...` are withdrawals, and are left out.
 
     Args:
         report: Its lines, in any order: `Line`s, or their fields by name.  They are
@@ -477,7 +479,10 @@ def _compared(lines: Iterable[Line], scope: _Scope) -> _Comparing:
             break
     for line in report.rest():
         # Where nothing was moved nothing is missing: declined cards, for the most part.
-        if line.status != "failed" and line.order_id not in unreadable:
+        if line.status == "failed" or line.order_id in unreadable:
+            continue
+        # A withdrawal is known to its wallet, and to no order.
+        if line.kind != PayOut.name or not line.order_id.startswith(WALLET):
             yield _unknown(line, scope)
 
 
