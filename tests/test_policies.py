@@ -151,7 +151,7 @@ def held_by_a_bank(policies: Changes) -> Any:
     story = awaiting_payment(policies=policies)
     hold = ef.Payment("card", "pi_1", held_until=story.clock.now().add(days=5))
     confirm = ef.ConfirmPayment(payment=hold)
-    story.engine.execute(story.id, confirm, by=ef.Provider("stripe"))
+    story.engine.attempt(story.id, confirm, by=ef.Provider("stripe"))
     return story.state, seen(story, LUC, ACCEPT)
 
 

@@ -4,6 +4,8 @@ The gateway that is not there behaves as its profile says: it is looked at itsel
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import attrs
@@ -394,3 +396,14 @@ class TestItself:
         """
         assert repr(gateway) == "SimulatedGateway('perfect')"
         assert [str(one) for one in (LOST, late("PT1S"))] == ["lost", "late"]
+
+
+def test_without_the_tools_of_tests() -> None:
+    """
+    An application may try its rules with it: neither pytest nor Hypothesis is needed.
+    """
+    program = (
+        "import sys; sys.modules.update(pytest=None, hypothesis=None); "
+        "from escrowflow.testing import PROFILES, SimulatedGateway"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

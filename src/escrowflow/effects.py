@@ -136,8 +136,9 @@ class Charge(Movement):
 
         amount: All of it.
 
-        order_ended: Whether the order ended meanwhile: what is charged all the same
-            goes back whole.  Known when it is handed over; not part of the record.
+        order_ended: Whether the order ended meanwhile: do not charge it, but say what
+            became of it; what was charged all the same goes back whole.  Known when it
+            is handed over; not part of the record.
     """
 
     payment: Payment

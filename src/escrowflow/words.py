@@ -783,6 +783,10 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The seller accepted and the payment is being charged: wait until that is "
         "known.",
     ),
+    "payment_taken_back": (
+        "The buyer’s bank took a payment of this order back: it cannot be accepted as "
+        "long as that money is missing.",
+    ),
     "hold_not_charged": (
         "The buyer’s bank holds the money still: there is nothing to divide, it can "
         "only go back.",

@@ -18,8 +18,9 @@ from escrowflow.decisions import Decided, decide
 from escrowflow.effects import Charge, Notify, PayOut, Refund, ReleaseHold
 from escrowflow.engine import Engine, Retries
 from escrowflow.errors import CommandRefusedError, InvalidInputError, LedgerError
-from escrowflow.money import Payment
+from escrowflow.money import Fee, Payment
 from escrowflow.order import Order
+from escrowflow.parties import Role
 from escrowflow.states import BACK, Row, State
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import FullRefund, PaySeller, Split
@@ -166,8 +167,8 @@ class TestHolding:
 
     def test_not_by_default(self) -> None:
         """
-        Where an order is paid at once, a hold does not pay: nothing is placed, and of
-        one that comes later the bank is asked to let go.
+        Where an order is paid at once, a hold does not pay, now or later: it is no
+        money, and nobody here lets it go.
         """
         engine = an_engine(MemoryStorage(), COMEUP)
         with pytest.raises(CommandRefusedError) as caught:
@@ -177,13 +178,9 @@ class TestHolding:
         ]
         engine.place(an_order(payment=None), by=ANA, order_id="o1")
 
-        order = engine.execute("o1", c.ConfirmPayment(payment=ALL), by=STRIPE).order
-
-        assert order.state == "awaiting_payment"
-        assert order.amount_due == eur(100)
-        (effect,) = asked(engine, ReleaseHold)
-        assert effect.payment == ALL
-        assert not asked(engine, Charge)
+        confirm = c.ConfirmPayment(payment=ALL)
+        assert codes(engine, confirm, STRIPE) == ("holds_not_taken",)
+        assert not asked(engine, ReleaseHold)
 
     def test_over_already(self) -> None:
         """
@@ -304,18 +301,68 @@ class TestCharging:
         order = engine.execute("o1", c.AcceptOrder(), by=LUC).order
         assert order.state == "in_progress"
 
-    @pytest.mark.parametrize("cents", [-1, 1])
-    def test_another_amount(self, cents: int) -> None:
+    @pytest.mark.parametrize("state", ["pending", "charging", "frozen"])
+    @pytest.mark.parametrize("how", ["report", "confirm"])
+    def test_a_part_of_it(self, state: str, how: str) -> None:
         """
-        A part of it, or more: refused, for a human to look at (F44).
+        Less than was agreed is booked and goes back whole; the order is over (F44).
+        """
+        engine = engine_with(state=state)
+        if how == "report":
+            order = tell(engine, status="paid", amount=eur(90))
+        else:
+            part = Payment("card", "pi_1", eur(90))
+            confirm = c.ConfirmPayment(payment=part)
+            order = engine.execute("o1", confirm, by=STRIPE).order
+
+        assert order.state == "cancelled"
+        assert order.ledger.paid_in == order.ledger.refunded == eur(90)
+        assert not asked(engine, Charge)
+        assert tell(engine, status="paid", amount=eur(90)).version == order.version
+
+    def test_a_part_of_it_before_the_rest(self) -> None:
+        """
+        As long as there is time to pay, it may be paid anew.
+        """
+        engine = engine_with(CARD)
+        part = Payment("card", "pi_1", eur(1))
+
+        order = engine.execute("o1", c.ConfirmPayment(payment=part), by=STRIPE).order
+
+        assert order.state == "awaiting_payment"
+        assert order.amount_due == eur(100)
+        assert order.ledger.refundable == 100
+        assert order.deadline("hold") is None
+
+    def test_more_than_is_held(self) -> None:
+        """
+        More than was held is refused, for a human to look at (F44).
         """
         engine = engine_with(state="charging")
-        other = attrs.evolve(eur(100), minor=10_000 + cents)
+        other = eur("100.01")
 
         report = c.ReportCharge(reference="pi_1", status="paid", amount=other)
         assert codes(engine, report, STRIPE) == ("amount_differs",)
         confirm = c.ConfirmPayment(payment=Payment("card", "pi_1", other))
         assert codes(engine, confirm, STRIPE) == ("amount_differs",)
+
+    def test_taken_back(self) -> None:
+        """
+        While a bank has taken a payment back nobody begins, and the seller who waits
+        for it is not at fault.
+        """
+        engine = engine_with(CARD, paid("pi_2", eur(40)))
+        opened = c.ReportChargeback(
+            chargeback_id="dp_1", payment_reference="pi_2", status="opened"
+        )
+        engine.execute("o1", opened, by=STRIPE)
+
+        assert codes(engine, c.AcceptOrder(), LUC) == ("payment_taken_back",)
+        engine.clock.advance(days=3)  # type: ignore[attr-defined]
+        engine.run_due()
+        ending = engine.order("o1").ending
+        assert ending is not None
+        assert ending.responsible is Role.BUYER
 
     @pytest.mark.parametrize("name", ["accept_order", "refuse_order", "cancel_order"])
     def test_others_wait(self, name: str) -> None:
@@ -463,6 +510,24 @@ class TestEnds:
         engine.execute("o1", c.ConfirmPayment(payment=paid("pi_2")), by=STRIPE)
         assert engine.order("o1").state == "pending"
 
+    @pytest.mark.parametrize("charged", [False, True])
+    def test_fees_that_the_buyer_bears(self, charged: bool) -> None:
+        """
+        They are kept of an order that was charged whole, and of no other.
+        """
+        fees = {"buyer_fee": Fee(flat=eur(5)), "buyer_bears": {"buyer_fee"}}
+        engine = an_engine(MemoryStorage(), LATER.with_policies(fees=fees))
+        wallet = paid("w_1", eur(40))
+        card = Payment("card", "pi_1", eur(65), UNTIL)
+        engine.place(an_order(payment=(wallet, card)), by=ANA, order_id="o1")
+        if charged:
+            arrived = c.ConfirmPayment(payment=attrs.evolve(card, held_until=None))
+            engine.execute("o1", arrived, by=STRIPE)
+
+        order = engine.execute("o1", c.CancelOrder(), by=ANA).order
+
+        assert order.ledger.kept == (eur(5) if charged else eur(0))
+
     @pytest.mark.parametrize("state", ["pending", "frozen"])
     def test_the_bank_lets_go(self, state: str) -> None:
         """
@@ -538,8 +603,11 @@ class TestEnds:
         engine.run_due()
         assert engine.order("o1").state == "cancelled"
 
+        (charge,) = asked(engine, Charge)
         order = tell(engine, status="paid")
 
+        assert not asked(engine, Charge)
+        assert order.refunds[0].key != charge.key
         assert order.holds[0].status == "charged"
         assert order.ledger.paid_in == order.ledger.refunded == eur(100)
         assert [effect.amount for effect in asked(engine, Refund)] == [eur(100)]
@@ -712,9 +780,59 @@ class TestGateways:
         assert gateway.held("pi_1") == "released"
         assert engine.stuck() == ()
 
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_nobody_is_charged_for_what_is_over(self, profile: str) -> None:
+        """
+        A charge that never arrived is not sent again once the order is over: what can
+        be asked is asked, of any other the bank lets go.
+        """
+        engine = engine_with(state="charging")
+        clock: Any = engine.clock
+        gateway = SimulatedGateway(profile, clock)
+        gateway.holds(attrs.evolve(ALL, held_until="2027-01-01T00:00:00Z"))
+        gateway.next(LOST)
+        handlers = payments.handlers(gateway, clock=clock)
+        engine.run_effects(handlers, kinds=["charge"])
+        clock.advance(days=7)
+        engine.run_due()
+
+        for _ in range(10):
+            engine.run_effects(handlers, kinds=["charge", "release_hold"])
+            clock.advance(hours=1)
+
+        assert gateway.applied == ()
+        assert engine.order("o1").holds[0].status == "failed"
+        assert gateway.held("pi_1") == "released"
+        assert engine.stuck() == ()
+
+    def test_charged_before_the_backup(self) -> None:
+        """
+        What a lost worker charged is found after a restored backup, and goes back.
+        """
+        engine = engine_with(state="charging")
+        clock: Any = engine.clock
+        gateway = SimulatedGateway("stripe_v1", clock)
+        backup = list(engine.export())
+        engine.run_effects(payments.handlers(gateway, clock=clock), kinds=["charge"])
+        restored = an_engine(MemoryStorage(), LATER, clock=clock)
+        restored.restore(backup)
+        clock.advance(days=7)
+        restored.run_due()
+        handlers = payments.handlers(gateway, clock=clock, restored_at=clock.now())
+
+        for _ in range(5):
+            restored.run_effects(handlers, kinds=["charge", "release_hold", "refund"])
+            clock.advance(hours=1)
+
+        order = restored.order("o1")
+        assert order.state == "cancelled"
+        assert order.ledger.buyer == 10_000
+        assert restored.stuck() == ()
+
     def test_a_gateway_that_cannot(self) -> None:
         """
-        Given to a gateway without the verbs, a charge waits; the hold's end ends it.
+        Given to a gateway without the verbs, a charge is for a human, and so is what
+        is to be let go.
         """
 
         class Wallets:
@@ -733,10 +851,10 @@ class TestGateways:
         engine = engine_with(state="charging")
         clock: Any = engine.clock
         handlers = payments.handlers(Wallets(), clock=clock)
-        for _ in range(20):
-            engine.run_effects(handlers, kinds=["charge", "release_hold"])
-            clock.advance(minutes=15)
-        assert engine.order("o1").holds[0].status == "asked"
+        engine.run_effects(handlers, kinds=["charge", "release_hold"])
+        (stuck,) = engine.stuck()
+        assert stuck.kind == "charge"
+        assert "no HoldingGateway" in stuck.reason
         assert engine.order("o1").state == "pending"
 
     def test_handlers_are_asked_for(self) -> None:

@@ -14,7 +14,7 @@ from escrowflow import commands as c
 from escrowflow.clock import to_micros
 from escrowflow.decisions import decide
 from escrowflow.decisions.reports import may_leave, touched
-from escrowflow.effects import PayOut, Refund, RetryAt, Unknown
+from escrowflow.effects import Done, PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.money import Money, Payment
 from escrowflow.storage import EffectResult
@@ -108,6 +108,26 @@ class TestReports:
     """
     What is owed is paid when somebody says so, and not before.
     """
+
+    def test_sent_after_all(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        What a worker did though somebody said meanwhile that it was not done is not
+        counted as done, and is told to staff: it may be there twice.
+        """
+        engine = split()
+        *_, payout = keys_of(engine)
+        failed = c.ReportPayout(key=payout, status="failed", reason="x", again=True)
+
+        def slow(effect: PayOut) -> Done:
+            if effect.key == payout:
+                tell(engine, failed, OPS)
+            return Done(f"po_{effect.key[:4]}")
+
+        report = engine.run_effects({PayOut: slow}, kinds=["pay_out"])
+
+        assert (report.stale, report.done) == (1, 1)
+        assert "may have moved twice" in caplog.text
+        assert payout in caplog.text
 
     def test_words_that_nothing_is_made_of(self) -> None:
         """

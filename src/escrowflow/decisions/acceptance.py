@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ..commands import AcceptOrder, ExpireAcceptance, RefuseOrder, RemindAcceptance
 from ..events import AcceptanceReminded, ChargeAsked, OrderAccepted
 from ..parties import Role
+from ..refusals import Blocker
 from .case import Case, Step, deadline, decides
 from .charging import holds, under_way
 from .settlement import cancelled
@@ -36,7 +37,19 @@ def accept_order(case: Case, command: AcceptOrder) -> Iterable[Step]:
     )
 
 
-accept_order.unless(under_way)
+@accept_order.unless
+def _(case: Case) -> Iterable[Blocker]:
+    yield from under_way(case)
+    if _taken_back(case):
+        # Nobody works for money that is not here.
+        yield Blocker(code="payment_taken_back")
+
+
+def _taken_back(case: Case) -> bool:
+    """
+    Whether a bank took money of this order back, and it is missing.
+    """
+    return any(one.open or one.missing for one in case.order.chargebacks)
 
 
 @decides(RefuseOrder)
@@ -71,7 +84,7 @@ def expire_acceptance(case: Case, command: ExpireAcceptance) -> Iterable[Step]:
     """
     order = case.order
     # A seller who was never given the brief he needs did not let it lapse (R5).
-    waiting = order.terms.brief_required and order.brief is None
+    waiting = (order.terms.brief_required and order.brief is None) or _taken_back(case)
     yield cancelled(
         case,
         cause="acceptance_expired",

@@ -24,8 +24,7 @@ from ..events import (
     PaymentHeld,
     PaymentReturned,
 )
-from ..inputs import Text
-from ..money import Payment
+from ..money import Money, Payment
 from ..order import Hold, Order
 from ..parties import Role
 from ..parts import Deadline
@@ -42,6 +41,8 @@ __all__ = [
     "not_charged",
     "not_takeable",
     "returned_payment",
+    "takes_holds",
+    "too_much",
     "under_way",
 ]
 
@@ -69,13 +70,20 @@ def not_charged(case: Case) -> Iterable[Blocker]:
         yield Blocker(code="hold_not_charged")
 
 
+def takes_holds(case: Case) -> bool:
+    """
+    Whether a bank may hold the money until the seller accepts.
+    """
+    return case.policies.acceptance.charge_at == "acceptance"
+
+
 def not_takeable(case: Case, payment: Payment) -> Iterable[Blocker]:
     """
     Yield why a hold does not pay for this order.
     """
     if payment.held_until is None:
         return
-    if case.policies.acceptance.charge_at != "acceptance":
+    if not takes_holds(case):
         yield Blocker(code="holds_not_taken")
     elif payment.held_until <= case.now:
         yield Blocker(code="hold_over", params={"held_until": payment.held_until})
@@ -115,26 +123,40 @@ def returned_payment(
 # --- charging ---------------------------------------------------------------------
 
 
-def arrived(case: Case, hold: Hold, reference: str = "") -> Iterable[Step]:
+def arrived(
+    case: Case, hold: Hold, amount: Money | None, reference: str = ""
+) -> Iterable[Step]:
     """
-    Yield what happens when what the bank held has arrived.
+    Yield what happens when what the bank held has arrived, or a part of it.
 
     Args:
+        amount: How much arrived; `None` for all of it.
+
         reference: What the provider calls the charge.
     """
     order = case.order
     if hold.status == "charged":
         return
-    if not hold.open or case.process.ended(order.state):
-        # It was let go, or given up: nobody is owed it here.
-        payment = attrs.evolve(hold.payment, held_until=None)
-        back = returned_payment(case, payment, "order", "not_owed")
-        yield Step(events=(back,), via=ReportCharge)
+    came = hold.amount if amount is None else min(amount, hold.amount)
+    part = came < hold.amount
+    rest = [one for one in holds(order) if one is not hold]
+    if part or not hold.open or case.process.ended(order.state):
+        # It was let go, or given up, or is not what was agreed (F44).
+        payment = attrs.evolve(hold.payment, amount=came, held_until=None)
+        back = PaymentReturned(
+            refund=estimate(case, payment, came),
+            item="order",
+            why="amount_differs" if part else "not_owed",
+            key=hold.key,
+        )
+        if not hold.open or case.process.ended(order.state):
+            yield Step(events=(back,), via=ReportCharge)
+        else:
+            yield from _gone(case, back, rest)
         return
     paid = ChargePaid(
         payment_reference=hold.payment.reference, key=hold.key, reference=reference
     )
-    rest = [one for one in holds(order) if one is not hold]
     if hold.under_way and not rest:
         yield Step(
             events=(paid, OrderAccepted()),
@@ -146,13 +168,47 @@ def arrived(case: Case, hold: Hold, reference: str = "") -> Iterable[Step]:
     yield _without(case, paid, rest)
 
 
-def _without(case: Case, event: ChargePaid | ChargeFailed, rest: list[Hold]) -> Step:
+def _gone(
+    case: Case, event: ChargeFailed | PaymentReturned, rest: list[Hold]
+) -> Iterable[Step]:
+    """
+    Yield what happens when a hold does not pay for the order any more.
+    """
+    if case.order.paid_at is None:
+        # It may be paid in another way, for as long as there is time to pay.
+        yield _without(case, event, rest)
+        return
+    step = cancelled(
+        case,
+        event,
+        cause="charge_failed",
+        trigger=ReportCharge.name,
+        responsible=Role.BUYER,
+        outcome="cancelled",
+    )
+    yield attrs.evolve(step, via=ReportCharge)
+
+
+def _without(
+    case: Case, event: ChargePaid | ChargeFailed | PaymentReturned, rest: list[Hold]
+) -> Step:
     """
     Return the step after which the bank holds less; nothing else moves.
     """
     ends = _ends(hold.payment for hold in rest)
     drop = () if ends else ("hold",)
     return Step(events=(event,), via=ReportCharge, arm=ends, drop=drop)
+
+
+def too_much(hold: Hold, amount: Money | None) -> Iterable[Blocker]:
+    """
+    Yield why so much cannot have arrived.
+    """
+    if amount is not None and amount > hold.amount:
+        # Whatever is behind it, a human should see it (F44).
+        yield Blocker(
+            code="amount_differs", params={"amount": amount, "expected": hold.amount}
+        )
 
 
 @decides(ReportCharge)
@@ -164,7 +220,7 @@ def report_charge(case: Case, command: ReportCharge) -> Iterable[Step]:
     hold = _found(order, command)
     assert hold is not None
     if command.status == "paid":
-        yield from arrived(case, hold, command.reference)
+        yield from arrived(case, hold, command.amount, command.reference)
     elif command.status == "failed":
         yield from _failed(case, hold, command)
     elif hold.status == "asked":
@@ -194,19 +250,9 @@ def _failed(case: Case, hold: Hold, command: ReportCharge) -> Iterable[Step]:
     )
     if again or ended:
         yield Step(events=(failed,))
-    elif order.paid_at is None:
-        # It may be paid in another way, for as long as there is time to pay.
-        yield _without(case, failed, [one for one in holds(order) if one is not hold])
     else:
-        yield cancelled(
-            case,
-            failed,
-            cause="charge_failed",
-            trigger=command.name,
-            responsible=Role.BUYER,
-            reason=Text(),
-            outcome="cancelled",
-        )
+        rest = [one for one in holds(order) if one is not hold]
+        yield from _gone(case, failed, rest)
 
 
 def _found(order: Order, command: ReportCharge) -> Hold | None:
@@ -223,7 +269,10 @@ def _(case: Case) -> Iterable[Blocker]:
 @report_charge.within
 def _(case: Case, command: ReportCharge) -> Iterable[Blocker]:
     hold = _found(case.order, command)
-    yield from reported_differs(hold, command)
+    if command.status == "paid" and hold is not None:
+        yield from too_much(hold, command.amount)
+    else:
+        yield from reported_differs(hold, command)
     if hold is not None and hold.status == "charged" and command.status == "failed":
         # What the bank takes back after it was here is a chargeback.
         yield Blocker(code="charge_was_paid", params={"amount": hold.amount})

@@ -91,7 +91,8 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     MessageSent: _BOTH,  # R7
     AcceptanceReminded: Role.BUYER,  # R8
     OrderAccepted: Role.BUYER,
-    ChargeFailed: Role.SELLER | _STAFF,
+    ChargeFailed: Role.BUYER | _STAFF,
+    HoldReleased: Role.BUYER,
     OrderMarkedLate: _BOTH,
     OrderDelivered: Role.BUYER,
     VerificationReminded: Role.BUYER,  # R54
@@ -180,8 +181,15 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
     if kind in _MOVING:
         yield from _movements(order, recorded)
     told = _TOLD.get(kind)
-    if told is not None:
+    if told is not None and not _is_quiet(order, recorded.event):
         yield from _notices(order, recorded, told)
+
+
+def _is_quiet(order: Order, event: Event) -> bool:
+    """
+    Whether nobody need hear of it: it is charged again, or nobody wants it any more.
+    """
+    return isinstance(event, ChargeFailed) and (event.again or order.ending is not None)
 
 
 def _movements(order: Order, recorded: Recorded) -> Iterable[Effect]:
@@ -286,6 +294,9 @@ def over_keys(event: Event) -> Iterable[str]:
     Yield the keys under which nothing is to be sent any more since this event.
     """
     if isinstance(event, _MOVED):
+        yield event.key
+    elif isinstance(event, PaymentReturned) and event.key:
+        # The charge by which it came.
         yield event.key
     elif isinstance(event, ChargebackCovered):
         for part in (*event.refunds, *event.payouts):

@@ -26,7 +26,14 @@ from ..order import Order
 from ..parts import Deadline
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, reminders
-from .charging import arrived, held, not_takeable, returned_payment
+from .charging import (
+    arrived,
+    held,
+    not_takeable,
+    returned_payment,
+    takes_holds,
+    too_much,
+)
 from .extras import fees_on, offer_paid, option_paid
 from .settlement import cancelled
 
@@ -95,6 +102,8 @@ def return_payments(case: Case, command: Command, why: str) -> None:
     """
     item = getattr(command, "item", "") or getattr(command, "offer_id", "")
     for payment in resolved(case, command):
+        if payment.held_until is not None and not takes_holds(case):
+            continue
         if not case.order.counted(payment.reference):
             case.record(returned_payment(case, payment, str(item) or command.name, why))
 
@@ -140,15 +149,15 @@ def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
     (payment,) = resolved(case, command)
     order = case.order
     hold = order.hold(payment.reference)
+    amount = payment.amount
+    assert amount is not None
     if hold is not None and payment.held_until is None:
         # What the bank held is here: whoever charged it.
-        yield from arrived(case, hold)
+        yield from arrived(case, hold, amount)
         return
     if order.counted(payment.reference):
         # A webhook that came twice.  The money came once.
         return
-    amount = payment.amount
-    assert amount is not None
     ended = case.process.ended(order.state)
     why = next((one.code for one in not_takeable(case, payment)), "")
     if command.item == "order":
@@ -184,13 +193,11 @@ def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
 def _(case: Case, command: ConfirmPayment) -> Iterable[Blocker]:
     (payment,) = resolved(case, command)
     hold = case.order.hold(payment.reference)
-    if hold is not None and payment.amount != hold.amount:
-        # A part of what was held, or more: whatever is behind it, a human should see
-        # it (F44).
-        yield Blocker(
-            code="amount_differs",
-            params={"amount": payment.amount, "expected": hold.amount},
-        )
+    if hold is not None and payment.held_until is None:
+        yield from too_much(hold, payment.amount)
+    elif payment.held_until is not None and not takes_holds(case):
+        # It is no money, and nobody asked for it: whoever has it held lets it go.
+        yield Blocker(code="holds_not_taken")
 
 
 def _book(case: Case, payment: Payment) -> Iterable[Step]:

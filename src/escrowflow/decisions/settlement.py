@@ -80,11 +80,12 @@ def returned(case: Case, *, responsible: Role | None = None) -> Settlement:
 def _borne(case: Case, responsible: Role | None) -> Money:
     """
     Return what of the fees on top does not go back: of an order that was never paid
-    whole, nothing.
+    whole, or charged whole, nothing.
     """
     order = case.order
     held = order.ledger.held
-    if responsible is not Role.BUYER or order.paid_at is None:
+    charged = all(hold.status == "charged" for hold in order.holds)
+    if responsible is not Role.BUYER or order.paid_at is None or not charged:
         return Money.zero(held.currency)
     borne = case.policies.fees.borne_by_buyer(order.work)
     return min(borne, order.fees, held)
@@ -222,10 +223,12 @@ def expired(case: Case, *, trigger: str, settlement: Settlement) -> Step:
 
 
 def _statistics(case: Case) -> tuple[str, ...]:
-    if case.order.paid_at is None:
-        # What was never paid is in no statistics.
+    order = case.order
+    if order.paid_at is None or any(hold.under_way for hold in order.holds):
+        # What was never paid is in no statistics; nor what the seller accepted, and
+        # was not charged.
         return ()
-    if case.order.accepted_at is None:
+    if order.accepted_at is None:
         return BEFORE_ACCEPTANCE
     return AFTER_ACCEPTANCE
 

@@ -345,15 +345,17 @@ class Core:
                     )
                 continue
             rows: Mapping[str, StoredEffect] = {}
-            if isinstance(command, money.COMMANDS):
+            if isinstance(command, money.COMMANDS) or due.order.holds:
                 rows = yield from money.movements(order_id)
                 if result is not None:
                     row = rows.get(result.key)
                     if row is None or row.token != result.token:
                         return None
                     if row.status != "claimed":
-                        # Written already, though nobody could say so.
-                        return _outcome(due, now)
+                        # Written already, though nobody could say so; or by somebody
+                        # who reported what became of it.
+                        mine = row.result == result.body
+                        return _outcome(due, now) if mine else None
                 due = money.noted(process, due, command, rows, result, now)
             besides = yield from self._flood(loaded, by, texts)
             judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)

@@ -22,6 +22,7 @@ import attrs
 
 from ..clock import from_micros, to_micros
 from ..commands import Command, ReportCharge, ReportPayout, ReportRefund
+from ..decisions import Refusal
 from ..decisions.outbox import effects_of
 from ..decisions.reports import UNSENT, later_keys, may_leave, moved
 from ..effects import (
@@ -384,8 +385,6 @@ def _carried_out(
     if claim.attempts > retries.attempts:
         before = load_result(claim.result).get("reason")
         return Unknown(before or "every worker that tried it never came back in time")
-    if isinstance(effect, Charge) and effect.order_ended and effect.attempt == 1:
-        return NotDone("the order ended before it was charged")
     try:
         said = yield "call", (handler, effect)
     except Exception as error:
@@ -493,8 +492,18 @@ def _settled(
     if report is not None and isinstance(said, Done):
         # Whoever has it now must know: it is not sent again, whatever he finds.
         if not (isinstance(report, ReportPayout) and isinstance(effect, Withdraw)):
-            yield from core.execute(claim.order_id, report, OUTBOX, None, None)
-            return outcome
+            answer = yield from core.execute(claim.order_id, report, OUTBOX, None, None)
+            if not isinstance(answer, Refusal):
+                return outcome
+            _LOG.error(
+                "effect %s of order %s was carried out (%s) after somebody reported "
+                "that it was not (%s): the money may have moved twice",
+                claim.key,
+                claim.order_id,
+                said.reference,
+                answer.blockers[0].code,
+            )
+            return "stale"
         with suppress(WalletRefusedError):
             yield from report_withdrawal(core.now(), claim.order_id, report, None)
             return outcome

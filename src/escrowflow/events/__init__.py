@@ -178,11 +178,14 @@ class PaymentReturned(Event):
 
     Attributes:
         why: Why it was not owed, as a stable code.
+
+        key: The key of the charge by which it came; empty if there was none.
     """
 
     refund: RefundPart
     item: str
     why: str
+    key: str = ""
 
 
 @final

@@ -13,7 +13,6 @@ An adapter is right when it passes `escrowflow.testing.GatewayContract`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias, final, runtime_checkable
@@ -34,6 +33,7 @@ from ..effects import (
     RetryAt,
     Unknown,
     Withdraw,
+    effect_key,
 )
 from ..errors import InvalidInputError
 from ..inputs import as_id, kind_of
@@ -59,14 +59,9 @@ __all__ = [
     "refund_windows",
 ]
 
-_LOG: Final = logging.getLogger("escrowflow.payments")
-
 # A request that is still on its way may arrive this much later: within it of its end,
 # a window counts as over (F30).
 _MARGIN: Final = timedelta(minutes=5)
-
-# How long a hold waits that was given to a gateway without the verbs for it.
-_MISTAKEN: Final = timedelta(minutes=10)
 
 # So often a key that is known is sent, though a look-up finds nothing done under it:
 # for half an hour, with the waits of `Retries`.
@@ -291,13 +286,13 @@ def handlers(
     def charge(effect: Charge) -> Result:
         through = routes.get(effect.payment.method, gateway)
         if not isinstance(through, HoldingGateway):
-            return mover.cannot_hold(through)
+            return cannot_hold(through)
         return mover.move(through, through.charge, effect)
 
     def release(effect: ReleaseHold) -> Result:
         through = routes.get(effect.payment.method, gateway)
         if not isinstance(through, HoldingGateway):
-            return mover.cannot_hold(through)
+            return cannot_hold(through)
         return through.release(effect)
 
     found: Handlers = {
@@ -314,6 +309,27 @@ def handlers(
 
         found[Withdraw] = withdraw
     return found
+
+
+_TOO_LATE: Final = NotDone("the order ended before it was charged")
+
+
+def _is_over(effect: Movement) -> bool:
+    """
+    Whether nobody wants it any more.
+    """
+    return isinstance(effect, Charge) and effect.order_ended
+
+
+def cannot_hold(gateway: PaymentGateway) -> Result:
+    """
+    Return what is said of a hold that was given to a gateway without the verbs for it:
+    a human must look.
+    """
+    return Unknown(
+        f"{gateway.name} is no HoldingGateway: it neither charges nor releases holds",
+        give_up=True,
+    )
 
 
 @final
@@ -339,7 +355,8 @@ class _Mover:
         now = as_utc(self.clock.now(), "clock")
         tried = self._last_tried(can, effect)
         if tried is None:
-            return send(effect)
+            # Nobody wants it any more.
+            return _TOO_LATE if _is_over(effect) else send(effect)
         restored = self._restored(effect)
         # A request that is on its way still may make anything untrue that is said now.
         settled = now - tried >= _MARGIN
@@ -355,11 +372,11 @@ class _Mover:
                 # Proved: under another key nothing can happen twice (I29).  Some give
                 # the failure that they stored for as long as they know the key (F33).
                 return NotDone("looked up: nothing was done under this key", again=True)
-            if isinstance(effect, Charge) and effect.order_ended:
-                # Nobody wants it any more: it is not sent again to find out.
-                if settled:
-                    return NotDone("the order ended before it was charged")
-                return RetryAt(now + _MARGIN)
+            if _is_over(effect):
+                # It is not sent again to find out.
+                return _TOO_LATE if settled else RetryAt(now + _MARGIN)
+        elif isinstance(effect, Charge) and effect.order_ended:
+            return self._let_go(gateway, effect) if settled else RetryAt(now + _MARGIN)
         elif restored or not remembered:
             what = "knows what was lost" if restored else "still knows this key"
             return Unknown(
@@ -372,16 +389,25 @@ class _Mover:
             return RetryAt(now + _MARGIN)
         return said
 
-    def cannot_hold(self, gateway: PaymentGateway) -> Result:
+    def _let_go(self, gateway: PaymentGateway, effect: Charge) -> Result:
         """
-        Return what is said of a hold that was given to the wrong gateway: nothing
-        happened, and the end of the hold ends the order.
+        Return what became of a charge that nobody wants any more and that cannot be
+        looked up: what can be let go was not charged, and will not be.
         """
-        _LOG.error(
-            "%s is no HoldingGateway: it neither charges nor releases holds",
-            gateway.name,
+        if not isinstance(gateway, HoldingGateway):
+            return cannot_hold(gateway)
+        key = effect_key(effect.order_id, effect.seq, ReleaseHold.name, effect.key)
+        said = gateway.release(
+            ReleaseHold(
+                order_id=effect.order_id,
+                seq=effect.seq,
+                key=key,
+                payment=effect.payment,
+            )
         )
-        return RetryAt(as_utc(self.clock.now(), "clock") + _MISTAKEN)
+        if isinstance(said, Done):
+            return _TOO_LATE
+        return Done() if isinstance(said, NotDone) else said
 
     def _last_tried(self, can: Capabilities, effect: Movement) -> DateTime | None:
         """

@@ -2,27 +2,20 @@
 For those who write a storage or a payment gateway of their own: the contract it has to
 keep, as tests; and a gateway that is not there (`escrowflow.testing.gateways`).
 
-Needs pytest and Hypothesis, which the package itself does not.
+The contracts need pytest and Hypothesis (extra `testing`); the gateway does not.
 """
 
 from __future__ import annotations
 
-import pytest
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-# A check that fails is to show the values; that has to be said before it is imported.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{name}"
-        for name in (
-            *("awaited", "base", "contract", "gateway_contract", "given", "histories"),
-            *("orders", "queues", "search", "strain", "values"),
-        )
-    )
-)
+from .gateways import PROFILES, Profile, SimulatedGateway
 
-from .contract import AsyncStorageContract, StorageContract  # noqa: E402
-from .gateway_contract import GatewayContract  # noqa: E402
-from .gateways import PROFILES, Profile, SimulatedGateway  # noqa: E402
+if TYPE_CHECKING:
+    from .contract import AsyncStorageContract, StorageContract
+    from .gateway_contract import GatewayContract
 
 __all__ = [
     "PROFILES",
@@ -32,3 +25,26 @@ __all__ = [
     "SimulatedGateway",
     "StorageContract",
 ]
+
+_CONTRACTS: Final = {
+    "AsyncStorageContract": "contract",
+    "GatewayContract": "gateway_contract",
+    "StorageContract": "contract",
+}
+
+# A check that fails is to show the values; that has to be said before it is imported.
+_REWRITTEN: Final = (
+    *("awaited", "base", "contract", "gateway_contract", "given", "histories"),
+    *("orders", "queues", "search", "strain", "values"),
+)
+
+if sys.modules.get("pytest") is not None:
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{name}" for name in _REWRITTEN)
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CONTRACTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_CONTRACTS[name]}", __name__), name)
