@@ -104,6 +104,18 @@ class TestFits:
         """
         assert payments.fits(COMEUP, SimulatedGateway(profile, FakeClock(T0))) == ()
 
+    @pytest.mark.parametrize("field", ["process", "gateway"])
+    def test_malformed(self, field: str) -> None:
+        """
+        What is no process, or no gateway, is refused by its name.
+        """
+        fields: dict[str, Any] = {"process": COMEUP, "gateway": refunding(None)}
+
+        with pytest.raises(InvalidInputError) as caught:
+            payments.fits(**{**fields, field: None})
+
+        assert caught.value.field == field
+
 
 class TestHandlers:
     """
@@ -133,6 +145,55 @@ class TestHandlers:
 
         with pytest.raises(InvalidInputError, match=where):
             payments.handlers(**fields)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("methods", 3),
+            ("methods", ["wallet"]),
+            ("methods", {3.5: SimulatedGateway("bare", FakeClock(T0))}),
+            ("methods", {"": SimulatedGateway("bare", FakeClock(T0))}),
+            ("payouts", 0),
+            ("withdrawals", 0),
+            ("withdrawals", ""),
+            ("clock", 3),
+            ("restored_at", 3),
+        ],
+    )
+    def test_malformed(self, field: str, value: Any) -> None:
+        """
+        What is empty or of another kind is refused by its name too, and not passed over.
+        """
+        gateway = SimulatedGateway("bare", FakeClock(T0))
+
+        with pytest.raises(InvalidInputError) as caught:
+            payments.handlers(gateway, **{field: value})
+
+        assert caught.value.field == field
+
+
+class TestRefundWindows:
+    """
+    How long payments can go back, by method.
+    """
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"gateway": None}, "gateway"),
+            ({"methods": 3}, "methods"),
+            ({"methods": ["wallet"]}, "methods"),
+            ({"methods": {"wallet": None}}, "methods['wallet']"),
+        ],
+    )
+    def test_malformed(self, changes: dict[str, Any], field: str) -> None:
+        """
+        The arguments are checked like those of `handlers`.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            payments.refund_windows(**{"gateway": refunding(None), **changes})
+
+        assert caught.value.field == field
 
 
 class TestCapabilities:
@@ -170,3 +231,16 @@ class TestCapabilities:
 
         with pytest.raises(InvalidInputError, match=field):
             Capabilities(look_up=True, **fields)
+
+    @pytest.mark.parametrize("field", ["look_up", "partial_refunds", "asynchronous"])
+    @pytest.mark.parametrize("value", [1, None, "no"])
+    def test_neither_true_nor_false(self, field: str, value: Any) -> None:
+        """
+        A yes is a yes.
+        """
+        fields: dict[str, Any] = {"look_up": True, field: value}
+
+        with pytest.raises(InvalidInputError) as caught:
+            Capabilities(idempotency_window=None, **fields)
+
+        assert caught.value.field == field

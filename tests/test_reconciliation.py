@@ -30,6 +30,7 @@ from escrowflow.errors import InvalidInputError
 from escrowflow.money import Money, Payment
 from escrowflow.parties import Role
 from escrowflow.payments import Difference, Line
+from escrowflow.payments.wallets import Wallets
 from escrowflow.storage import threaded
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing.gateways import (
@@ -785,6 +786,147 @@ class TestCharges:
         shop.engine.execute("o1", one.command, by=STRIPE)
         assert shop.engine.order("o1").state == "in_progress"
         assert not [one for one in shop.found() if not one.in_transit]
+
+    def taken(self, shop: Shop, status: str = "paid") -> dict[str, Any]:
+        """
+        Return a line that says how the payment that was held stands.
+        """
+        return {
+            **{"kind": "charge", "reference": "pi_2", "part": "pi_2"},
+            **{"order_id": "o1", "amount": "100.00", "currency": "EUR"},
+            **{"at": shop.clock.now().isoformat(), "status": status},
+        }
+
+    def test_taken_unasked(self, shop: Shop) -> None:
+        """
+        What was charged before anybody asked is reported by its payment: there is no
+        key to name.
+        """
+        line = self.taken(shop)
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert (one.code, one.kind) == ("status_differs", "charge")
+        assert one.command is not None
+        order = shop.engine.execute("o1", one.command, by=STRIPE).order
+        assert order.ledger.held == eur(100)
+        assert list(payments.reconcile([line], shop.engine, margin="PT0S")) == []
+
+    def test_let_go_unasked(self, shop: Shop) -> None:
+        """
+        So is what a bank let go before anybody asked for it.
+        """
+        line = self.taken(shop, "failed")
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert one.command is not None
+        shop.engine.execute("o1", one.command, by=STRIPE)
+        assert shop.engine.order("o1").state == "cancelled"
+        assert list(payments.reconcile([line], shop.engine, margin="PT0S")) == []
+
+    def test_under_way_unasked(self, shop: Shop) -> None:
+        """
+        What is only under way there moves nothing here: there is no command for it.
+        """
+        line = self.taken(shop, "pending")
+        shop.clock.advance(hours=1)
+
+        (one,) = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert (one.code, one.command) == ("status_differs", None)
+
+    def test_taken_though_released(self, shop: Shop) -> None:
+        """
+        What was charged though it was to be let go is called by what it was, and goes
+        back whole.
+        """
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        line = self.taken(shop)
+        shop.clock.advance(days=30)
+
+        assert list(payments.reconcile((), shop.engine)) == []
+        (one,) = payments.reconcile([line], shop.engine)
+
+        assert one.booked is not None
+        assert one.booked.status == "released"
+        assert "“released” here" in one.message()
+        assert one.command is not None
+        order = shop.engine.execute("o1", one.command, by=STRIPE).order
+        assert order.ledger.refunded == eur(100)
+        assert list(payments.reconcile([line], shop.engine)) == []
+
+    def test_taken_in_part(self, shop: Shop) -> None:
+        """
+        What would be refused is no command: a human asks the provider.
+        """
+        line = {**self.taken(shop), "amount": "90.00"}
+        shop.clock.advance(hours=1)
+
+        found = payments.reconcile([line], shop.engine, margin="PT0S")
+
+        assert [(one.code, one.command) for one in found] == [
+            ("amount_differs", None),
+            ("status_differs", None),
+        ]
+
+    def test_released(self, shop: Shop) -> None:
+        """
+        What was let go, and is on the report as failed, agrees.
+        """
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        line = self.taken(shop, "failed")
+        shop.clock.advance(days=30)
+
+        assert list(payments.reconcile([line], shop.engine)) == []
+
+
+class TestWallets:
+    """
+    Withdrawals of wallets are on the report of the same bank.
+    """
+
+    @pytest.mark.parametrize("status", ["paid", "pending", "failed"])
+    def test_left_out(self, status: str) -> None:
+        """
+        They belong to no order, so no order is asked for them; other payouts that
+        nobody knows are named all the same.
+        """
+        shop = Shop()
+        line = {
+            **{"kind": "pay_out", "reference": "tr_1", "part": "luc"},
+            **{"amount": "70.00", "currency": "EUR", "at": T0, "status": status},
+        }
+        report = [
+            {**line, "order_id": "wallet:luc"},
+            {**line, "reference": "tr_2", "order_id": "wallets", "status": "paid"},
+            {**line, "reference": "tr_3", "status": "paid"},
+        ]
+        shop.clock.advance(days=30)
+
+        found = payments.reconcile(report, shop.engine, methods=(), payouts=True)
+
+        names = [(one.code, one.line and one.line.name) for one in found]
+        assert names == [("unknown_to_us", "tr_2"), ("unknown_to_us", "tr_3")]
+
+    def test_of_a_wallet(self) -> None:
+        """
+        A withdrawal that a bank paid is no difference.
+        """
+        shop = Shop()
+        wallets = Wallets(shop.engine.storage, clock=shop.clock)
+        wallets.credit("luc", eur(100), key="c")
+        wallets.withdraw("luc", eur(70), key="w")
+        bank = SimulatedGateway("perfect", shop.clock, name="mybank")
+        handlers = payments.handlers(bank, withdrawals=bank, clock=shop.clock)
+        shop.engine.run_effects(handlers, ["withdraw"])
+        shop.clock.advance(days=30)
+        report = bank.statement()
+
+        assert [line.kind for line in report] == ["pay_out"]
+        assert list(payments.reconcile(report, shop.engine, methods=())) == []
 
 
 # --- the door ---------------------------------------------------------------------

@@ -849,11 +849,37 @@ class TestHolds:
         assert gateway.look_up(held) is None
         gateway.charge(held)
         (intent,) = wire.made["payment_intents"].values()
-        assert gateway.look_up(attrs.evolve(held, key="d" * 40)) is None
 
         intent["metadata"] = {}
 
         assert gateway.look_up(held) == Done(held.payment.reference)
+
+    def test_charged_under_another_key(
+        self, gateway: StripeGateway, held: Charge
+    ) -> None:
+        """
+        What was taken for this order under an earlier key is here: nobody may call it
+        never made.
+        """
+        gateway.charge(held)
+
+        later = attrs.evolve(held, key="d" * 40)
+
+        assert gateway.look_up(later) == Done(held.payment.reference)
+
+    def test_charged_for_another_order(
+        self, gateway: StripeGateway, held: Charge
+    ) -> None:
+        """
+        What was taken for another order is for a human: it is neither ours nor a proof.
+        """
+        gateway.charge(attrs.evolve(held, order_id="o2"))
+
+        found = gateway.look_up(held)
+
+        assert isinstance(found, Unknown)
+        assert found.give_up
+        assert "'o2'" in found.reason
 
     def test_charged_in_part(
         self, wire: Wire, gateway: StripeGateway, held: Charge

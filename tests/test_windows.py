@@ -146,6 +146,27 @@ class TestAlarm:
 
         assert shop.alarms() == []
 
+    def test_what_is_owed(self) -> None:
+        """
+        A refund that only waits for a worker is not held any more; once it is refused
+        it is listed, with the date.
+        """
+        shop = Shop({"card": "P30D"})
+        brought_to(shop.engine, "in_progress")
+        shop.clock.advance(days=29)
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        waiting = shop.engine.stuck()
+        gateway = SimulatedGateway("perfect", shop.clock)
+        gateway.next(REFUSED)
+        shop.engine.run_effects(
+            payments.handlers(gateway, clock=shop.clock), ["refund"]
+        )
+
+        (refused,) = shop.engine.stuck()
+
+        assert waiting == ()
+        assert (refused.kind, refused.until) == ("refund", BEGAN + 30 * DAY)
+
     def test_what_has_become_due(self) -> None:
         """
         What nobody has settled yet counts as settled: the order is read as of now.

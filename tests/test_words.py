@@ -168,7 +168,7 @@ class TestCompleteness:
         """
         Each kind of line, and each way in which money stands, has a label.
         """
-        standings = {"owed", "sent", "paid", "failed", "covered"}
+        standings = {"owed", "sent", "paid", "failed", "released", "covered"}
 
         assert set(LABELS["movement"]) == set(KINDS)
         assert set(LABELS["standing"]) == standings.union(*KINDS.values())

@@ -498,6 +498,7 @@ STANDINGS: Final[Mapping[str, str]] = {
     "pending": "under way",
     "paid": "paid",
     "failed": "failed",
+    "released": "released",
     "covered": "paid by the bank",
     "opened": "taken back by the bank",
     "won": "given back by the bank",

@@ -164,7 +164,8 @@ class Stuck:
         key: The key of the effect; empty if it is the order itself.
 
         kind: `"order"`, `"wallet"`, the kind of effect: `"refund"`; or `"refund_window"`:
-            a payment is still held that soon cannot go back.
+            a payment is still held that soon cannot go back.  What the order owes
+            already is not held any more: it is listed once it is refused or given up.
 
         reason: What is in the way.
 

@@ -36,7 +36,7 @@ from ..effects import (
     effect_key,
 )
 from ..errors import InvalidInputError
-from ..inputs import kind_of
+from ..inputs import as_id, kind_of
 from ..rules import Policies
 from ..states import Process
 from .differences import Booked, Difference
@@ -89,6 +89,11 @@ def _as_refund(value: object) -> timedelta | None:
     return _as_life(value, "refund_window")
 
 
+def _is_truth(_: object, field: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidInputError(field.name, f"true or false, not {kind_of(value)}")
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Capabilities:
@@ -108,14 +113,17 @@ class Capabilities:
         hold_life: How long an authorisation lasts; `None`: it cannot hold.
 
         asynchronous: Whether an answer may be "under way", the end told later.
+
+    Raises:
+        InvalidInputError: If one of them is no length, or neither true nor false.
     """
 
     idempotency_window: timedelta | None = attrs.field(converter=_as_window)
-    look_up: bool
-    partial_refunds: bool = True
+    look_up: bool = attrs.field(validator=_is_truth)
+    partial_refunds: bool = attrs.field(default=True, validator=_is_truth)
     refund_window: timedelta | None = attrs.field(default=None, converter=_as_refund)
     hold_life: timedelta | None = attrs.field(default=None, converter=_as_hold)
-    asynchronous: bool = False
+    asynchronous: bool = attrs.field(default=False, validator=_is_truth)
 
     def remembers(self, age: timedelta) -> bool:
         """
@@ -197,6 +205,29 @@ class HoldingGateway(PaymentGateway, Protocol):
         ...
 
 
+def _as_gateway(value: object, field: str) -> PaymentGateway:
+    if not isinstance(value, PaymentGateway):
+        raise InvalidInputError(field, f"a PaymentGateway, not {kind_of(value)}")
+    return value
+
+
+def _as_methods(value: object) -> dict[str, PaymentGateway]:
+    """
+    Return gateways by payment method, checked.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(
+            "methods",
+            f"gateways by method of payment, {{'wallet': ...}}, not {kind_of(value)}",
+        )
+    return {
+        as_id(method, "methods"): _as_gateway(one, f"methods[{method!r}]")
+        for method, one in value.items()
+    }
+
+
 Handlers: TypeAlias = dict[type[Any], Callable[[Any], Result]]
 
 
@@ -233,17 +264,13 @@ def handlers(
             what was lost may be asked for anew, under the same key.
 
     Raises:
-        InvalidInputError: If one of them is no gateway.
+        InvalidInputError: If one of them is no gateway, no clock, or no instant.
     """
-    routes = dict(methods or {})
-    for name, one in (
-        ("gateway", gateway),
-        ("payouts", payouts or gateway),
-        ("withdrawals", withdrawals or gateway),
-        *((f"methods[{method!r}]", one) for method, one in routes.items()),
-    ):
-        if not isinstance(one, PaymentGateway):
-            raise InvalidInputError(name, f"a PaymentGateway, not {kind_of(one)}")
+    gateway = _as_gateway(gateway, "gateway")
+    routes = _as_methods(methods)
+    payer = gateway if payouts is None else _as_gateway(payouts, "payouts")
+    if clock is not None and not isinstance(clock, Clock):
+        raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
     mover = _Mover(
         clock=clock if clock is not None else SystemClock(),
         restored_at=None if restored_at is None else as_utc(restored_at, "restored_at"),
@@ -254,8 +281,7 @@ def handlers(
         return mover.move(through, through.refund, effect)
 
     def pay_out(effect: PayOut) -> Result:
-        through = payouts or gateway
-        return mover.move(through, through.pay_out, effect)
+        return mover.move(payer, payer.pay_out, effect)
 
     def charge(effect: Charge) -> Result:
         through = routes.get(effect.payment.method, gateway)
@@ -276,7 +302,7 @@ def handlers(
         ReleaseHold: release,
     }
     if withdrawals is not None:
-        bank = withdrawals
+        bank = _as_gateway(withdrawals, "withdrawals")
 
         def withdraw(effect: Withdraw) -> Result:
             return mover.move(bank, bank.pay_out, effect.as_payout)
@@ -451,8 +477,13 @@ class Misfit:
 def fits(process: Process[Policies], gateway: PaymentGateway) -> tuple[Misfit, ...]:
     """
     Return what a process asks and a gateway cannot do; empty if it fits.
+
+    Raises:
+        InvalidInputError: If one of them is no process, or no gateway.
     """
-    can = gateway.capabilities
+    if not isinstance(process, Process):
+        raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
+    can = _as_gateway(gateway, "gateway").capabilities
     found: list[Misfit] = []
     if process.policies.acceptance.charge_at == "acceptance":
         found += _holds(process.policies, gateway)
@@ -509,12 +540,15 @@ def refund_windows(
     whose `stuck()` then names those that are held for too long.
 
     The arguments are those of `handlers`.
+
+    Raises:
+        InvalidInputError: If one of them is no gateway.
     """
     return {
-        "*": gateway.capabilities.refund_window,
+        "*": _as_gateway(gateway, "gateway").capabilities.refund_window,
         **{
             method: one.capabilities.refund_window
-            for method, one in (methods or {}).items()
+            for method, one in _as_methods(methods).items()
         },
     }
 

@@ -49,7 +49,8 @@ class Booked:
 
         order_id: The order.
 
-        key: The key under which it is owed now; empty for what came in.
+        key: The key under which it is owed now; empty for what came in, and for a
+            hold as long as nobody asked to charge it.
 
         earlier_keys: Those under which it did not happen, for sure.
 
@@ -62,7 +63,8 @@ class Booked:
         amount: How much.
 
         status: As in `order.refunds` and `order.payouts`; `"paid"` for what came in;
-            of a chargeback `"opened"`, `"won"` or `"lost"`.
+            `"released"` for what a bank was asked to let go; of a chargeback
+            `"opened"`, `"won"` or `"lost"`.
 
         at: When it came in, or a bank took it; `None` for what has not, or leaves.
     """
@@ -188,7 +190,7 @@ _CHARGED: Final = {
     "sent": "sent",
     "charged": "paid",
     "failed": "failed",
-    "released": "failed",
+    "released": "released",
 }
 
 

@@ -56,6 +56,7 @@ from ..events import (
 from ..inputs import as_id, kind_of
 from ..money import Money
 from ..order import Order
+from ..wallet import PREFIX as WALLET
 from .differences import AGREE, Booked, Difference, booked_in, difference
 from .lines import CHARGEBACK, PAYMENT, Line, checked
 
@@ -81,6 +82,9 @@ _LEFT: Final = (
     *(RefundSent, RefundPaid),
 )
 _FAILED: Final = (ChargeFailed, PayoutFailed, RefundFailed)
+
+# Of these our books say, too, that nothing was moved by us.
+_NOTHING: Final = ("failed", "covered", "released")
 
 
 # --- asking for them --------------------------------------------------------------
@@ -130,7 +134,8 @@ def reconcile(
     Yield how a gateway's report differs from our books; nothing if it does not.
 
     All orders are read once, by id, and those with open questions once more with
-    their history.  Nothing is written.
+    their history.  Nothing is written.  Wallets are not read: payouts whose order is
+    `wallet:...` are withdrawals, and are left out.
 
     Args:
         report: Its lines, in any order: `Line`s, or their fields by name.  They are
@@ -474,7 +479,10 @@ def _compared(lines: Iterable[Line], scope: _Scope) -> _Comparing:
             break
     for line in report.rest():
         # Where nothing was moved nothing is missing: declined cards, for the most part.
-        if line.status != "failed" and line.order_id not in unreadable:
+        if line.status == "failed" or line.order_id in unreadable:
+            continue
+        # A withdrawal is known to its wallet, and to no order.
+        if line.kind != PayOut.name or not line.order_id.startswith(WALLET):
             yield _unknown(line, scope)
 
 
@@ -573,7 +581,7 @@ class _Against:
         """
         The line that says that what is owed now did not happen.
         """
-        if self._line is not None or self._booked.status in ("failed", "covered"):
+        if self._line is not None or self._booked.status in _NOTHING:
             return None
         return next(filter(self._is_current, self._lines), None)
 
@@ -658,10 +666,11 @@ class _Against:
         if booked.kind == CHARGEBACK:
             return _charged_back(line) if line.part and line.reference else None
         report = _REPORTS.get(booked.kind)
-        if report is None or not booked.key:
+        if report is None or line.amount != booked.amount:
+            # Of another amount it would be refused (`amount_differs`).
             return None
         status: Any = {"paid": "paid", "pending": "sent", "failed": "failed"}
-        unsent = booked.status in ("owed", "failed")
+        unsent = booked.status in ("owed", "failed", "released")
         if booked.status == "covered" or (
             booked.status == "paid" and line.status == "pending"
         ):
@@ -669,10 +678,14 @@ class _Against:
         if not self._is_current(line) and not unsent:
             # It may have been moved twice.
             return None
+        if not booked.key and line.status == "pending":
+            # Nobody asked for it: it counts once it is done.
+            return None
         return report(
             key=booked.key,
             status=status[line.status],
-            reference=line.reference,
+            # Without a key a charge is known by its payment.
+            reference=line.reference if booked.key else booked.part,
             amount=line.amount,
             reason="reported as failed" if line.status == "failed" else "",
         )

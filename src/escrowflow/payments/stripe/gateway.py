@@ -436,9 +436,15 @@ class StripeGateway:
         except Exception as error:
             said = self._failed(error)
             return Unknown(said.reason) if isinstance(said, NotDone) else said
-        if became(made)[0] != "paid" or mark(made, KEY) not in ("", effect.key):
+        if became(made)[0] != "paid":
             return None
-        # Without a key it was charged by hand.
+        whose = mark(made, ORDER)
+        if whose not in ("", effect.order_id):
+            return Unknown(
+                f"{self.name} charged {made.get('id')} for the order {whose!r}",
+                give_up=True,
+            )
+        # Under whatever key, or by hand: the money is here (I29).
         return self._said(effect, made)
 
     # --- how it does it -----------------------------------------------------------
