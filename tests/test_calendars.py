@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import escrowflow as ef
 from escrowflow.calendars import BusinessCalendar, MondayToFriday, business_days_after
 from escrowflow.calendars import holidays as public
 from escrowflow.clock import as_utc, local_date
+from escrowflow.errors import InvalidInputError
 from escrowflow.processes import comeup
 from tests.story import CANCEL, Story
 
@@ -351,3 +353,14 @@ class TestExtra:
             "calendar public holidays need holidays: "
             "pip install 'escrowflow[calendars]'"
         )
+
+
+def test_without_the_package_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who lacks the extra is told its name.
+    """
+    monkeypatch.setitem(sys.modules, "holidays", None)
+    days = vars(import_module("escrowflow.calendars.holidays"))["_days"]
+
+    with pytest.raises(InvalidInputError, match="calendars"):
+        days("SE", "", (1971,))

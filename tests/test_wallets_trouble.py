@@ -27,10 +27,16 @@ from escrowflow.effects import (
 )
 from escrowflow.engine import AsyncEngine
 from escrowflow.engine.wallet_rows import change_of, following, wallet_of
-from escrowflow.errors import InvalidInputError, LedgerError, WalletRefusedError
+from escrowflow.errors import (
+    CorruptJournalError,
+    InvalidInputError,
+    LedgerError,
+    WalletRefusedError,
+)
 from escrowflow.money import Money
 from escrowflow.payments.wallets import AsyncWallets, Wallets
 from escrowflow.storage import CommitResult, threaded
+from escrowflow.storage.codec import decode_wallet
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.wallet import (
@@ -431,3 +437,11 @@ class TestWorkers:
         every[Withdraw] = lambda _: Done()
         Worker(engine, every, wallets=wallets)
         AsyncWorker(awaited, every, wallets=theirs)
+
+
+def test_what_is_no_wallet() -> None:
+    """
+    A snapshot of anything else is not read as a wallet.
+    """
+    with pytest.raises(CorruptJournalError, match="no wallet"):
+        decode_wallet(b"{}")

@@ -20,7 +20,7 @@ from escrowflow.engine import Engine, Retries
 from escrowflow.errors import CommandRefusedError, InvalidInputError, LedgerError
 from escrowflow.money import Fee, Payment
 from escrowflow.order import Order
-from escrowflow.parties import Role
+from escrowflow.parties import SYSTEM, Role
 from escrowflow.states import BACK, Row, State
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import FullRefund, PaySeller, Split
@@ -898,3 +898,14 @@ def test_decided() -> None:
 
     assert isinstance(answer, Decided)
     assert [recorded.name for recorded in answer.recorded] == ["charge_asked"]
+
+
+def test_only_what_is_held_ends() -> None:
+    """
+    The end of a hold comes to an order with one, and to no other.
+    """
+    held, whole = engine_with().order("o1"), engine_with(paid()).order("o1")
+
+    for order, possible in ((held, True), (whole, False)):
+        answer = decide(LATER, order, c.ExpireHold(), by=SYSTEM, now=order.effective_at)
+        assert isinstance(answer, Decided) == possible
