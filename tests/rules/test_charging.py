@@ -805,6 +805,30 @@ class TestGateways:
         assert gateway.held("pi_1") == "released"
         assert engine.stuck() == ()
 
+    @pytest.mark.parametrize("profile", ["checkout", "bare"])
+    def test_what_cannot_be_let_go_was_charged(self, profile: str) -> None:
+        """
+        A charge that was done and not answered is known by that, and goes back.
+        """
+        engine = engine_with(state="charging")
+        clock: Any = engine.clock
+        gateway = SimulatedGateway(profile, clock)
+        gateway.holds(attrs.evolve(ALL, held_until="2027-01-01T00:00:00Z"))
+        gateway.next(UNANSWERED)
+        handlers = payments.handlers(gateway, clock=clock)
+        engine.run_effects(handlers, kinds=["charge"])
+        clock.advance(days=7)
+        engine.run_due()
+
+        for _ in range(10):
+            engine.run_effects(handlers, kinds=["charge", "release_hold", "refund"])
+            clock.advance(hours=1)
+
+        order = engine.order("o1")
+        assert order.holds[0].status == "charged"
+        assert order.ledger.buyer == 10_000
+        assert engine.stuck() == ()
+
     def test_charged_before_the_backup(self) -> None:
         """
         What a lost worker charged is found after a restored backup, and goes back.
@@ -856,6 +880,11 @@ class TestGateways:
         assert stuck.kind == "charge"
         assert "no HoldingGateway" in stuck.reason
         assert engine.order("o1").state == "pending"
+        engine = engine_with()
+        engine.execute("o1", c.CancelOrder(), by=ANA)
+        engine.run_effects(handlers, kinds=["charge", "release_hold"])
+        (stuck,) = engine.stuck()
+        assert stuck.kind == "release_hold"
 
     def test_handlers_are_asked_for(self) -> None:
         """

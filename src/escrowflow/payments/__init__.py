@@ -394,8 +394,8 @@ class _Mover:
         Return what became of a charge that nobody wants any more and that cannot be
         looked up: what can be let go was not charged, and will not be.
         """
-        if not isinstance(gateway, HoldingGateway):
-            return cannot_hold(gateway)
+        # Others are turned away before.
+        assert isinstance(gateway, HoldingGateway)
         key = effect_key(effect.order_id, effect.seq, ReleaseHold.name, effect.key)
         said = gateway.release(
             ReleaseHold(
