@@ -1066,3 +1066,30 @@ class TestLines:
         wrong = object()
         with pytest.raises(InvalidInputError, match="engine"):
             payments.reconcile((), wrong)
+
+
+@pytest.mark.parametrize("reference", ["", "re_1"])
+def test_what_may_have_left(reference: str) -> None:
+    """
+    The gateway must have it only if it said so itself.
+    """
+    booked = payments.Booked(
+        kind="refund",
+        order_id="o1",
+        key="k1",
+        reference=reference,
+        part="pi_1",
+        amount=eur(5),
+        status="sent",
+    )
+
+    assert booked.expected == bool(reference)
+
+
+@pytest.mark.parametrize("amount", [5, "5.00", None])
+def test_an_amount_of_a_line(amount: Any) -> None:
+    """
+    A line says how much, in a currency.
+    """
+    with pytest.raises(InvalidInputError, match="amount"):
+        Line(kind="refund", reference="re_1", amount=amount, at=T0)
