@@ -632,8 +632,18 @@ class OnlyTheParkedAreStuck(Flawed):
     What waits for the next century is left to wait.
     """
 
-    def stuck_effects(self, beyond: int, *page: Any, **named: Any) -> Any:
-        return self.inner.stuck_effects(2**60, *page, **named)
+    def stuck_effects(self, overdue: int, beyond: int, *page: Any, **named: Any) -> Any:
+        return self.inner.stuck_effects(overdue, 2**60, *page, **named)
+
+
+@caught_by("test_ready_for_too_long")
+class NobodyMissesMoney(Flawed):
+    """
+    Money that no worker ever takes is left to lie.
+    """
+
+    def stuck_effects(self, overdue: int, *page: Any, **named: Any) -> Any:
+        return self.inner.stuck_effects(-(2**60), *page, **named)
 
 
 @caught_by("test_claim")

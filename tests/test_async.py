@@ -170,7 +170,7 @@ def everything(storage: Storage) -> Any:
     ] + [
         storage.next_due(0, LAST),
         storage.next_effect(0, LAST),
-        storage.stuck_effects(LAST),
+        storage.stuck_effects(0, LAST),
     ]
 
 

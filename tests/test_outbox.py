@@ -535,6 +535,17 @@ class TestRetries:
         assert Retries(lease="PT2M").lease == timedelta(minutes=2)
         assert Retries().lease == LEASE
 
+    @pytest.mark.parametrize("value", [timedelta(), "P1M", 30, None])
+    def test_malformed_under_way(self, value: Any) -> None:
+        """
+        So is how long money may be under way.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            Retries(under_way=value)
+
+        assert caught.value.field == "under_way"
+        assert Retries(under_way="P10D").under_way == timedelta(days=10)
+
 
 # --- what does not work -------------------------------------------------------------
 
@@ -719,6 +730,48 @@ class TestFailing:
         clock.advance(hours=1)
         assert engine.run_effects({PayOut: Hands()}, ["pay_out"]).done == 1
         assert engine.order("o1").payouts[0].status == "paid"
+
+    def test_money_under_way_for_ever(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        Money that is always "under way" is asked for for a month, and then parked: a
+        human looks, has it asked for once more, or reports.
+        """
+        brought_to(engine, "completed")
+        first = clock.now()
+        pay = Hands(lambda _: RetryAt(clock.now().add(days=1), "po_1"))
+        said = []
+
+        for _ in range(40):
+            report = engine.run_effects({PayOut: pay}, ["pay_out"])
+            said += [report.again * "again" + report.parked * "parked"]
+            clock.advance(days=1)
+
+        assert said == 30 * ["again"] + ["parked"] + 9 * [""]
+        (one,) = engine.stuck()
+        assert (one.kind, one.since) == ("pay_out", first + timedelta(days=30))
+        assert one.reason.startswith(f"under way since {first.isoformat()}: ")
+        assert engine.order("o1").payouts[0].reference == "po_1"
+
+        assert engine.redrive("o1") == 1
+        assert engine.run_effects({PayOut: pay}, ["pay_out"]).parked == 1
+        assert engine.redrive("o1") == 1
+        pay.answer = lambda _: Done("po_1")
+        assert engine.run_effects({PayOut: pay}, ["pay_out"]).done == 1
+        assert engine.order("o1").payouts[0].status == "paid"
+        assert engine.stuck() == ()
+
+    def test_a_message_for_ever(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        What moves no money may be put off for as long as its handler likes.
+        """
+        brought_to(engine, "pending")
+        hands = Hands(lambda _: RetryAt(clock.now().add(days=20)))
+
+        for _ in range(5):
+            assert engine.run_effects(hands.handlers).again == 1
+            clock.advance(days=20)
+
+        assert engine.stuck() == ()
 
     def test_later_after_it_was_over(self, engine: Engine, clock: FakeClock) -> None:
         """
@@ -1537,6 +1590,57 @@ class TestStuck:
         assert engine.stuck() == ()
         assert engine.redrive("o1") == 0
         assert engine.redrive("o1", "no such key") == 0
+
+    def test_money_that_nobody_takes(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        Money that no worker takes is named a day after it was ready: putting it back
+        would only hide it, a worker that takes it helps.
+        """
+        brought_to(engine, "cancelled")
+        since = clock.now()
+        engine.run_effects({Notify: Hands()}, ["notify"])
+        clock.advance(days=1)
+        assert engine.stuck() == ()
+        clock.advance(MICROSECOND)
+
+        (one,) = engine.stuck()
+
+        assert (one.kind, one.since, one.attempts) == ("refund", since, 0)
+        assert one.key == engine.order("o1").refunds[0].key
+        assert one.reason == (
+            f"no worker has taken it since {since.isoformat()}: is there one with a "
+            "handler for refund?"
+        )
+        assert engine.redrive("o1") == 0
+        assert engine.stuck(overdue="P2D") == ()
+        assert engine.run_effects({Refund: Hands()}, ["refund"]).done == 1
+        assert engine.stuck() == ()
+
+    def test_money_of_a_worker_that_died(
+        self, engine: Engine, clock: FakeClock
+    ) -> None:
+        """
+        Nor does anybody take it over from one that died: it is named, too.
+        """
+        brought_to(engine, "cancelled")
+        now = to_micros(clock.now())
+        engine.storage.claim_effects(now, now + LEASE // MICROSECOND, 9, ["refund"])
+        clock.advance(LEASE + timedelta(days=1) + MICROSECOND)
+
+        (one,) = engine.stuck()
+
+        assert (one.kind, one.attempts) == ("refund", 1)
+        assert one.since == from_micros(now) + LEASE
+
+    @pytest.mark.parametrize("value", [timedelta(), "P1M", 1, None])
+    def test_malformed_overdue(self, engine: Engine, value: Any) -> None:
+        """
+        From when on money is missed is a length of time.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            engine.stuck(overdue=value)
+
+        assert caught.value.field == "overdue"
 
     def test_an_unknown_order(self, engine: Engine) -> None:
         """

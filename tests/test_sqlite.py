@@ -390,7 +390,7 @@ class TestSqlite:
         sqlite.next_effect(0, LAST, ["refund"], ["f"])
         sqlite.summary("o-1")
         sqlite.park("o-1", 1, None)
-        sqlite.stuck_effects(LAST)
+        sqlite.stuck_effects(0, LAST)
         sqlite.erase_texts("ana", ["o-1"])
         sqlite.find(Query(subject="ana"))
         sqlite.find(Query(due_by=1, unknown_to=["f"], by_due=True))

@@ -128,7 +128,7 @@ class TestPlaces:
         Only what a page of effects gave leads to the next one.
         """
         with MemoryStorage() as storage, pytest.raises(InvalidInputError) as caught:
-            storage.stuck_effects(LAST, after=after)
+            storage.stuck_effects(0, LAST, after=after)
         assert caught.value.field == "after"
 
     def test_after_an_instant_that_is_none(self, tmp_path: Path) -> None:

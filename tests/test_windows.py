@@ -155,6 +155,7 @@ class TestAlarm:
         brought_to(shop.engine, "in_progress")
         shop.clock.advance(days=29)
         shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        shop.clock.advance(hours=1)
         waiting = shop.engine.stuck()
         gateway = SimulatedGateway("perfect", shop.clock)
         gateway.next(REFUSED)
@@ -166,6 +167,22 @@ class TestAlarm:
 
         assert waiting == ()
         assert (refused.kind, refused.until) == ("refund", BEGAN + 30 * DAY)
+
+    @pytest.mark.parametrize(("days", "listed"), [(15, False), (16, True), (29, True)])
+    def test_what_is_owed_and_nobody_sends(self, days: int, listed: bool) -> None:
+        """
+        A refund that no worker takes is listed within an hour if its window is about to
+        end; nobody waits for a day then.
+        """
+        shop = Shop({"card": "P30D"})
+        brought_to(shop.engine, "in_progress")
+        shop.clock.advance_to(BEGAN + days * DAY)
+        shop.engine.execute("o1", c.CancelOrder(), by=ANA)
+        shop.clock.advance(timedelta(hours=1, microseconds=1))
+
+        found = [(one.kind, one.until) for one in shop.engine.stuck()]
+
+        assert found == listed * [("refund", BEGAN + 30 * DAY)]
 
     def test_what_has_become_due(self) -> None:
         """
@@ -200,7 +217,11 @@ class TestAlarm:
         shop.engine.attempt("o1", again, by=OPS)
         shop.clock.advance(days=29)
 
-        said = sorted(one.reason.partition(" can ")[0] for one in shop.engine.stuck())
+        said = sorted(
+            one.reason.partition(" can ")[0]
+            for one in shop.engine.stuck()
+            if one.kind == "refund_window"
+        )
 
         order = shop.engine.order("o1")
         assert said == sorted(

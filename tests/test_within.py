@@ -483,7 +483,7 @@ class TestVerbs:
         assert not storage.park(order_id, 1, None)
         assert storage.next_due(0, LAST) <= 5
         assert storage.next_effect(0, LAST, ["refund"]) <= 3
-        assert storage.stuck_effects(LAST).items == ()
+        assert storage.stuck_effects(0, LAST).items == ()
         settled = EffectResult(
             key="e", token=0, status="done", attempts=1, ready_at=3, body=b"how"
         )

@@ -45,7 +45,8 @@ from .core import Asking, Core, OrderProcess, as_query
 from .driving import drive, drive_awaited, joined
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
-from .sweep import Retries, next_due_at, redrive, run_due, stuck
+from .stuck import OVERDUE, redrive, stuck
+from .sweep import Retries, next_due_at, run_due
 from .windows import AHEAD, as_windows
 
 __all__ = [
@@ -425,22 +426,30 @@ class Engine:
         check_handlers(handlers, kinds, asks=self._core.asks, awaits=False)
 
     def stuck(
-        self, limit: int = 100, *, ahead: timedelta | str = AHEAD
+        self,
+        limit: int = 100,
+        *,
+        ahead: timedelta | str = AHEAD,
+        overdue: timedelta | str = OVERDUE,
     ) -> tuple[Stuck, ...]:
         """
         Return what a human must look at: orders that cannot be settled, or are due
         under a process that this engine lacks; effects that were given up, or wait
-        for longer than they ever should, because some clock was wrong; and, if the
-        engine has *refund_windows*, payments that are still held and soon cannot go
-        back, or no longer can, with the instant.
+        for longer than they ever should, because some clock was wrong; money that no
+        worker takes; and, if the engine has *refund_windows*, payments that are still
+        held and soon cannot go back, or no longer can, with the instant.
 
         Args:
             limit: How many at the most.
 
             ahead: How long before it ends a refund window is spoken of.
+
+            overdue: How long money may be ready before somebody should ask why no
+                worker takes it.  `redrive` does not help there: a worker does, with
+                handlers for its kind.
         """
         return self._drive(
-            stuck(self._core, limit, self._retries, self._windows, ahead)
+            stuck(self._core, limit, self._retries, self._windows, ahead, overdue)
         )
 
     def redrive(self, order_id: str, key: str | None = None) -> int:
@@ -776,13 +785,17 @@ class AsyncEngine:
         check_handlers(handlers, kinds, asks=self._core.asks, awaits=True)
 
     async def stuck(
-        self, limit: int = 100, *, ahead: timedelta | str = AHEAD
+        self,
+        limit: int = 100,
+        *,
+        ahead: timedelta | str = AHEAD,
+        overdue: timedelta | str = OVERDUE,
     ) -> tuple[Stuck, ...]:
         """
         See `Engine.stuck`.
         """
         return await self._drive(
-            stuck(self._core, limit, self._retries, self._windows, ahead)
+            stuck(self._core, limit, self._retries, self._windows, ahead, overdue)
         )
 
     async def redrive(self, order_id: str, key: str | None = None) -> int:

@@ -538,6 +538,14 @@ def _noted(
     """
     attempts = claim.attempts
     ready_at = now
+    if isinstance(effect, Movement) and isinstance(said, RetryAt):
+        first = effect.first_tried
+        if first is not None and from_micros(now) - first >= retries.under_way:
+            said = Unknown(
+                f"under way since {first.isoformat()}: look there, and report what you "
+                "find",
+                give_up=True,
+            )
     if isinstance(said, RetryAt):
         # Told when to ask again, nobody has failed, however long it takes.
         attempts -= 1

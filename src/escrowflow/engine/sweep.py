@@ -14,38 +14,30 @@ from pendulum import DateTime
 from .. import wallet
 from ..clock import as_window, from_micros, to_micros
 from ..errors import (
-    CorruptJournalError,
     EscrowflowError,
     InvalidInputError,
-    OrderNotFoundError,
     OutcomeUnknownError,
 )
-from ..inputs import as_id
 from ..storage import (
     LIMIT_MAX,
     Change,
     CommitResult,
-    EffectResult,
     Page,
     Parked,
     Query,
-    StoredEffect,
     StoredOrder,
     Summary,
 )
-from ..storage.codec import load_result
-from .answers import Stuck, SweepReport
-from .core import Asking, Core, settled_effect
-from .windows import Windows, closing, ends_at
+from .answers import SweepReport
+from .core import Asking, Core
 
 __all__ = [
     "Retries",
     "as_limit",
     "next_due_at",
-    "redrive",
     "run_due",
     "said_by",
-    "stuck",
+    "unknown_due",
 ]
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -72,6 +64,10 @@ def _as_lease(value: object) -> timedelta:
     return as_window(value, "lease")
 
 
+def _as_under_way(value: object) -> timedelta:
+    return as_window(value, "under_way")
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Retries:
@@ -95,12 +91,19 @@ class Retries:
             may try them.  A handler must return within it: set your HTTP timeouts
             below.  All workers of a storage need about the same: one that is more
             than twice as long as another's is taken for that of a wrong clock.
+
+        under_way: How long money may be under way, that is a handler asks for later
+            and nobody reports, before a human must look.  `redrive` then has it looked
+            at once more.
     """
 
     first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
     longest: timedelta = attrs.field(default=timedelta(hours=1), converter=_as_wait)
     attempts: int = attrs.field(default=32)
     lease: timedelta = attrs.field(default=timedelta(minutes=1), converter=_as_lease)
+    under_way: timedelta = attrs.field(
+        default=timedelta(days=30), converter=_as_under_way
+    )
 
     @attempts.validator
     def _check_attempts(self, _: object, value: object) -> None:
@@ -164,7 +167,7 @@ def run_due(core: Core, limit: int, retries: Retries) -> Asking[SweepReport]:
                 changes.append((loaded, change))
         if changes:
             yield from sweep.write(changes, now)
-    unknown = yield from _unknown(core, _PAGE)
+    unknown = yield from unknown_due(core, _PAGE)
     return attrs.evolve(
         sweep.report,
         unknown=tuple((loaded.order_id, print_) for loaded, print_ in unknown),
@@ -256,7 +259,7 @@ class _Sweep:
         )
 
 
-def _unknown(core: Core, limit: int) -> Asking[list[tuple[StoredOrder, str]]]:
+def unknown_due(core: Core, limit: int) -> Asking[list[tuple[StoredOrder, str]]]:
     """
     Return orders that are due under a process that this engine lacks, most overdue
     first, each with the fingerprint of that process.
@@ -292,147 +295,3 @@ def next_due_at(core: Core) -> Asking[DateTime | None]:
     now = to_micros(core.now())
     due: int | None = yield "next_due", (now, now + _LEASE, core.known)
     return None if due is None else from_micros(due)
-
-
-# --- what needs a human -----------------------------------------------------------
-
-
-def stuck(
-    core: Core, limit: int, retries: Retries, windows: Windows, ahead: timedelta | str
-) -> Asking[tuple[Stuck, ...]]:
-    """
-    See `Engine.stuck`.
-    """
-    limit = as_limit(limit)
-    ahead = as_window(ahead, "ahead", zero=True)
-    found: list[Stuck] = []
-    after: str | None = None
-    while len(found) < limit:
-        page: Page[StoredOrder] = yield "find", (Query(parked=True), after, _PAGE)
-        found += (
-            Stuck(
-                order_id=loaded.order_id,
-                kind="wallet" if wallet.is_wallet(loaded.snapshot) else "order",
-                reason=loaded.parked.reason,
-                since=from_micros(loaded.parked.since),
-                attempts=loaded.parked.attempts,
-            )
-            for loaded in page.items
-            if loaded.parked is not None
-        )
-        after = page.after
-        if after is None:
-            break
-    unknown = (yield from _unknown(core, limit)) if len(found) < limit else []
-    found += (
-        Stuck(
-            order_id=loaded.order_id,
-            reason=f"no process with fingerprint {fingerprint}",
-            since=from_micros(loaded.due_at or 0),
-            attempts=0,
-        )
-        for loaded, fingerprint in unknown
-        # Those that are parked are listed already.
-        if loaded.parked is None
-    )
-    now = to_micros(core.now())
-    beyond = _beyond(now, retries)
-    after = None
-    while len(found) < limit:
-        effects: Page[StoredEffect] = yield "stuck_effects", (beyond, after, _PAGE)
-        for effect in effects.items:
-            if not _is_stuck(effect, now, retries):
-                continue
-            reason, since = _given_up(effect, now)
-            until = yield from ends_at(core, effect, windows)
-            found.append(
-                Stuck(
-                    order_id=effect.order_id,
-                    key=effect.key,
-                    kind=effect.kind,
-                    reason=reason,
-                    since=since,
-                    attempts=effect.attempts,
-                    until=until,
-                )
-            )
-        after = effects.after
-        if after is None:
-            break
-    if len(found) < limit:
-        found += yield from closing(core, windows, ahead)
-    return tuple(found[:limit])
-
-
-def _beyond(now: int, retries: Retries) -> int:
-    """
-    Return the instant after which nothing waits or is claimed by a right clock.
-    """
-    return now + max(retries.longest, retries.lease) // _MICROSECOND
-
-
-def _is_stuck(effect: StoredEffect, now: int, retries: Retries) -> bool:
-    """
-    Whether an effect does not come back by itself.
-    """
-    beyond = _beyond(now, retries)
-    if effect.status == "parked":
-        return True
-    if effect.status == "claimed":
-        # Longer than anybody takes one for.
-        return effect.ready_at > now + retries.lease // _MICROSECOND
-    if effect.status == "done" or effect.ready_at <= beyond:
-        return False
-    try:
-        said = load_result(effect.result)
-    except CorruptJournalError:
-        return True
-    # Whoever carries it out may ask for any instant; a clock that is ahead may not.
-    return not (said.get("asked", False) and said["at"] <= beyond)
-
-
-def _given_up(effect: StoredEffect, now: int) -> tuple[str, DateTime]:
-    """
-    Return why an effect does not come back by itself, and since when.
-    """
-    try:
-        result = load_result(effect.result)
-    except CorruptJournalError:
-        # It is a human who must look, and this is why.
-        return "what became of it cannot be read", from_micros(0)
-    since = from_micros(min(result.get("at", now), now))
-    if effect.status == "parked":
-        return result.get("reason", ""), since
-    ready_at = from_micros(effect.ready_at).isoformat()
-    return f"it waits until {ready_at}: some clock was wrong", since
-
-
-def redrive(
-    core: Core, order_id: str, key: str | None, retries: Retries
-) -> Asking[int]:
-    """
-    See `Engine.redrive`.
-    """
-    order_id = as_id(order_id, "order_id")
-    if key is not None:
-        key = as_id(key, "key")
-    put_back = 0
-    loaded: StoredOrder = yield "load", (order_id,)
-    if not loaded.version:
-        raise OrderNotFoundError(order_id)
-    if loaded.parked is not None and key is None:
-        put_back += yield "park", (order_id, loaded.version, None)
-    effects: tuple[StoredEffect, ...] = yield "effects", (order_id,)
-    now = to_micros(core.now())
-    for effect in effects:
-        if key in (None, effect.key) and _is_stuck(effect, now, retries):
-            result = EffectResult(
-                key=effect.key,
-                token=effect.token,
-                status="waiting",
-                attempts=0,
-                ready_at=now,
-                body=effect.result,
-            )
-            put_back += yield from settled_effect(order_id, result)
-    return put_back

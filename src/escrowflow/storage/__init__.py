@@ -647,12 +647,12 @@ class Storage(Protocol):
         ...
 
     def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         Return the effects that do not come back by themselves, of all orders, by
-        order and key: those that are parked, and those that wait or are claimed and
-        are not ready by *beyond*.
+        order and key: those that are parked; those that wait or are claimed and are
+        not ready by *beyond*; and money that has been ready since before *overdue*.
         """
         ...
 
@@ -823,7 +823,7 @@ class AsyncStorage(Protocol):
         ...
 
     async def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         See `Storage.stuck_effects`.

@@ -174,12 +174,12 @@ class SqlStorage(abc.ABC):
         return self._read(self._verbs.next_effect(now, until, kinds, known))
 
     def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         See `Storage.stuck_effects`.
         """
-        return self._read(self._verbs.stuck_effects(beyond, after, limit))
+        return self._read(self._verbs.stuck_effects(overdue, beyond, after, limit))
 
     def find(
         self, query: Query, after: str | None = None, limit: int = 50
@@ -337,12 +337,14 @@ class AsyncSqlStorage(abc.ABC):
         return await self._read(self._verbs.next_effect(now, until, kinds, known))
 
     async def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         See `Storage.stuck_effects`.
         """
-        return await self._read(self._verbs.stuck_effects(beyond, after, limit))
+        return await self._read(
+            self._verbs.stuck_effects(overdue, beyond, after, limit)
+        )
 
     async def find(
         self, query: Query, after: str | None = None, limit: int = 50

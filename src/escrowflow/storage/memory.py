@@ -469,7 +469,7 @@ class MemoryStorage:
     # --- many orders --------------------------------------------------------------
 
     def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         Return the effects that do not come back by themselves, of all orders, by
@@ -486,7 +486,13 @@ class MemoryStorage:
                     if (place is None or (effect.order_id, effect.key) > place)
                     and (
                         effect.status == "parked"
-                        or (effect.status in _CLAIMABLE and effect.ready_at > beyond)
+                        or (
+                            effect.status in _CLAIMABLE
+                            and (
+                                effect.ready_at > beyond
+                                or (effect.moves_money and effect.ready_at < overdue)
+                            )
+                        )
                     )
                 ),
                 key=attrgetter("order_id", "key"),

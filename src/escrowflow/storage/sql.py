@@ -430,8 +430,8 @@ class SqlVerbs(abc.ABC):
             f"SELECT {effects} FROM escrowflow_effect"
             " WHERE order_id = ? ORDER BY seq, place"
         )
-        # What is not ready by then has an index by instant: it is read before it is
-        # sorted.
+        # What is ready too late, or was long ago, has an index by instant: it is read
+        # before it is sorted.
         behind = "(order_id, key) {beyond} (?, ?) ORDER BY order_id, key LIMIT ?"
         self._stuck_effects = f"""
 SELECT * FROM (
@@ -442,6 +442,10 @@ SELECT * FROM (
     WITH late AS MATERIALIZED (
         SELECT {effects} FROM escrowflow_effect
         WHERE status IN ('waiting', 'claimed') AND ready_at > ?
+        UNION ALL
+        SELECT {effects} FROM escrowflow_effect
+        WHERE status IN ('waiting', 'claimed') AND ready_at < ? AND ready_at <= ?
+            AND moves_money = 1
     )
     SELECT * FROM late WHERE {behind}
 ) AS later
@@ -677,14 +681,14 @@ SELECT min(instant) FROM (
     # --- many orders --------------------------------------------------------------
 
     def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Asking[Page[StoredEffect]]:
         check_limit(limit)
         place = ("", "") if after is None else effect_place(after)
         behind = (*place, limit + 1)
         # Nothing is before the least of texts, which may itself be a key.
         sql = self._stuck_effects.format(beyond=">=" if after is None else ">")
-        rows = yield sql, (*behind, beyond, *behind)
+        rows = yield sql, (*behind, beyond, overdue, beyond, *behind)
         items = tuple(sorted(map(_effect, rows), key=attrgetter("order_id", "key")))
         if len(items) <= limit:
             return Page(items)

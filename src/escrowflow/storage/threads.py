@@ -202,12 +202,14 @@ class ThreadedStorage:
         return await self._run(self.storage.next_effect, now, until, kinds, known)
 
     async def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         See `Storage.stuck_effects`.
         """
-        return await self._run(self.storage.stuck_effects, beyond, after, limit)
+        return await self._run(
+            self.storage.stuck_effects, overdue, beyond, after, limit
+        )
 
     async def find(
         self, query: Query, after: str | None = None, limit: int = 50

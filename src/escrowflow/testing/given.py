@@ -299,8 +299,10 @@ def everything(
                 seen[f"next_effect {now} {until} {kinds} {known}"] = (
                     storage.next_effect(now, until, kinds, known)
                 )
-    for beyond in (LAST, 30):
-        seen[f"stuck_effects {beyond}"] = storage.stuck_effects(beyond).items
+    for overdue, beyond in ((0, LAST), (0, 30), (30, LAST), (30, 20)):
+        seen[f"stuck_effects {overdue} {beyond}"] = storage.stuck_effects(
+            overdue, beyond
+        ).items
     for query in (
         Query(by_due=True),
         Query(unassigned=True),

@@ -105,7 +105,7 @@ def _words(choice: Random, verb: str) -> Any:
     if verb == "load":
         return order, choice.choice(_KEYS)
     if verb == "stuck_effects":
-        return choice.randrange(60), limit
+        return choice.randrange(60), choice.randrange(60), limit
     if verb == "erase_texts":
         return choice.choice(_PARTIES), choice.sample(_ORDERS, choice.randrange(3))
     return ()
@@ -287,11 +287,14 @@ def _question(reference: Storage, verb: str, words: Any) -> Callable[[Storage], 
             )
         ]
     if verb == "stuck_effects":
-        beyond, limit = words
+        overdue, beyond, limit = words
         return lambda storage: [
             list(page)
             for page in pages(
-                lambda after, limit: storage.stuck_effects(beyond, after, limit), limit
+                lambda after, limit: storage.stuck_effects(
+                    overdue, beyond, after, limit
+                ),
+                limit,
             )
         ]
     if verb == "claim_due":

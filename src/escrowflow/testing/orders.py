@@ -605,7 +605,7 @@ class Orders(Checks):
             lambda: storage.claim_due(1, 2, limit),
             lambda: storage.claim_effects(1, 2, limit),
             lambda: storage.find(Query(), limit=limit),
-            lambda: storage.stuck_effects(LAST, limit=limit),
+            lambda: storage.stuck_effects(0, LAST, limit=limit),
         ]
         for ask in asks:
             with pytest.raises(InvalidInputError) as caught:
@@ -623,7 +623,7 @@ class Orders(Checks):
         assert len(storage.claim_due(1, 2, 1000)) == 1
         assert len(storage.claim_effects(1, 2, 1000)) == 1
         assert len(storage.find(Query(), limit=1000).items) == 1
-        assert storage.stuck_effects(LAST, limit=1000).items == ()
+        assert storage.stuck_effects(0, LAST, limit=1000).items == ()
 
     # --- texts --------------------------------------------------------------------
 

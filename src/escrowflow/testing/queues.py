@@ -600,14 +600,14 @@ class Queues(Checks):
 
         assert storage.next_effect(0, LAST) is None
         assert list(storage.claim_effects(LAST, LAST, 1)) == []
-        (found,) = storage.stuck_effects(LAST).items
+        (found,) = storage.stuck_effects(0, LAST).items
         assert found == storage.effects("o-1")[0]
         assert (found.status, found.attempts, found.result) == ("parked", 3, b"why")
 
         again = result(token=claimed.token, status="waiting", ready_at=300)
         put(storage, change(expected=2, results=(again,)))
 
-        assert storage.stuck_effects(LAST).items == ()
+        assert storage.stuck_effects(0, LAST).items == ()
         assert storage.claim_effects(300, 400, 1)[0].token > claimed.token
 
     @pytest.mark.parametrize(
@@ -853,7 +853,7 @@ class Queues(Checks):
             ("done", "done", 1, b"then"),
             ("parked", "parked", 2, b"then"),
         ]
-        assert _keys(storage.stuck_effects(LAST).items) == [("o-1", "parked")]
+        assert _keys(storage.stuck_effects(0, LAST).items) == [("o-1", "parked")]
         assert _keys(storage.claim_effects(100, 200, 9)) == [("o-1", "waiting")]
 
     # --- stuck effects ------------------------------------------------------------
@@ -879,13 +879,44 @@ class Queues(Checks):
         storage.claim_effects(1, 150, 1)
         ready = {"claimed": 150, "later": 200, "soon": 100, "parked": LAST + 1}
 
-        found = storage.stuck_effects(beyond).items
+        found = storage.stuck_effects(0, beyond).items
 
         assert _keys(found) == [
             ("o-1", key) for key in sorted(ready) if ready[key] > beyond
         ]
         for one in found:
             assert one in storage.effects("o-1")
+
+    @pytest.mark.parametrize("overdue", [0, 1, 2, 100, 101, 150, 151, 201, LAST])
+    def test_ready_for_too_long(self, storage: Storage, overdue: int) -> None:
+        """
+        Money that was ready before an instant is listed as well, whether it waits or
+        its claim has ended; a letter is not, and nothing twice.
+        """
+        put(
+            storage,
+            change(
+                effects=(
+                    effect("claimed", ready_at=1, moves_money=True),
+                    effect("done", status="done", ready_at=1, moves_money=True),
+                    effect("letter", ready_at=2),
+                    effect("money", ready_at=100, moves_money=True),
+                    effect("parked", status="parked", ready_at=1, moves_money=True),
+                    effect("later", ready_at=200, moves_money=True),
+                )
+            ),
+        )
+        storage.claim_effects(1, 150, 1)
+        ready = {"claimed": 150, "money": 100, "later": 200, "parked": -1}
+
+        for beyond in (0, 199, LAST):
+            found = storage.stuck_effects(overdue, beyond).items
+
+            listed = {key for key in ready if ready[key] < overdue}
+            listed |= {key for key in ready if ready[key] > beyond}
+            if not beyond:
+                listed.add("letter")
+            assert _keys(found) == [("o-1", key) for key in sorted({*listed, "parked"})]
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 50])
     def test_stuck_effects(self, storage: Storage, limit: int) -> None:
@@ -902,16 +933,17 @@ class Queues(Checks):
                         effect("b", status="parked"),
                         effect("done", status="done"),
                         effect("a", ready_at=500),
+                        effect("c", ready_at=9, moves_money=True),
                         effect("waiting"),
-                    )[: 1 if name == "O" else 4],
+                    )[: 1 if name == "O" else 5],
                 ),
             )
         whole = sorted(
-            (name, key) for name in names for key in "ab" if (name, key) != ("O", "a")
+            (name, key) for name in names for key in "abc" if name != "O" or key == "b"
         )
 
         found = pages(
-            lambda after, limit: storage.stuck_effects(499, after, limit), limit
+            lambda after, limit: storage.stuck_effects(10, 499, after, limit), limit
         )
 
         assert [key for page in found for key in _keys(page)] == whole
@@ -924,5 +956,5 @@ class Queues(Checks):
         Only what a page gave leads to the next one.
         """
         with pytest.raises(InvalidInputError) as caught:
-            storage.stuck_effects(LAST, after=after)
+            storage.stuck_effects(0, LAST, after=after)
         assert caught.value.field == "after"

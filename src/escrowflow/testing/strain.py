@@ -255,7 +255,7 @@ class Strain(Checks):
             lambda: storage.claim_effects(1, 2, 1),
             lambda: storage.settle_effect("o-1", result()),
             lambda: storage.next_effect(0, LAST),
-            lambda: storage.stuck_effects(LAST),
+            lambda: storage.stuck_effects(0, LAST),
             lambda: storage.find(Query()),
             lambda: storage.erase_texts("ana", ["o-1"]),
             lambda: storage.migrate(),

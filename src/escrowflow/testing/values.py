@@ -161,7 +161,7 @@ class Values(Checks):
                 written
             )
         effects = pages(
-            lambda after, limit: storage.stuck_effects(LAST, after, limit), limit
+            lambda after, limit: storage.stuck_effects(0, LAST, after, limit), limit
         )
         assert [effect.order_id for page in effects for effect in page] == sorted(
             written

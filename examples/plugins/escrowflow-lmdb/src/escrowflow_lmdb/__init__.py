@@ -16,7 +16,7 @@ import os
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Self, TypeVar, final
@@ -853,7 +853,7 @@ class LmdbStorage:
     # --- many orders --------------------------------------------------------------
 
     def stuck_effects(
-        self, beyond: int, after: str | None = None, limit: int = 50
+        self, overdue: int, beyond: int, after: str | None = None, limit: int = 50
     ) -> Page[StoredEffect]:
         """
         See `Storage.stuck_effects`.
@@ -865,6 +865,11 @@ class LmdbStorage:
             found = [tables.effect(key) for key, _ in tables.walk("aside")]
             late = tables.walk("ready", _at(beyond + 1))
             found += [tables.effect(key[8:]) for key, _ in late]
+            # What is in both is listed once.
+            until = _at(min(overdue, beyond + 1))
+            past = takewhile(lambda row: row[0] < until, tables.walk("ready"))
+            lying = (tables.effect(key[8:]) for key, _ in past)
+            found += [effect for effect in lying if effect.moves_money]
         hits = sorted(
             (
                 effect
