@@ -51,9 +51,9 @@ from escrowflow.storage.codec import (
     encode_order,
     load_result,
     seal,
-    to_json,
 )
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.telling import to_json
 from escrowflow.terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 from tests.given import ANA, WAY, an_engine, an_order, brought_to, eur, paid
 from tests.lives import VARIANTS, Life
@@ -846,7 +846,6 @@ class TestToJson:
                     "method": "card",
                     "reference": "pi_1",
                     "amount": None,
-                    "held_until": None,
                 },
             ),
             (c.AcceptOrder(), {}),
@@ -855,17 +854,12 @@ class TestToJson:
                 {"rating": 4, "text": "fine"},
             ),
             (
-                Ledger("EUR"),
+                Ledger("EUR", external=-7, escrow=5, refundable=2),
                 {
-                    "currency": "EUR",
-                    "external": 0,
-                    "receivable": 0,
-                    "escrow": 0,
-                    "refundable": 0,
-                    "buyer": 0,
-                    "payable": 0,
-                    "seller": 0,
-                    "fee": 0,
+                    "held": {"amount": "0.05", "currency": "EUR"},
+                    "refunded": {"amount": "0.02", "currency": "EUR"},
+                    "released": {"amount": "0.00", "currency": "EUR"},
+                    "kept": {"amount": "0.00", "currency": "EUR"},
                 },
             ),
         ],

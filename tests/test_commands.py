@@ -123,7 +123,10 @@ KINDS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "window": ("PT48H", [None, *_NO_WINDOW]),
     "maybe window": (None, _NO_WINDOW),
     "payments": (None, _NO_PAYMENTS),
-    "payment": (paid(), [None, (paid(),), [], *_NO_PAYMENTS]),
+    "payment": (
+        paid(),
+        [None, (paid("pi_1", eur(1)), paid("pi_2", eur(1))), [], *_NO_PAYMENTS],
+    ),
     "files": (
         ("logo.svg",),
         [
@@ -498,14 +501,18 @@ class TestBad:
         """
         A brief is a text, files, or both.
         """
-        with pytest.raises(InvalidInputError, match="text: a brief is a text"):
+        with pytest.raises(
+            InvalidInputError, match="text: at least one of text, files"
+        ):
             c.SubmitBrief()
 
     def test_an_empty_delivery(self) -> None:
         """
         A delivery has files, a note, or both.
         """
-        with pytest.raises(InvalidInputError, match="files: a delivery has files"):
+        with pytest.raises(
+            InvalidInputError, match="files: at least one of files, note"
+        ):
             c.DeliverOrder(note="  ")
 
     @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ from .commands import (
     WithdrawOffer,
     WithdrawPartialRefund,
 )
-from .decisions import Option, Refusal
+from .decisions import Coming, Consequences, Forecast, Move, Option, Refusal
 from .effects import (
     Charge,
     Done,
@@ -100,6 +100,7 @@ from .engine import (
     Stuck,
     SweepReport,
     Verified,
+    View,
 )
 from .errors import (
     CommandRefusedError,
@@ -123,6 +124,7 @@ from .errors import (
     WalletRefusedError,
 )
 from .events import Event, Recorded
+from .forms import Field, json_schema
 from .money import NOTHING, Fee, Money, Payment, Share
 from .order import Order
 from .parties import (
@@ -163,6 +165,7 @@ from .rules import (
     TimeRules,
 )
 from .states import DeadlineKind, Gap, Process, Row, State
+from .telling import to_json
 from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 from .worker import AsyncWorker, Worker, WorkReport
 
@@ -199,10 +202,12 @@ __all__ = [
     "CancellationRights",
     "Charge",
     "CloseConversation",
+    "Coming",
     "Command",
     "CommandRefusedError",
     "CompleteSilently",
     "ConfirmPayment",
+    "Consequences",
     "Conversation",
     "ConvertClaim",
     "CorruptJournalError",
@@ -232,7 +237,9 @@ __all__ = [
     "Fault",
     "Fee",
     "Fees",
+    "Field",
     "FileClaim",
+    "Forecast",
     "FreezeOrder",
     "FullRefund",
     "Gap",
@@ -247,6 +254,7 @@ __all__ = [
     "Mediator",
     "MissingExtraError",
     "Money",
+    "Move",
     "No",
     "NoTransactionError",
     "NotDone",
@@ -326,6 +334,7 @@ __all__ = [
     "UnknownProcessError",
     "UnlockDispute",
     "Verified",
+    "View",
     "WalletRefusedError",
     "Way",
     "Withdraw",
@@ -335,4 +344,6 @@ __all__ = [
     "WithdrawPartialRefund",
     "WorkReport",
     "Worker",
+    "json_schema",
+    "to_json",
 ]

@@ -170,8 +170,10 @@ def as_ids(values: object, field: str) -> tuple[str, ...]:
     """
     Return references to files and the like, in their order; at most 100.
     """
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidInputError(field, "a sequence of references, not a single text")
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidInputError(
+            field, f"a sequence of references, not {kind_of(values)}"
+        )
     found = tuple(as_id(item, f"{field}[{i}]") for i, item in enumerate(values))
     if len(found) > FILES_MAX:
         raise InvalidInputError(field, f"at most {FILES_MAX}, not {len(found)}")

@@ -652,6 +652,15 @@ class Order:
         """
         return self.payment(reference) is not None or self.hold(reference) is not None
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """
+        The references of the payments that were booked, or held.
+        """
+        booked = (payment.reference for payment in self.payments)
+        held = (hold.reference for hold in self.holds)
+        return tuple(dict.fromkeys((*booked, *held)))
+
     def role_of(self, actor_id: str) -> Role:
         """
         Return the parts this id plays in the order; no role if it plays none.

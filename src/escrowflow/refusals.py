@@ -5,7 +5,7 @@ Why a command may not be: what is in the way, and what clears it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Final, final
 
 import attrs
 from pendulum import DateTime
@@ -32,8 +32,11 @@ class Way:
     by: Role
 
 
+_NOTHING: Final[Mapping[str, Any]] = FrozenDict()
+
+
 def _params(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return FrozenDict(value)
+    return FrozenDict(value) if value else _NOTHING
 
 
 @final
@@ -54,7 +57,7 @@ class Blocker:
     """
 
     code: str
-    params: Mapping[str, Any] = attrs.field(factory=FrozenDict, converter=_params)
+    params: Mapping[str, Any] = attrs.field(default=FrozenDict(), converter=_params)
     unblocked_by: tuple[Way, ...] = ()
     unblocked_at: DateTime | None = None
 

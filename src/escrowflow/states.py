@@ -22,9 +22,10 @@ import attrs
 import transitions
 from typing_extensions import TypeVar
 
-from .commands import Command, SendMessage
-from .errors import ProcessError
+from .commands import Command, PlaceOrder, SendMessage
+from .errors import InvalidInputError, ProcessError
 from .events import EVENTS, Event
+from .forms import parse
 from .inputs import kind_of
 from .parties import Role
 
@@ -418,6 +419,33 @@ class Process(Generic[P]):
         Return the member of the process's enum with this text.
         """
         return self.members.get(text, text)
+
+    def parse(self, name: str, data: Mapping[str, Any]) -> Command:
+        """
+        Return a command of this process from plain data, such as the JSON of a
+        request: one route serves all commands.
+
+        Args:
+            name: The name of the command: `deliver_order`.
+
+            data: Its fields by name, as `Field` says.
+
+        Raises:
+            InvalidInputError: If the process has no such command for people, or a
+                field is missing, unknown or cannot be read.
+        """
+        commands = {**self.commands, PlaceOrder.name: PlaceOrder}
+        command = commands.get(name) if isinstance(name, str) else None
+        if command is not PlaceOrder and (
+            command is None or not self._for_people(command)
+        ):
+            raise InvalidInputError(
+                "command", f"{self.name} has no command {str(name)[:100]!r}"
+            )
+        return parse(command, data)
+
+    def _for_people(self, command: type[Command]) -> bool:
+        return any(row.by & ~Role.SYSTEM for row in self.rows if row.command is command)
 
     def ended(self, state: str) -> bool:
         """

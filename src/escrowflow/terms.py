@@ -21,6 +21,7 @@ from .inputs import Text, as_text, kind_of
 from .money import Money, Payment, as_amount
 
 __all__ = [
+    "RULINGS",
     "AddOn",
     "FullRefund",
     "PaySeller",
@@ -283,3 +284,11 @@ class PaySeller:
 
 
 Ruling: TypeAlias = FullRefund | Split | Relaunch | PaySeller
+
+# By the name that is stored, and chosen.
+RULINGS: Final[Mapping[str, type[Ruling]]] = {
+    "full_refund": FullRefund,
+    "split": Split,
+    "relaunch": Relaunch,
+    "pay_seller": PaySeller,
+}

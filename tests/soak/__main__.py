@@ -32,6 +32,7 @@ from tests.soak.trials import (
     gateways,
     histories,
     kills,
+    promises,
     races,
     sequences,
     storm,
@@ -102,6 +103,7 @@ def _trials(
         f"random sequences of money in {', '.join(CURRENCIES)}",
         lambda: sequences(some(1_000_000)),
     )
+    yield ("payloads held against options", lambda: promises(some(1_000_000)))
     for profile in PROFILES:
         yield (
             f"money through gateways, {profile}",

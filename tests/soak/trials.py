@@ -4,6 +4,7 @@ The trials: what is done to a storage, and what must hold afterwards.
 
 from __future__ import annotations
 
+import itertools
 import random
 import sqlite3
 import sys
@@ -37,10 +38,12 @@ from escrowflow.testing.gateways import (
     late,
 )
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
-from tests.lives import check_effects, payload
+from tests.lives import VARIANTS, check_effects, payload
 from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
 from tests.till import LIVES, Till
+from tests.wander import PEOPLE as WANDERING
+from tests.wander import held_against, wanderers
 
 __all__ = [
     "Figures",
@@ -48,6 +51,7 @@ __all__ = [
     "gateways",
     "histories",
     "kills",
+    "promises",
     "races",
     "sequences",
     "storm",
@@ -450,6 +454,32 @@ def sequences(count: int, *, seed: int = 5) -> Figures:
         except (AssertionError, ef.LedgerError) as error:
             print(f"  sequence {number} of seed {seed}: {error!r}", file=sys.stderr)
             figures.faults += 1
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def promises(count: int, *, seed: int = 6) -> Figures:
+    """
+    Hold options against payloads: what they promise is kept.
+
+    Args:
+        count: How many payloads there are.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    rng = random.Random(seed)
+    for number in itertools.count():
+        for wanderer in wanderers(f"{seed} {number}", len(VARIANTS)):
+            for by in WANDERING:
+                for option in wanderer.options(by):
+                    try:
+                        held_against(wanderer, option, by, rng)
+                    except AssertionError as error:
+                        print(f"  order {number}: {str(error)[:500]}", file=sys.stderr)
+                        figures.faults += 1
+                    figures.rounds += 1
+        if figures.rounds >= count:
+            break
     figures.seconds = time.monotonic() - began
     return figures
 

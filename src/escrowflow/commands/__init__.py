@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 import attrs
 
@@ -195,10 +195,11 @@ def _arrived(value: Payments) -> tuple[Payment, ...]:
     return payments
 
 
-def _one_payment(value: Payment) -> tuple[Payment, ...]:
-    if not isinstance(value, Payment):
-        raise InvalidInputError("payment", f"one Payment, not {kind_of(value)}")
-    return (value,)
+def _one_payment(value: Payments) -> tuple[Payment, ...]:
+    payments = as_payments(value)
+    if len(payments) != 1:
+        raise InvalidInputError("payment", f"one Payment, not {len(payments)}")
+    return payments
 
 
 def _terms(value: Terms) -> Terms:
@@ -312,7 +313,9 @@ class ConfirmPayment(Command):
         item: What it is for: `"order"`, or the id of an add-on or offer.
     """
 
-    payment: tuple[Payment, ...] = attrs.field(converter=_one_payment)
+    payment: tuple[Payment, ...] = attrs.field(
+        converter=_one_payment, metadata={"maximum": 1}
+    )
     item: str = attrs.field(default="order", converter=_item)
 
     def __attrs_post_init__(self) -> None:
@@ -327,12 +330,10 @@ class SubmitBrief(Command):
     Hand over what the seller needs to start (R7).  The window keeps running.
     """
 
+    one_of: ClassVar[tuple[str, ...]] = ("text", "files")
+
     text: Text = attrs.field(default=Text(), converter=_maybe_text)
     files: tuple[str, ...] = attrs.field(default=(), converter=_files)
-
-    def __attrs_post_init__(self) -> None:
-        if not self.text and not self.files:
-            raise InvalidInputError("text", "a brief is a text, files, or both")
 
 
 # --- acceptance -------------------------------------------------------------------
@@ -425,12 +426,10 @@ class DeliverOrder(Command):
     Hand over the work (R50).
     """
 
+    one_of: ClassVar[tuple[str, ...]] = ("files", "note")
+
     files: tuple[str, ...] = attrs.field(default=(), converter=_files)
     note: Text = attrs.field(default=Text(), converter=_note)
-
-    def __attrs_post_init__(self) -> None:
-        if not self.files and not self.note:
-            raise InvalidInputError("files", "a delivery has files, a note, or both")
 
 
 @final
@@ -625,7 +624,9 @@ class BuyAddOn(Command):
 
     title: Text = attrs.field(converter=_title)
     price: Money = attrs.field(converter=_price)
-    payment: tuple[Payment, ...] = attrs.field(converter=_arrived)
+    payment: tuple[Payment, ...] = attrs.field(
+        converter=_arrived, metadata={"without": ("held_until",)}
+    )
     extra_window: timedelta | None = attrs.field(default=None, converter=_extra_window)
 
 
@@ -671,7 +672,9 @@ class PayOffer(Command):
     """
 
     offer_id: str = attrs.field(converter=_offer_id)
-    payment: tuple[Payment, ...] = attrs.field(converter=_arrived)
+    payment: tuple[Payment, ...] = attrs.field(
+        converter=_arrived, metadata={"without": ("held_until",)}
+    )
 
 
 # --- reviews and conversation -----------------------------------------------------
@@ -684,7 +687,9 @@ class LeaveReview(Command):
     Say publicly how it went; completes a delivered order (R53, R96).
     """
 
-    rating: int = attrs.field(converter=_rating)
+    rating: int = attrs.field(
+        converter=_rating, metadata={"minimum": RATINGS[0], "maximum": RATINGS[1]}
+    )
     text: Text = attrs.field(default=Text(), converter=_maybe_text)
 
 

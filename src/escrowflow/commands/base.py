@@ -25,9 +25,18 @@ class Command:
 
     name: ClassVar[str] = "command"
 
+    # Fields of which at least one must be given.
+    one_of: ClassVar[tuple[str, ...]] = ()
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.name = snake_case(cls.__name__)
+
+    def __attrs_post_init__(self) -> None:
+        if self.one_of and not any(getattr(self, name) for name in self.one_of):
+            raise InvalidInputError(
+                self.one_of[0], f"at least one of {', '.join(self.one_of)}"
+            )
 
 
 def as_reason(value: str) -> Text:

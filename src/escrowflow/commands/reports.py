@@ -4,7 +4,7 @@ What became of the money: said by the payment provider, or by staff.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 import attrs
 
@@ -92,16 +92,14 @@ class _Report:
         again: Whether it is sent again by itself; otherwise a human must look.
     """
 
+    one_of: ClassVar[tuple[str, ...]] = ("key", "reference")
+
     status: ReportStatus = attrs.field(converter=_report_status)
     key: str = attrs.field(default="", converter=_maybe_key)
     reference: str = attrs.field(default="", converter=_maybe_reference)
     amount: Money | None = attrs.field(default=None, converter=_maybe_amount)
     reason: Text = attrs.field(default=Text(), converter=as_word)
     again: bool = attrs.field(default=False, converter=_again)
-
-    def __attrs_post_init__(self) -> None:
-        if not self.key and not self.reference:
-            raise InvalidInputError("key", "the key of the effect, or its reference")
 
 
 @final

@@ -21,15 +21,15 @@ import attrs
 from pendulum import DateTime
 
 from ..clock import end_of
-from ..commands import AssignMediator, Command, ExpireOffer, PlaceOrder
+from ..commands import Command, PlaceOrder
 from ..effects import Effect
-from ..errors import InvalidInputError, LedgerError
+from ..errors import InvalidInputError
 from ..events import OrderPlaced, Recorded
 from ..history import evolve
 from ..money import AMOUNT_MAX, Money
-from ..order import Order, seen
-from ..parties import SYSTEM, Actor, Buyer, Role
-from ..parts import Deadline, Standing, Talk
+from ..order import Order
+from ..parties import Actor, Buyer
+from ..parts import Standing, Talk
 from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
@@ -48,14 +48,22 @@ from . import (
     revision,
     staff,
 )
-from .blockers import absent
-from .case import Case, Decides, Step, deadline, decides, way
+from .blockers import absent, blockers_of, judge
+from .case import Case, Decides, Step, deadline, decides
+from .forecast import Coming, Forecast, forecast
+from .moves import Move
+from .options import Consequences, Option, options
+from .settling import Decided, as_of, next_due, settle
 
 __all__ = [
     "CHAPTERS",
     "Case",
+    "Coming",
+    "Consequences",
     "Decided",
     "Decides",
+    "Forecast",
+    "Move",
     "Option",
     "Refusal",
     "Step",
@@ -63,6 +71,7 @@ __all__ = [
     "check_placing",
     "decide",
     "decides",
+    "forecast",
     "judge",
     "next_due",
     "options",
@@ -87,30 +96,7 @@ CHAPTERS: Final[tuple[Decides, ...]] = (
     *reports.CHAPTER,
 )
 
-# More deadlines than any order can have due at once: a process that needs more
-# goes round in circles.
-_MOVES_MAX: Final = 1000
-
 _Process: TypeAlias = Process[Policies]
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Decided:
-    """
-    What a command does.
-
-    Attributes:
-        order: The order after it.
-
-        recorded: What happened, in order; empty if nothing had to.
-
-        effects: What the host must now do.
-    """
-
-    order: Order
-    recorded: tuple[Recorded, ...] = ()
-    effects: tuple[Effect, ...] = ()
 
 
 @final
@@ -135,122 +121,7 @@ class Refusal:
     effects: tuple[Effect, ...] = ()
 
 
-@final
-@attrs.frozen(kw_only=True)
-class Option:
-    """
-    A command that an actor's role could send, and whether it may now.
-
-    Attributes:
-        command: The class of the command.
-
-        blockers: Everything in the way whatever the payload; empty if nothing is.
-    """
-
-    command: type[Command]
-    blockers: tuple[Blocker, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """
-        The name of the command.
-        """
-        return self.command.name
-
-    @property
-    def allowed(self) -> bool:
-        """
-        Whether nothing is in the way.
-        """
-        return not self.blockers
-
-
-# --- time -------------------------------------------------------------------------
-
-
-def next_due(process: _Process, order: Order) -> tuple[DateTime, Deadline] | None:
-    """
-    Return the deadline that comes first, and the instant it is acted on.
-    """
-    armed_at = process.policies.time.armed_at
-    first: tuple[DateTime, Deadline] | None = None
-    for wait in order.standing.deadlines:
-        if wait.stopped_in or wait.passed:
-            continue
-        at = armed_at(wait.due_at)
-        if (
-            first is None
-            or at < first[0]
-            or (at == first[0] and _rank(process, wait) < _rank(process, first[1]))
-        ):
-            first = at, wait
-    return first
-
-
-def _rank(process: _Process, wait: Deadline) -> tuple[int, str, str]:
-    return process.kinds[wait.name].urgency, wait.name, wait.subject
-
-
-def settle(
-    process: _Process, order: Order, *, now: DateTime, recorded_at: DateTime
-) -> Decided:
-    """
-    Apply every deadline that has passed by *now*, each at its own instant.
-
-    In the order of due instants; what is due at one instant in the order of
-    urgency (docs/reference/rules.md).
-    """
-    recorded: list[Recorded] = []
-    effects: list[Effect] = []
-    for _ in range(_MOVES_MAX):
-        found = next_due(process, order)
-        if found is None or found[0] > now:
-            return Decided(
-                order=order, recorded=tuple(recorded), effects=tuple(effects)
-            )
-        armed_at, wait = found
-        case = Case(
-            process=process,
-            order=order,
-            by=SYSTEM,
-            # A wait that was over when it began counts when it began.
-            now=max(armed_at, order.effective_at),
-            recorded_at=recorded_at,
-            due=wait,
-        )
-        command = process.kinds[wait.name].command
-        sent = command(offer_id=wait.subject) if command is ExpireOffer else command()
-        moved = _act(case, sent)
-        order = moved.order
-        recorded += moved.recorded
-        effects += moved.effects
-    raise LedgerError(f"order {order.id!r}: deadlines without an end")
-
-
 # --- deciding ---------------------------------------------------------------------
-
-
-def judge(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
-    """
-    Return everything in the way of a command, whatever its payload.
-    """
-    if case.process.row(case.order.standing.state, command, case.by.role) is None:
-        return absent(case, command)
-    return _blockers(case, command)
-
-
-def _blockers(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
-    blockers = tuple(case.process.decider[command].blockers(case))
-    if (
-        case.by.role is Role.MEDIATOR
-        and case.by.id != case.order.mediator_id
-        and command is not AssignMediator
-    ):
-        # Who may look for a case may read it, and do nothing else yet (R76).
-        assign = way(AssignMediator, Role.MEDIATOR | Role.OPERATOR)
-        unassigned = Blocker(code="mediator_not_assigned", unblocked_by=assign)
-        return (*blockers, unassigned)
-    return blockers
 
 
 def decide(
@@ -293,11 +164,10 @@ def decide(
     if process.row(order.standing.state, kind, by.role) is None:
         blockers = absent(case, kind)
     else:
+        blockers = blockers_of(case, kind)
         # A payload is only looked at where it could count.
-        blockers = (
-            *_blockers(case, kind),
-            *process.decider[kind].limits(case, command),
-        )
+        limits = process.decider[kind].limits(case, command)
+        blockers += tuple(limit for limit in limits if limit not in blockers)
     blockers = (*blockers, *besides)
     if blockers:
         # Whoever sends it, in whatever state: the host vouches that it arrived.
@@ -308,7 +178,7 @@ def decide(
             recorded=tuple(case.recorded),
             effects=tuple(case.effects),
         )
-    return _act(case, command)
+    return _decided(case, command)
 
 
 def place(
@@ -339,7 +209,7 @@ def place(
     blockers = tuple(process.decider[PlaceOrder].limits(case, command))
     if blockers:
         return Refusal(blockers=blockers, order=None)
-    return _act(case, command)
+    return _decided(case, command)
 
 
 def check_placing(command: PlaceOrder, by: Actor) -> None:
@@ -357,10 +227,8 @@ def check_placing(command: PlaceOrder, by: Actor) -> None:
     _one_currency(command, command.price.currency)
 
 
-def _act(case: Case, command: Command) -> Decided:
-    kind = type(command)
-    for step in case.process.decider[kind].act(case, command):
-        case.take(kind, step)
+def _decided(case: Case, command: Command) -> Decided:
+    case.act(command)
     return Decided(
         order=case.order, recorded=tuple(case.recorded), effects=tuple(case.effects)
     )
@@ -481,29 +349,3 @@ def _amounts(value: Any) -> Iterable[Money]:
             inner = getattr(value, name, None)
             if isinstance(inner, Money):
                 yield inner
-
-
-# --- options ----------------------------------------------------------------------
-
-
-def options(
-    process: _Process, order: Order, *, by: Actor, now: DateTime
-) -> tuple[Option, ...]:
-    """
-    Return every command this actor's role could ever send, in the table's order.
-    """
-    now = max(now, order.effective_at)
-    case = Case(process=process, order=order, by=by, now=now, recorded_at=now)
-    return tuple(
-        Option(command=command, blockers=judge(case, command))
-        for command in process.commands_of(by.role)
-    )
-
-
-def as_of(process: _Process, order: Order, now: DateTime) -> Order:
-    """
-    Return the order as it is at *now*: what is due applied, nothing written.
-    """
-    now = max(now, order.effective_at)
-    settled = settle(process, order, now=now, recorded_at=now)
-    return seen(settled.order, now)

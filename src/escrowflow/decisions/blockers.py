@@ -1,19 +1,45 @@
 """
-Why a command has no row here: the state, the role, or a deadline that passed.
+What is in the way of a command: no row here, or what the chapter that decides it says.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from ..commands import Command
+from ..commands import AssignMediator, Command
 from ..parties import Role
 from ..refusals import Blocker, Way
 from ..rules import Policies
 from ..states import BACK, Process
-from .case import Case
+from .case import Case, way
 
-__all__ = ["absent"]
+__all__ = ["absent", "blockers_of", "elsewhere", "judge"]
+
+
+def judge(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
+    """
+    Return everything in the way of a command, whatever its payload.
+    """
+    if case.process.row(case.order.standing.state, command, case.by.role) is None:
+        return absent(case, command)
+    return blockers_of(case, command)
+
+
+def blockers_of(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
+    """
+    Return what is in the way of a command that has a row here.
+    """
+    blockers = tuple(case.process.decider[command].blockers(case))
+    if (
+        case.by.role is Role.MEDIATOR
+        and case.by.id != case.order.mediator_id
+        and command is not AssignMediator
+    ):
+        # Who may look for a case may read it, and do nothing else yet (R76).
+        assign = way(AssignMediator, Role.MEDIATOR | Role.OPERATOR)
+        unassigned = Blocker(code="mediator_not_assigned", unblocked_by=assign)
+        return (*blockers, unassigned)
+    return blockers
 
 
 def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
@@ -22,7 +48,7 @@ def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
     """
     process, order, role = case.process, case.order, case.by.role
     standing = order.standing
-    blockers = _absent(process, standing.state, command.name, role._value_)
+    blockers = elsewhere(process, standing.state, command.name, role._value_)
     if standing.moved_by and standing.moved_from in process.places(command, role):
         # It was possible until a deadline passed: say so first.
         passed = Blocker(
@@ -39,9 +65,12 @@ def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
 
 # Asked for with every page a host shows, and a function of the table alone.
 @lru_cache(maxsize=16_384)
-def _absent(
+def elsewhere(
     process: Process[Policies], state: str, name: str, role: int
 ) -> tuple[Blocker, ...]:
+    """
+    Return why a role may not send a command in a state, whatever the order.
+    """
     command = process.commands.get(name)
     places = () if command is None else process.places(command, Role(role))
     if not places:

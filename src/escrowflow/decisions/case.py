@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import attrs
 from pendulum import DateTime
@@ -22,6 +22,7 @@ from ..commands import CloseConversation, Command
 from ..effects import Effect
 from ..errors import LedgerError, ProcessError
 from ..events import Event, Recorded
+from ..forms import Narrowing
 from ..history import evolve
 from ..order import Order
 from ..parties import Actor, Role
@@ -153,6 +154,14 @@ class Case:
         wait = self.order.deadline(name)
         left = None if wait is None else wait.left
         return timedelta() if left is None else left
+
+    def act(self, command: Command) -> None:
+        """
+        Do what a command does, once nothing is in its way.
+        """
+        kind = type(command)
+        for step in self.process.decider[kind].act(self, command):
+            self.take(kind, step)
 
     def take(self, command: type[Command], step: Step) -> None:
         """
@@ -337,6 +346,10 @@ def _nothing(*_: Any) -> Blockers:
     return ()
 
 
+def _whole(case: Case) -> Iterable[Narrowing]:
+    return ()
+
+
 @final
 @attrs.define
 class Decides:
@@ -352,6 +365,9 @@ class Decides:
 
         limits: What is in the way of this payload.
 
+        asks: What the order leaves of the form: of each payload within it, nothing
+            is in the way.
+
         version: A host's own decision says which it is; empty for ours.
     """
 
@@ -359,6 +375,7 @@ class Decides:
     act: Callable[[Case, Any], Steps]
     blockers: Callable[[Case], Blockers] = _nothing
     limits: Callable[[Case, Any], Blockers] = _nothing
+    asks: Callable[[Case], Iterable[Narrowing]] = _whole
     version: str = ""
 
     def unless(self, blockers: Callable[[Case], Blockers]) -> None:
@@ -372,6 +389,12 @@ class Decides:
         Register what is in the way of one payload.
         """
         self.limits = limits
+
+    def given(self, asks: Callable[[Case], Iterable[Narrowing]]) -> None:
+        """
+        Register what the order leaves of the form.
+        """
+        self.asks = asks
 
 
 def decides(
@@ -396,7 +419,14 @@ def way(command: type[Command], by: Role) -> tuple[Way, ...]:
     """
     Return one way out of a blocker.
     """
-    return (Way(command=command.name, by=by),)
+    # Few there are, and asked for with every page a host shows.
+    found = _WAYS.get((command, by._value_))
+    if found is None:
+        found = _WAYS[command, by._value_] = (Way(command=command.name, by=by),)
+    return found
+
+
+_WAYS: Final[dict[tuple[type[Command], int], tuple[Way, ...]]] = {}
 
 
 def deadline(name: str, due_at: DateTime, subject: str = "") -> tuple[Deadline, ...]:

@@ -5,6 +5,7 @@ Dispute: claims, mediators and rulings (R69 to R82).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from pendulum import DateTime
 
@@ -40,14 +41,15 @@ from ..events import (
     OrderRelaunched,
     PartiesAsked,
 )
+from ..forms import Narrowing
 from ..inputs import Text
 from ..parties import Role
 from ..parts import Deadline
 from ..refusals import Blocker
 from ..terms import FullRefund, Relaunch, Split
 from .case import Case, Step, deadline, decides, way
-from .charging import not_charged
-from .refunds import above_maximum
+from .charging import holds, not_charged
+from .refunds import above_maximum, maximum
 from .revision import refusals
 from .settlement import cancelled, completed, to_seller
 
@@ -230,6 +232,15 @@ def _(case: Case) -> Iterable[Blocker]:
         )
 
 
+@assign_mediator.given
+def _(case: Case) -> Iterable[Narrowing]:
+    if case.by.role is Role.MEDIATOR:
+        yield "mediator_id", {"choices": (case.by.id,)}
+    else:
+        parties = (case.order.buyer_id, case.order.seller_id)
+        yield "mediator_id", {"excludes": parties}
+
+
 @assign_mediator.within
 def _(case: Case, command: AssignMediator) -> Iterable[Blocker]:
     if case.by.role is Role.MEDIATOR and command.mediator_id != case.by.id:
@@ -281,6 +292,25 @@ def rule_dispute(case: Case, command: RuleDispute) -> Iterable[Step]:
     """
     ruled = DisputeRuled(ruling=command.ruling, reason=command.reason)
     yield _ruled(case, ruled, command.name)
+
+
+@rule_dispute.given
+def _(case: Case) -> Iterable[Narrowing]:
+    choices = ["full_refund"]
+    most = maximum(case)
+    if not holds(case.order):
+        if most:
+            choices.append("split")
+            yield "ruling.to_buyer", {"maximum": most}
+        if case.by.role is not Role.OPERATOR:
+            choices.append("relaunch")
+        choices.append("pay_seller")
+    yield "ruling", {"choices": tuple(choices)}
+    if case.policies.delivery.relaunch_takes_date:
+        soonest = datetime.__add__(case.now, timedelta(microseconds=1))
+        yield "ruling.due_at", {"required": True, "minimum": soonest}
+    else:
+        yield "ruling.due_at", {"left_out": True}
 
 
 @rule_dispute.within

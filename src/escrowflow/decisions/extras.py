@@ -28,6 +28,7 @@ from ..events import (
     OfferWithdrawn,
     PaymentBooked,
 )
+from ..forms import Narrowing
 from ..money import AMOUNT_MAX, Money, Payment
 from ..order import BoughtAddOn, Offer
 from ..parties import Role
@@ -108,7 +109,10 @@ def offer_paid(case: Case, offer: Offer, payments: tuple[Payment, ...]) -> Step:
     )
 
 
-def _too_much(case: Case, price: Money) -> Iterable[Blocker]:
+def _room(case: Case) -> Money:
+    """
+    Return what the order may still be worth more.
+    """
     order = case.order
     # What was turned down is no part of it.
     prices = [order.price, order.tip, order.fees]
@@ -116,9 +120,39 @@ def _too_much(case: Case, price: Money) -> Iterable[Blocker]:
     prices += [add_on.fees for add_on in order.add_ons if not add_on.paid]
     prices += [o.price for o in order.offers if o.status in ("open", "paid")]
     total = sum(part.minor for part in prices)
-    if total + price.minor > AMOUNT_MAX:
+    return Money(max(AMOUNT_MAX - total, 0), order.currency)
+
+
+def _too_much(case: Case, price: Money) -> Iterable[Blocker]:
+    if price + fees_on(case, price) > _room(case):
         maximum = Money(AMOUNT_MAX, price.currency)
         yield Blocker(code="order_worth_too_much", params={"maximum": maximum})
+
+
+def _price(case: Case) -> Iterable[Narrowing]:
+    """
+    Yield the highest price there may still be: with its fees it fits into the room.
+    """
+    room = _room(case)
+    lowest, highest = 1, max(room.minor, 1)
+    while lowest < highest:
+        middle = (lowest + highest + 1) // 2
+        price = Money(middle, room.currency)
+        if price + fees_on(case, price) > room:
+            highest = middle - 1
+        else:
+            lowest = middle
+    yield "price", {"maximum": Money(lowest, room.currency)}
+
+
+def _payment(case: Case) -> Iterable[Narrowing]:
+    """
+    Yield which payments there may be: one, of the full price, not counted yet.
+    """
+    yield "payment", {"maximum": 1}
+    yield "payment.amount", {"left_out": True}
+    yield "payment.held_until", {"left_out": True}
+    yield "payment.reference", {"excludes": case.order.references}
 
 
 def _too_many(case: Case) -> Iterable[Blocker]:
@@ -175,8 +209,17 @@ def buy_add_on(case: Case, command: BuyAddOn) -> Iterable[Step]:
 @buy_add_on.unless
 def _(case: Case) -> Iterable[Blocker]:
     yield from _too_many(case)
+    # A unit more, and its fees, is never more than a few.
+    if _room(case) < Money(10, case.order.currency):
+        yield from _too_much(case, Money(1, case.order.currency))
     if not case.order.terms.add_ons:
         yield Blocker(code="add_ons_not_sold")
+
+
+@buy_add_on.given
+def _(case: Case) -> Iterable[Narrowing]:
+    yield from _price(case)
+    yield from _payment(case)
 
 
 @buy_add_on.within
@@ -212,9 +255,17 @@ def send_offer(case: Case, command: SendOffer) -> Iterable[Step]:
 @send_offer.unless
 def _(case: Case) -> Iterable[Blocker]:
     yield from _too_many(case)
+    # A unit more, and its fees, is never more than a few.
+    if _room(case) < Money(10, case.order.currency):
+        yield from _too_much(case, Money(1, case.order.currency))
     if not case.order.terms.offers:
         # R22: whether a seller may is the host's matter, said in the terms.
         yield Blocker(code="offers_not_taken")
+
+
+@send_offer.given
+def _(case: Case) -> Iterable[Narrowing]:
+    yield from _price(case)
 
 
 @send_offer.within
@@ -278,6 +329,17 @@ def pay_offer(case: Case, command: PayOffer) -> Iterable[Step]:
         yield offer_paid(case, offer, _whole(command.payment, due))
 
 
+def _open(case: Case) -> Iterable[Narrowing]:
+    offers = (offer.id for offer in case.order.offers if offer.status == "open")
+    yield "offer_id", {"choices": tuple(offers)}
+
+
+@pay_offer.given
+def _(case: Case) -> Iterable[Narrowing]:
+    yield from _open(case)
+    yield from _payment(case)
+
+
 @pay_offer.within
 def _(case: Case, command: PayOffer) -> Iterable[Blocker]:
     yield from _not_open(case, command)
@@ -289,6 +351,8 @@ def _(case: Case, command: PayOffer) -> Iterable[Blocker]:
 
 for decision in (withdraw_offer, refuse_offer, pay_offer):
     decision.unless(_no_open_offer)
+withdraw_offer.given(_open)
+refuse_offer.given(_open)
 withdraw_offer.within(_not_open)
 refuse_offer.within(_not_open)
 

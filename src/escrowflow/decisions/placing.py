@@ -21,6 +21,7 @@ from ..commands import (
 )
 from ..errors import InvalidInputError
 from ..events import BriefSubmitted, Event, OrderPaid, PaymentBooked
+from ..forms import Narrowing
 from ..money import Money, Payment
 from ..order import Order
 from ..parts import Deadline
@@ -187,6 +188,16 @@ def confirm_payment(case: Case, command: ConfirmPayment) -> Iterable[Step]:
     yield Step(
         events=(returned_payment(case, payment, command.item, why or "not_owed"),)
     )
+
+
+@confirm_payment.given
+def _(case: Case) -> Iterable[Narrowing]:
+    order = case.order
+    items = ("order", *(a.id for a in order.add_ons), *(o.id for o in order.offers))
+    yield "item", {"choices": items}
+    yield "payment", {"maximum": 1}
+    yield "payment.reference", {"excludes": order.references}
+    yield "payment.held_until", {"left_out": True}
 
 
 @confirm_payment.within

@@ -20,18 +20,19 @@ from ..events import (
     PartialRefundRefused,
     PartialRefundWithdrawn,
 )
+from ..forms import Narrowing
 from ..money import Money
 from ..parties import Role
 from ..refusals import Blocker
 from .case import Case, Step, decides, way
 from .settlement import refund_parts
 
-__all__ = ["CHAPTER", "above_maximum"]
+__all__ = ["CHAPTER", "above_maximum", "maximum"]
 
 PARTIES = Role.BUYER | Role.SELLER
 
 
-def _maximum(case: Case) -> Money:
+def maximum(case: Case) -> Money:
     """
     Return the most that may go back in part: giving back all is a cancellation
     (R90), and fees may be left out (C20).
@@ -47,9 +48,9 @@ def above_maximum(case: Case, amount: Money) -> Iterable[Blocker]:
     """
     Yield what is in the way of giving so much back.
     """
-    maximum = _maximum(case)
-    if amount > maximum:
-        yield Blocker(code="amount_above_maximum", params={"maximum": maximum})
+    most = maximum(case)
+    if amount > most:
+        yield Blocker(code="amount_above_maximum", params={"maximum": most})
 
 
 @decides(ProposePartialRefund)
@@ -78,8 +79,13 @@ def _(case: Case) -> Iterable[Blocker]:
             code="proposal_open",
             unblocked_by=way(WithdrawPartialRefund, proposal.by),
         )
-    if not _maximum(case):
+    if not maximum(case):
         yield Blocker(code="nothing_to_refund")
+
+
+@propose_partial_refund.given
+def _(case: Case) -> Iterable[Narrowing]:
+    yield "amount", {"maximum": maximum(case)}
 
 
 @propose_partial_refund.within

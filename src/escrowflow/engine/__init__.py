@@ -26,7 +26,7 @@ from pendulum import DateTime
 
 from ..clock import Clock
 from ..commands import Command, PlaceOrder
-from ..decisions import Option, Refusal
+from ..decisions import Forecast, Option, Refusal
 from ..errors import CommandRefusedError, InvalidInputError
 from ..events import Recorded
 from ..inputs import kind_of
@@ -40,11 +40,20 @@ from .answers import (
     Outcome,
     Stuck,
     SweepReport,
+    View,
 )
 from .core import Asking, Core, OrderProcess, as_query
 from .driving import drive, drive_awaited, joined
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
+from .reading import (
+    read_forecast,
+    read_history,
+    read_options,
+    read_order,
+    read_orders,
+    read_view,
+)
 from .stuck import OVERDUE, redrive, stuck
 from .sweep import Retries, next_due_at, run_due
 from .windows import AHEAD, as_windows
@@ -63,6 +72,7 @@ __all__ = [
     "Stuck",
     "SweepReport",
     "Verified",
+    "View",
 ]
 
 _T = TypeVar("_T")
@@ -285,7 +295,7 @@ class Engine:
         Raises:
             OrderNotFoundError: If there is no such order for this actor.
         """
-        return self._drive(self._core.order(order_id, by))
+        return self._drive(read_order(self._core, order_id, by))
 
     def options(self, order_id: str, *, by: Actor) -> tuple[Option, ...]:
         """
@@ -295,7 +305,34 @@ class Engine:
         Raises:
             OrderNotFoundError: If there is no such order for this actor.
         """
-        return self._drive(self._core.options(order_id, by))
+        return self._drive(read_options(self._core, order_id, by))
+
+    def forecast(self, order_id: str, *, by: Actor | None = None) -> Forecast:
+        """
+        Return what happens to an order if nobody acts any more: each coming instant,
+        what the system will do, to whose money, and the end.
+
+        Raises:
+            OrderNotFoundError: If there is none, or *by* may not read it.
+
+            UnknownProcessError: If the process of the order is not known here.
+        """
+        return self._drive(read_forecast(self._core, order_id, by))
+
+    def view(self, order_id: str, *, by: Actor | None = None) -> View:
+        """
+        Return an order with what *by* can do, what happens if nobody acts, and its
+        story: one reading, of one instant.
+
+        Args:
+            by: Who reads; without, there are no options, and all is told.
+
+        Raises:
+            OrderNotFoundError: If there is none, or *by* may not read it.
+
+            UnknownProcessError: If the process of the order is not known here.
+        """
+        return self._drive(read_view(self._core, order_id, by))
 
     def history(
         self, order_id: str, *, by: Actor | None = None
@@ -306,7 +343,7 @@ class Engine:
         Raises:
             OrderNotFoundError: If there is no such order for this actor.
         """
-        return self._drive(self._core.history(order_id, by))
+        return self._drive(read_history(self._core, order_id, by))
 
     def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
         """
@@ -353,7 +390,7 @@ class Engine:
                 process of this engine has.
         """
         query = as_query(party, role, states, unassigned)
-        return self._drive(self._core.orders(query, after, limit))
+        return self._drive(read_orders(self._core, query, after, limit))
 
     # --- time ---------------------------------------------------------------------
 
@@ -706,13 +743,25 @@ class AsyncEngine:
         """
         See `Engine.order`.
         """
-        return await self._drive(self._core.order(order_id, by))
+        return await self._drive(read_order(self._core, order_id, by))
 
     async def options(self, order_id: str, *, by: Actor) -> tuple[Option, ...]:
         """
         See `Engine.options`.
         """
-        return await self._drive(self._core.options(order_id, by))
+        return await self._drive(read_options(self._core, order_id, by))
+
+    async def forecast(self, order_id: str, *, by: Actor | None = None) -> Forecast:
+        """
+        See `Engine.forecast`.
+        """
+        return await self._drive(read_forecast(self._core, order_id, by))
+
+    async def view(self, order_id: str, *, by: Actor | None = None) -> View:
+        """
+        See `Engine.view`.
+        """
+        return await self._drive(read_view(self._core, order_id, by))
 
     async def history(
         self, order_id: str, *, by: Actor | None = None
@@ -720,7 +769,7 @@ class AsyncEngine:
         """
         See `Engine.history`.
         """
-        return await self._drive(self._core.history(order_id, by))
+        return await self._drive(read_history(self._core, order_id, by))
 
     async def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
         """
@@ -742,7 +791,7 @@ class AsyncEngine:
         See `Engine.orders`.
         """
         query = as_query(party, role, states, unassigned)
-        return await self._drive(self._core.orders(query, after, limit))
+        return await self._drive(read_orders(self._core, query, after, limit))
 
     # --- time ---------------------------------------------------------------------
 

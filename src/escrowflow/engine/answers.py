@@ -9,9 +9,11 @@ from typing import final
 import attrs
 from pendulum import DateTime
 
+from ..decisions import Forecast, Option
 from ..effects import Effect
 from ..events import Recorded
 from ..order import Order
+from ..timeline import Moment
 
 __all__ = [
     "EffectReport",
@@ -20,6 +22,7 @@ __all__ = [
     "Outcome",
     "Stuck",
     "SweepReport",
+    "View",
 ]
 
 
@@ -44,6 +47,31 @@ class Outcome:
     events: tuple[Recorded, ...] = ()
     effects: tuple[Effect, ...] = ()
     replayed: bool = False
+
+
+@final
+@attrs.frozen(kw_only=True)
+class View:
+    """
+    One reading of an order: everything in it belongs to one instant.
+
+    Attributes:
+        order: The order as it is now.
+
+        options: What the reader can do, and why not; empty without a reader.
+
+        forecast: What happens if nobody acts any more.
+
+        timeline: Its story, oldest first, as far as the reader may know it.
+
+        as_of: The instant.
+    """
+
+    order: Order
+    options: tuple[Option, ...]
+    forecast: Forecast
+    timeline: tuple[Moment, ...]
+    as_of: DateTime
 
 
 @final

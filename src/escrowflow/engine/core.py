@@ -29,13 +29,11 @@ from ..clock import Clock, SystemClock, as_utc, to_micros
 from ..commands import AssignMediator, Command, PlaceOrder
 from ..decisions import (
     Decided,
-    Option,
     Refusal,
     as_of,
     check_placing,
     decide,
     next_due,
-    options,
     place,
     settle,
 )
@@ -60,12 +58,10 @@ from ..errors import (
 )
 from ..events import (
     EVENTS,
-    ClaimFiled,
-    ClaimRejected,
     Recorded,
 )
 from ..history import evolve, fold
-from ..inputs import Text, as_id, as_key, kind_of
+from ..inputs import as_id, as_key, kind_of
 from ..order import Order, seen
 from ..parties import Actor, Role, as_actor
 from ..refusals import Blocker
@@ -76,7 +72,6 @@ from ..storage import (
     Change,
     CommitResult,
     EffectResult,
-    Page,
     Query,
     Receipt,
     StoredEffect,
@@ -96,7 +91,7 @@ from ..storage.codec import (
     seal,
 )
 from . import money
-from .answers import OrderPage, Outcome
+from .answers import Outcome
 from .doubts import DOUBTS_MAX, Doubts
 
 __all__ = [
@@ -357,7 +352,7 @@ class Core:
                         mine = row.result == result.body
                         return _outcome(due, now) if mine else None
                 due = money.noted(process, due, command, rows, result, now)
-            besides = yield from self._flood(loaded, by, texts)
+            besides = yield from self.flood(loaded, by, len(texts))
             judged = decide(process, due.order, sealed, by=by, now=now, besides=besides)
             answer: Outcome | Refusal
             if isinstance(judged, Refusal):
@@ -419,92 +414,49 @@ class Core:
         process, _, due = self._opened(loaded, by, command, now)
         # Nothing is kept of it, so it needs no salt.
         _, texts = seal(command, by.id, bytes)
-        besides = yield from self._flood(loaded, by, texts)
+        besides = yield from self.flood(loaded, by, len(texts))
         answer = decide(process, due.order, command, by=by, now=now, besides=besides)
         if isinstance(answer, Refusal):
             assert answer.order is not None
             return attrs.evolve(answer, order=seen(answer.order, now))
         return _outcome(self._settled_after(process, answer, now), now)
 
-    def _flood(
-        self, loaded: StoredOrder, by: Actor, texts: tuple[StoredText, ...]
+    def flood(
+        self, loaded: StoredOrder, by: Actor, texts: int
     ) -> Asking[tuple[Blocker, ...]]:
         """
         Return what is in the way of more texts: that this person has written enough.
         """
-        if not texts or len(loaded.texts) + len(texts) <= _TEXTS_MAX:
+        if not texts or len(loaded.texts) + texts <= _TEXTS_MAX:
             return ()
         found: Iterable[StoredText] = yield "texts", (loaded.order_id,)
         mine = sum(text.subject_id == by.id for text in found)
-        if mine + len(texts) <= _TEXTS_MAX:
+        if mine + texts <= _TEXTS_MAX:
             return ()
         return (Blocker(code="too_many_texts", params={"maximum": _TEXTS_MAX}),)
 
     # --- reading ------------------------------------------------------------------
 
-    def order(self, order_id: str, by: Actor | None) -> Asking[Order]:
+    def reading(self, loaded: StoredOrder, by: Actor | None) -> Decided:
         """
-        See `Engine.order`.
-        """
-        order_id = as_id(order_id, "order_id")
-        by = None if by is None else as_actor(by)
-        loaded: StoredOrder = yield "load", (order_id,)
-        return self._reading(loaded, by)
+        Return an order as it is now, with what became due since it was written.
 
-    def orders(self, query: Query, after: str | None, limit: int) -> Asking[OrderPage]:
+        Raises:
+            OrderNotFoundError: If there is none, or *by* may not read it.
         """
-        See `Engine.orders`.
-        """
-        known = sorted({name for p in self.processes.values() for name in p.members})
-        for state in query.states or ():
-            if state not in known:
-                raise InvalidInputError(
-                    "states", f"no state {state!r}: one of {', '.join(known)}"
-                )
-        page: Page[StoredOrder] = yield "find", (query, after, limit)
-        items, unreadable = [], []
-        for loaded in page.items:
-            try:
-                items.append(self._reading(loaded, None))
-            except CorruptJournalError:
-                # One that is damaged must not hide the others.
-                unreadable.append(loaded.order_id)
-        return OrderPage(tuple(items), page.after, tuple(unreadable))
-
-    def _reading(self, loaded: StoredOrder, by: Actor | None) -> Order:
         order = self.decoded(loaded)
         now = self.now()
         process = self.processes.get(order.fingerprint)
         # An order whose process is missing is readable all the same, as it was when
         # it was last written: what has become due since, nobody knows here.
-        current = (
-            seen(order, order.effective_at)
+        due = (
+            Decided(order=seen(order, order.effective_at))
             if process is None
             else as_of(process, order, now)
         )
-        if by is not None and not _may_read(current, by):
+        if by is not None and not _may_read(due.order, by):
             raise OrderNotFoundError(loaded.order_id)
-        return current
-
-    def options(self, order_id: str, by: Actor) -> Asking[tuple[Option, ...]]:
-        """
-        See `Engine.options`.
-        """
-        by = as_actor(by)
-        order = yield from self.order(order_id, by)
-        process = self.process_of(order)
-        return options(process, order, by=by, now=self.now())
-
-    def history(self, order_id: str, by: Actor | None) -> Asking[tuple[Recorded, ...]]:
-        """
-        See `Engine.history`.
-        """
-        order_id = as_id(order_id, "order_id")
-        by = None if by is None else as_actor(by)
-        loaded: StoredOrder = yield "load", (order_id,)
-        self._reading(loaded, by)
-        history = yield from self._recorded(loaded)
-        return history if by is None else tuple(_for_reader(history, by))
+        return due
 
     def journal(self, order_id: str, until: int) -> Asking[list[StoredEvent]]:
         """
@@ -518,9 +470,12 @@ class Core:
                 break
         return found[:until]
 
-    def _recorded(
+    def recorded(
         self, loaded: StoredOrder, until: int | None = None
     ) -> Asking[tuple[Recorded, ...]]:
+        """
+        Return the history of an order, up to a number.
+        """
         last = loaded.version if until is None else until
         found = yield from self.journal(loaded.order_id, last)
         with naming(loaded.order_id):
@@ -689,7 +644,7 @@ class Core:
         assert receipt is not None
         if not ask.repeats(receipt, loaded.texts):
             raise KeyReusedError(ask.plain_key)
-        history = yield from self._recorded(loaded, until=receipt.last)
+        history = yield from self.recorded(loaded, until=receipt.last)
         if not is_sound(receipt, len(history)):
             raise CorruptJournalError(
                 f"order {loaded.order_id!r}: a key stands for events that are not there"
@@ -962,22 +917,6 @@ def _may_read(order: Order, by: Actor) -> bool:
         and _unassigned(order)
         and not order.role_of(by.id) & (Role.BUYER | Role.SELLER)
     )
-
-
-def _for_reader(history: Iterable[Recorded], by: Actor) -> Iterable[Recorded]:
-    """
-    Yield a history as a party may read it: why a mediator did not keep a claim is
-    for its filer only (R71).
-    """
-    filer: Role | None = None
-    for recorded in history:
-        event = recorded.event
-        if isinstance(event, ClaimFiled):
-            filer = recorded.by.role
-        party = by.role in Role.BUYER | Role.SELLER
-        if isinstance(event, ClaimRejected) and party and by.role is not filer:
-            recorded = attrs.evolve(recorded, event=ClaimRejected(reason=Text()))
-        yield recorded
 
 
 def _unassigned(order: Order) -> bool:

@@ -21,18 +21,19 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from pendulum import DateTime
 
-from ..clock import from_micros, to_micros, window_text
+from ..clock import from_micros, to_micros
 from ..commands import Command
 from ..effects import Effect, Movement
 from ..errors import CorruptJournalError, InvalidInputError, LedgerError
 from ..events import EVENTS, Event, Recorded
+from ..forms import plain
 from ..inputs import FrozenDict, Text
-from ..money import Money, Payment, Share
+from ..money import Money, Payment
 from ..order import Order
 from ..parties import Actor, Role, actor_from
 from ..parts import Standing
 from ..states import State
-from ..terms import FullRefund, PaySeller, Relaunch, Ruling, Split
+from ..terms import RULINGS, Ruling
 from ..wallet import MARK, Keyed, Wallet, is_wallet
 from . import NewEffect, NewEvent, StoredEvent, StoredText
 from .chain import link
@@ -54,19 +55,12 @@ __all__ = [
     "refs_in",
     "said",
     "seal",
-    "to_json",
 ]
 
 _T = TypeVar("_T")
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_RULINGS: Final = {
-    "full_refund": FullRefund,
-    "split": Split,
-    "relaunch": Relaunch,
-    "pay_seller": PaySeller,
-}
-_RULING_NAMES: Final = {kind: name for name, kind in _RULINGS.items()}
+_RULING_NAMES: Final = {kind: name for name, kind in RULINGS.items()}
 _STATES: Final[Mapping[str, str]] = {state.value: state for state in State}
 
 # How a commitment stands in for a text.
@@ -124,7 +118,7 @@ def _build() -> Converter:
 
     def ruling_in(value: dict[str, Any], _: Any) -> Any:
         fields = dict(value)
-        return converter.structure(fields, _RULINGS[fields.pop("kind")])
+        return converter.structure(fields, RULINGS[fields.pop("kind")])
 
     converter.register_unstructure_hook_func(_is_ruling, ruling_out)
     converter.register_structure_hook_func(_is_ruling, ruling_in)
@@ -535,44 +529,5 @@ def content_hash(command: Command) -> str:
     Return the hash of what a command says, but for its texts: a short text could be
     guessed from its hash.
     """
-    body = _dump([command.name, to_json(command, texts=False)])
+    body = _dump([command.name, plain(command, texts=False)])
     return hashlib.sha256(body).hexdigest()[:40]
-
-
-def to_json(value: Any, *, texts: bool = True) -> Any:
-    """
-    Return any value of the library as plain JSON data, for people and programs.
-
-    Money is `{"amount": "100.00", "currency": "EUR"}`, an instant ISO 8601 in UTC,
-    a window ISO 8601, a text itself.
-
-    Args:
-        texts: Whether personal texts are told, or only whether there is one.
-    """
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, Text) and not texts:
-        return bool(value)
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Money):
-        return {"amount": str(value.amount), "currency": value.currency}
-    if isinstance(value, DateTime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return window_text(value)
-    if isinstance(value, Role):
-        return value.text
-    if isinstance(value, (Actor, Share)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(name): to_json(item, texts=texts) for name, item in value.items()}
-    if isinstance(value, (tuple, list, frozenset)):
-        return [to_json(item, texts=texts) for item in value]
-    fields = {
-        field.name: to_json(getattr(value, field.name), texts=texts)
-        for field in attrs.fields(type(value))
-    }
-    if type(value) in _RULING_NAMES:
-        return {"kind": _RULING_NAMES[type(value)], **fields}
-    return fields

@@ -1,0 +1,155 @@
+"""
+Reading: an order as of now, its options, its future and its story.
+
+Nothing is written.  What has become due counts, as if it had been settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from pendulum import DateTime
+
+from ..decisions import Forecast, Option, forecast, options
+from ..errors import CorruptJournalError, InvalidInputError
+from ..events import ClaimFiled, ClaimRejected, Recorded
+from ..inputs import Text, as_id
+from ..order import Order
+from ..parties import Actor, Role, as_actor
+from ..storage import Page, Query, StoredOrder
+from ..timeline import timeline
+from .answers import OrderPage, View
+from .core import Asking, Core
+
+__all__ = [
+    "read_forecast",
+    "read_history",
+    "read_options",
+    "read_order",
+    "read_orders",
+    "read_view",
+]
+
+
+def _loaded(order_id: str) -> Asking[StoredOrder]:
+    loaded: StoredOrder = yield "load", (as_id(order_id, "order_id"),)
+    return loaded
+
+
+def read_order(core: Core, order_id: str, by: Actor | None) -> Asking[Order]:
+    """
+    See `Engine.order`.
+    """
+    by = None if by is None else as_actor(by)
+    loaded = yield from _loaded(order_id)
+    return core.reading(loaded, by).order
+
+
+def read_orders(
+    core: Core, query: Query, after: str | None, limit: int
+) -> Asking[OrderPage]:
+    """
+    See `Engine.orders`.
+    """
+    known = sorted({name for p in core.processes.values() for name in p.members})
+    for state in query.states or ():
+        if state not in known:
+            raise InvalidInputError(
+                "states", f"no state {state!r}: one of {', '.join(known)}"
+            )
+    page: Page[StoredOrder] = yield "find", (query, after, limit)
+    items, unreadable = [], []
+    for loaded in page.items:
+        try:
+            items.append(core.reading(loaded, None).order)
+        except CorruptJournalError:
+            # One that is damaged must not hide the others.
+            unreadable.append(loaded.order_id)
+    return OrderPage(tuple(items), page.after, tuple(unreadable))
+
+
+def read_options(core: Core, order_id: str, by: Actor) -> Asking[tuple[Option, ...]]:
+    """
+    See `Engine.options`.
+    """
+    by = as_actor(by)
+    loaded = yield from _loaded(order_id)
+    return (yield from _options(core, loaded, core.reading(loaded, by).order, by))
+
+
+def _options(
+    core: Core, loaded: StoredOrder, order: Order, by: Actor
+) -> Asking[tuple[Option, ...]]:
+    process = core.process_of(order)
+    unwritable = yield from core.flood(loaded, by, 1)
+    return options(process, order, by=by, now=_instant(order), unwritable=unwritable)
+
+
+def _instant(order: Order) -> DateTime:
+    """
+    Return the instant an order was read as of.
+    """
+    assert order.as_of is not None
+    return order.as_of
+
+
+def read_forecast(core: Core, order_id: str, by: Actor | None) -> Asking[Forecast]:
+    """
+    See `Engine.forecast`.
+    """
+    by = None if by is None else as_actor(by)
+    loaded = yield from _loaded(order_id)
+    order = core.reading(loaded, by).order
+    return forecast(core.process_of(order), order)
+
+
+def read_history(
+    core: Core, order_id: str, by: Actor | None
+) -> Asking[tuple[Recorded, ...]]:
+    """
+    See `Engine.history`.
+    """
+    by = None if by is None else as_actor(by)
+    loaded = yield from _loaded(order_id)
+    core.reading(loaded, by)
+    history = yield from core.recorded(loaded)
+    return _for_reader(history, by)
+
+
+def read_view(core: Core, order_id: str, by: Actor | None) -> Asking[View]:
+    """
+    See `Engine.view`.
+    """
+    by = None if by is None else as_actor(by)
+    loaded = yield from _loaded(order_id)
+    due = core.reading(loaded, by)
+    order = due.order
+    history = yield from core.recorded(loaded)
+    found = () if by is None else (yield from _options(core, loaded, order, by))
+    return View(
+        order=order,
+        options=found,
+        forecast=forecast(core.process_of(order), order),
+        timeline=timeline(_for_reader((*history, *due.recorded), by)),
+        as_of=_instant(order),
+    )
+
+
+def _for_reader(history: Iterable[Recorded], by: Actor | None) -> tuple[Recorded, ...]:
+    """
+    Return a history as a party may read it: why a mediator did not keep a claim is
+    for its filer only (R71).
+    """
+    if by is None or by.role not in Role.BUYER | Role.SELLER:
+        return tuple(history)
+    filer: Role | None = None
+    found = []
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, ClaimFiled):
+            filer = recorded.by.role
+        if isinstance(event, ClaimRejected) and by.role is not filer:
+            recorded = attrs.evolve(recorded, event=ClaimRejected(reason=Text()))
+        found.append(recorded)
+    return tuple(found)

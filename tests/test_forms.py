@@ -1,0 +1,483 @@
+"""
+Forms: what each command is made of, read from JSON and told as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from jsonschema import Draft202012Validator
+
+import escrowflow as ef
+from escrowflow import commands as c
+from escrowflow.clock import FakeClock, as_utc
+from escrowflow.errors import InvalidInputError
+from escrowflow.events import EVENTS
+from escrowflow.forms import Field, form_of, json_schema, narrowed, parse
+from escrowflow.money import Money, Payment
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.telling import to_json
+from escrowflow.terms import Relaunch, Split, Terms
+from tests.given import ANA, COMEUP, LUC, OPS, T0, an_engine, brought_to, eur
+from tests.wander import PEOPLE, command_within, wanderers
+
+if TYPE_CHECKING:
+    from escrowflow.commands import Command
+
+# All that people may ever send.
+COMMANDS: list[type[Command]] = [
+    c.PlaceOrder,
+    *sorted(
+        {command for by in PEOPLE for command in COMEUP.commands_of(by.role)},
+        key=lambda command: command.name,
+    ),
+]
+
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.name)
+
+
+def form(command: type[Command]) -> tuple[Field, ...]:
+    """
+    Return all that a command ever takes, in euros.
+    """
+    return narrowed(
+        form_of(command), [("payment.held_until", {"left_out": True})], "EUR"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PaintHouse(c.Command):
+    """
+    Paint it, in a colour.
+    """
+
+    colour: str = attrs.field()
+    coats: int = attrs.field(default=2)
+    quickly: bool = attrs.field(default=False)
+    with_what: object = attrs.field(default=None)
+
+
+class TestForm:
+    """
+    What is read off the class of a command.
+    """
+
+    @each_command
+    def test_every_field_has_a_kind(self, command: type[Command]) -> None:
+        """
+        Nothing of the library is left as "something".
+        """
+        fields = form_of(command)
+
+        assert [field.name for field in fields] == [
+            field.name for field in attrs.fields(command)
+        ]
+        assert all(field.kind != "value" for field in fields)
+
+    @each_command
+    def test_what_is_required(self, command: type[Command]) -> None:
+        """
+        Without a field that is required there is no command; with all of them there is.
+        """
+        rng = random.Random(command.name)
+        whole = command_within(rng, command, form(command))
+        for field in form(command):
+            values = {f.name: getattr(whole, f.name) for f in attrs.fields(command)}
+            if field.kind == "payment" and len(values[field.name]) == 1:
+                values[field.name] = values[field.name][0]
+            del values[field.name]
+            if field.required:
+                with pytest.raises(TypeError):
+                    command(**values)
+
+    @pytest.mark.parametrize(
+        ("command", "group"),
+        [
+            (c.SubmitBrief, ("text", "files")),
+            (c.DeliverOrder, ("files", "note")),
+            (c.ReportRefund, ("key", "reference")),
+            (c.ReportPayout, ("key", "reference")),
+        ],
+    )
+    def test_one_of_several(
+        self, command: type[Command], group: tuple[str, ...]
+    ) -> None:
+        """
+        Where one of several fields must be given, each says so.
+        """
+        found = {field.name for field in form_of(command) if field.one_of == group}
+
+        assert found == set(group)
+
+    def test_a_hosts_own(self) -> None:
+        """
+        A command of a host is read off its class as well.
+        """
+        colour, coats, quickly, with_what = form_of(PaintHouse)
+
+        assert (colour.kind, colour.required) == ("id", True)
+        assert (coats.kind, coats.required) == ("integer", False)
+        assert quickly.kind == "flag"
+        assert with_what.kind == "value"
+
+    def test_a_rating(self) -> None:
+        """
+        A rating is from 1 to 5, here as there.
+        """
+        rating, _ = form_of(c.LeaveReview)
+
+        assert (rating.minimum, rating.maximum) == (1, 5)
+        for bad in (0, 6):
+            with pytest.raises(InvalidInputError):
+                c.LeaveReview(rating=bad)
+
+
+class TestParse:
+    """
+    One route for all commands.
+    """
+
+    @each_command
+    def test_there_and_back(self, command: type[Command]) -> None:
+        """
+        What a command says as JSON is read as the same command.
+        """
+        rng = random.Random(command.name)
+        for _ in range(20):
+            said = command_within(rng, command, form(command))
+
+            text = json.dumps(to_json(said))
+
+            assert COMEUP.parse(command.name, json.loads(text)) == said
+
+    def test_by_hand(self) -> None:
+        """
+        A request as a browser would send it.
+        """
+        found = COMEUP.parse(
+            "place_order",
+            {
+                "seller_id": 7,
+                "price": {"amount": "100.00", "currency": "EUR"},
+                "payment": {"method": "card", "reference": "pi_1"},
+                "terms": {"delivery_window": "P5D", "revisions": "unlimited"},
+                "add_ons": [
+                    {
+                        "title": "Logo",
+                        "price": {"amount": 20, "currency": "EUR"},
+                        "extra_window": "PT12H",
+                    }
+                ],
+            },
+        )
+
+        assert found == c.PlaceOrder(
+            seller_id=7,
+            price=eur(100),
+            payment=Payment("card", "pi_1"),
+            terms=Terms(delivery_window=timedelta(days=5), revisions="unlimited"),
+            add_ons=[ef.AddOn(title="Logo", price=eur(20), extra_window="PT12H")],
+        )
+
+    def test_rulings(self) -> None:
+        """
+        A ruling says which it is, with its fields.
+        """
+        to_buyer = {"amount": "9.90", "currency": "EUR"}
+        split = {"kind": "split", "to_buyer": to_buyer}
+        again = {"kind": "relaunch", "due_at": "2026-06-01T10:00:00+02:00"}
+
+        first: Any = COMEUP.parse("rule_dispute", {"ruling": split, "reason": "x"})
+        second: Any = COMEUP.parse("rule_dispute", {"ruling": again, "reason": "x"})
+
+        assert first.ruling == Split(to_buyer=eur("9.90"))
+        due_at = as_utc("2026-06-01T08:00:00+00:00", "due_at")
+        assert second.ruling == Relaunch(due_at=due_at)
+
+    def test_values_pass(self) -> None:
+        """
+        What is a value already stays one.
+        """
+        payment = Payment("card", "pi_1")
+        found: Any = parse(
+            c.BuyAddOn, {"title": "x", "price": eur(3), "payment": [payment]}
+        )
+
+        assert (found.price, found.payment) == (eur(3), (payment,))
+
+    @pytest.mark.parametrize(
+        ("name", "data", "field"),
+        [
+            ("accept_order", None, "data"),
+            ("accept_order", [], "data"),
+            ("accept_order", {"reason": "x"}, "reason"),
+            ("accept_order", {1: "x"}, "data"),
+            ("refuse_order", {}, "reason"),
+            ("refuse_order", {"reason": None}, "reason"),
+            ("refuse_order", {"reason": 7}, "reason"),
+            ("refuse_order", {"reason": " "}, "reason"),
+            ("deliver_order", {}, "files"),
+            ("deliver_order", {"files": "logo.svg"}, "files"),
+            ("leave_review", {"rating": 4.0}, "rating"),
+            ("leave_review", {"rating": "5"}, "rating"),
+            ("leave_review", {"rating": True}, "rating"),
+            ("propose_partial_refund", {"amount": 5, "reason": "x"}, "amount"),
+            ("propose_partial_refund", {"amount": "5 EUR", "reason": "x"}, "amount"),
+            (
+                "propose_partial_refund",
+                {"amount": {"amount": "5"}, "reason": "x"},
+                "amount",
+            ),
+            (
+                "propose_partial_refund",
+                {"amount": {"amount": 5.5, "currency": "EUR"}, "reason": "x"},
+                "amount.amount",
+            ),
+            (
+                "propose_partial_refund",
+                {"amount": {"amount": "5", "currency": "EURO"}, "reason": "x"},
+                "amount.currency",
+            ),
+            (
+                "propose_partial_refund",
+                {"amount": {"amount": "0", "currency": "EUR"}, "reason": "x"},
+                "amount",
+            ),
+            ("rule_dispute", {"ruling": "split", "reason": "x"}, "ruling"),
+            ("rule_dispute", {"ruling": {}, "reason": "x"}, "ruling"),
+            (
+                "rule_dispute",
+                {"ruling": {"kind": "fine"}, "reason": "x"},
+                "ruling.kind",
+            ),
+            (
+                "rule_dispute",
+                {"ruling": {"kind": ["split"]}, "reason": "x"},
+                "ruling.kind",
+            ),
+            (
+                "rule_dispute",
+                {"ruling": {"kind": "split"}, "reason": "x"},
+                "ruling.to_buyer",
+            ),
+            (
+                "rule_dispute",
+                {"ruling": {"kind": "full_refund", "to_buyer": 1}, "reason": "x"},
+                "ruling.to_buyer",
+            ),
+            (
+                "rule_dispute",
+                {"ruling": {"kind": "relaunch", "due_at": "soon"}, "reason": "x"},
+                "ruling.due_at",
+            ),
+            ("pay_offer", {"offer_id": "o", "payment": 7}, "payment"),
+            ("pay_offer", {"offer_id": "o", "payment": {}}, "payment.method"),
+            (
+                "pay_offer",
+                {"offer_id": "o", "payment": [{"method": "card"}]},
+                "payment[0].reference",
+            ),
+            (
+                "pay_offer",
+                {"offer_id": "o", "payment": {"method": 1.5, "reference": "x"}},
+                "payment.method",
+            ),
+            ("extend_deadlines", {"window": "P1M", "reason": "x"}, "window"),
+            ("extend_deadlines", {"window": 5, "reason": "x"}, "window"),
+            ("remove_review", {"cause": "ugly"}, "cause"),
+            ("expire_order", {}, "command"),
+            ("mark_late", {}, "command"),
+            ("paint_house", {}, "command"),
+            (7, {}, "command"),
+        ],
+    )
+    def test_bad(self, name: Any, data: Any, field: str) -> None:
+        """
+        What is wrong is named, and the system's own commands are nobody's.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse(name, data)
+
+        assert caught.value.field == field
+
+    @pytest.mark.parametrize(
+        ("terms", "field"),
+        [
+            ({}, "terms.delivery_window"),
+            ({"delivery_window": "P1M"}, "terms.delivery_window"),
+            ({"delivery_window": "P1D", "colour": 1}, "terms.colour"),
+            ({"delivery_window": "P1D", "revisions": "many"}, "terms.revisions"),
+            (7, "terms"),
+        ],
+    )
+    def test_bad_terms(self, terms: Any, field: str) -> None:
+        """
+        So it is in what has fields of its own.
+        """
+        data = {"seller_id": "luc", "price": eur(1), "payment": None, "terms": terms}
+
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse("place_order", data)
+
+        assert caught.value.field == field
+
+    @pytest.mark.parametrize("add_ons", [7, "x", [7], [{}]])
+    def test_bad_add_ons(self, add_ons: Any) -> None:
+        """
+        And in lists of those.
+        """
+        terms = {"delivery_window": "P1D"}
+        data = {"seller_id": "luc", "price": eur(1), "payment": None, "terms": terms}
+
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse("place_order", data | {"add_ons": add_ons})
+
+        assert caught.value.field.startswith("add_ons")
+
+    def test_it_is_executed(self) -> None:
+        """
+        What was parsed is a command like any other.
+        """
+        engine = an_engine(MemoryStorage(), clock=FakeClock(T0))
+        brought_to(engine, "pending")
+
+        command = engine.process.parse("accept_order", {})
+
+        assert engine.execute("o1", command, by=LUC).order.state == "in_progress"
+
+
+class TestSchema:
+    """
+    What other people's programs are told.
+    """
+
+    @each_command
+    def test_it_is_a_schema(self, command: type[Command]) -> None:
+        """
+        It is one by the rules of the standard, and says which command it is of.
+        """
+        schema = json_schema(command)
+
+        Draft202012Validator.check_schema(schema)
+        assert schema["title"] == command.name
+        assert schema["description"]
+        assert json.loads(json.dumps(schema)) == schema
+
+    @each_command
+    def test_what_is_read_is_valid(self, command: type[Command]) -> None:
+        """
+        Whatever `parse` reads is valid; what is not valid it does not read: with a field
+        too few or too many, or something else in its place.
+        """
+        rng = random.Random(command.name)
+        schema = Draft202012Validator(json_schema(command))
+        for _ in range(8):
+            data = to_json(command_within(rng, command, form(command)))
+            schema.validate(data)
+
+            assert not schema.is_valid({**data, "more": 1})
+            for field in form(command):
+                less = {name: one for name, one in data.items() if name != field.name}
+                assert not (field.required and schema.is_valid(less))
+                for changed in (less, {**data, field.name: {"no": "such"}}):
+                    if not schema.is_valid(changed):
+                        with pytest.raises(InvalidInputError):
+                            parse(command, changed)
+
+    def test_of_an_option(self) -> None:
+        """
+        What an order leaves of a form is told, too.
+        """
+        for wanderer in wanderers("schema", 30):
+            for by in PEOPLE:
+                for option in wanderer.options(by):
+                    if not option.allowed:
+                        continue
+                    schema = json_schema(option.command, option.fields)
+                    Draft202012Validator.check_schema(schema)
+                    command = command_within(
+                        wanderer.rng, option.command, option.fields
+                    )
+                    given = {
+                        name: value
+                        for name, value in to_json(command).items()
+                        if name in {field.name for field in option.fields}
+                    }
+                    if "payment" not in given and "ruling" not in given:
+                        Draft202012Validator(schema).validate(given)
+
+
+class TestJson:
+    """
+    Everything the library answers can be told as JSON.
+    """
+
+    @pytest.mark.parametrize(
+        "state", ["pending", "in_progress", "delivered", "disputed", "completed"]
+    )
+    @pytest.mark.parametrize("by", [ANA, LUC, OPS], ids=lambda by: by.role.text)
+    @pytest.mark.parametrize("locale", ["en", "fr"])
+    def test_a_view(self, state: str, by: Any, locale: str) -> None:
+        """
+        One reading, as a page would fetch it: words and all.
+        """
+        engine = an_engine(MemoryStorage(), clock=FakeClock(T0))
+        brought_to(engine, state)
+
+        view = engine.view("o1", by=by)
+        told = json.loads(json.dumps(to_json(view, locale=locale)))
+
+        assert set(told) == {"order", "options", "forecast", "timeline", "as_of"}
+        assert told["order"]["state"] == state
+        for option, said in zip(view.options, told["options"], strict=True):
+            assert said["name"] == option.name
+            assert said["label"] == option.label(locale)
+            assert said["allowed"] is option.allowed
+            assert [b["message"] for b in said["blockers"]] == [
+                blocker.message(locale) for blocker in option.blockers
+            ]
+            assert len(said["fields"]) == len(option.fields)
+            assert (said["consequences"] is None) is not option.allowed
+
+    def test_outcomes_and_refusals(self) -> None:
+        """
+        So can what a command came to.
+        """
+        engine = an_engine(MemoryStorage(), clock=FakeClock(T0))
+        brought_to(engine, "pending")
+
+        done = to_json(engine.attempt("o1", c.AcceptOrder(), by=LUC))
+        refused = to_json(engine.attempt("o1", c.AcceptOrder(), by=LUC), locale="fr")
+
+        assert done["order"]["state"] == "in_progress"
+        assert done["events"][0]["name"] == "order_accepted"
+        assert refused["blockers"][0]["code"] == "not_in_this_state"
+        assert "«" in refused["blockers"][0]["message"]
+        assert json.loads(json.dumps([done, refused])) == [done, refused]
+
+    def test_texts_are_told_or_not(self) -> None:
+        """
+        What somebody wrote can be left out.
+        """
+        said = c.RefuseOrder(reason="I am ill")
+
+        assert to_json(said) == {"reason": "I am ill"}
+        assert to_json(said, texts=False) == {"reason": True}
+
+    def test_no_time_left(self) -> None:
+        """
+        A window of nothing is one, too.
+        """
+        assert to_json(timedelta()) == "PT0S"
+
+    def test_every_event_has_a_home(self) -> None:
+        """
+        There are events, so that the tests above see some.
+        """
+        assert EVENTS
+        assert to_json(Money(5, "JPY")) == {"amount": "5", "currency": "JPY"}

@@ -1,0 +1,297 @@
+"""
+Wandering: random lives led by nothing but the options, and payloads drawn from their
+fields.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, Final
+
+from escrowflow.clock import as_utc
+from escrowflow.commands import ConfirmPayment
+from escrowflow.decisions import (
+    Decided,
+    Refusal,
+    decide,
+    next_due,
+    options,
+    place,
+    settle,
+)
+from escrowflow.decisions.moves import moved
+from escrowflow.errors import InvalidInputError
+from escrowflow.forms import form_of, narrowed
+from escrowflow.money import AMOUNT_MAX, Money, Payment
+from escrowflow.terms import RULINGS, AddOn, Terms
+from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
+from tests.lives import VARIANTS, charges_later, order_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from escrowflow.commands import Command
+    from escrowflow.decisions import Consequences, Option
+    from escrowflow.forms import Field
+    from escrowflow.order import Order
+    from escrowflow.parties import Actor
+    from escrowflow.rules import Policies
+    from escrowflow.states import Process
+
+__all__ = ["PEOPLE", "Wanderer", "command_within", "held_against", "wanderers"]
+
+PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS, STRIPE)
+
+# The parties do most of what is done; how often each of `PEOPLE` acts.
+_OFTEN: Final = (5, 5, 2, 2, 1)
+
+# What ends an order, or stops it, is done less often: else few get far.
+_SELDOM: Final = {
+    "accept_cancellation": 0.2,
+    "approve_delivery": 0.2,
+    "cancel_order": 0.1,
+    "extend_deadlines": 0.2,
+    "freeze_order": 0.1,
+    "leave_conversation": 0.3,
+    "leave_review": 0.2,
+    "refuse_order": 0.1,
+}
+
+# Of how many payloads that are taken what was told of them is checked, too.
+_HELD_TO_ITS_WORD: Final = 0.3
+
+# What may still happen after the end.
+_AFTER_THE_END: Final = 5
+
+
+# --- payloads ---------------------------------------------------------------------
+
+
+def command_within(
+    rng: random.Random, command: type[Command], fields: tuple[Field, ...]
+) -> Command:
+    """
+    Return any command within a form.
+    """
+    given = {
+        field.name: _drawn(rng, field)
+        for field in fields
+        if field.required or rng.random() < 0.5
+    }
+    groups = {field.one_of for field in fields if field.one_of}
+    for group in groups:
+        if not any(given.get(name) for name in group):
+            name = rng.choice([field.name for field in fields if field.one_of == group])
+            (field,) = (field for field in fields if field.name == name)
+            given[name] = _drawn(rng, field, filled=True)
+    return command(**given)
+
+
+def _drawn(rng: random.Random, field: Field, *, filled: bool = False) -> Any:
+    if field.kind == "text":
+        return rng.choice(["x", "Trop sombre", "ÿ" * 20, "a\nb"])
+    if field.kind == "choice":
+        return rng.choice(field.choices)
+    if field.kind == "id":
+        if field.choices:
+            return rng.choice(field.choices)
+        return _named(rng, field.excludes)
+    if field.kind == "references":
+        return tuple(f"f-{n}" for n in range(rng.randint(1 if filled else 0, 3)))
+    if field.kind == "integer":
+        if field.choices and rng.random() < 0.3:
+            return rng.choice(field.choices)
+        return rng.randint(field.minimum, field.maximum)
+    if field.kind == "flag":
+        return rng.random() < 0.5
+    if field.kind == "money":
+        low, high = field.minimum.minor, field.maximum.minor
+        middle = rng.randint(low, min(high, low + 30_000))
+        return Money(
+            rng.choice([low, high, middle, middle, middle]), field.maximum.currency
+        )
+    if field.kind == "window":
+        return rng.choice(
+            [
+                field.minimum,
+                timedelta(hours=5),
+                timedelta(days=rng.randint(1, 9)),
+                timedelta(days=400),
+            ]
+        )
+    if field.kind == "instant":
+        later = timedelta(seconds=rng.randint(0, 10**6))
+        return datetime.__add__(field.minimum or as_utc(T0, "T0"), later)
+    if field.kind == "payment":
+        return _parts(rng, field, Payment, "")
+    if field.kind == "ruling":
+        kind = rng.choice(field.choices)
+        return _parts(rng, field, RULINGS[kind], kind)
+    if field.kind == "terms":
+        return _parts(rng, field, Terms, "")
+    if field.kind == "add_ons":
+        return tuple(_parts(rng, field, AddOn, "") for _ in range(rng.randrange(3)))
+    assert field.kind == "labels", field
+    return {"shop": "1"}
+
+
+def _parts(rng: random.Random, field: Field, kind: type, choice: str) -> Any:
+    return kind(
+        **{
+            part.name: _drawn(rng, part)
+            for part in field.fields
+            if part.choice == choice and (part.required or rng.random() < 0.5)
+        }
+    )
+
+
+def _named(rng: random.Random, excluded: tuple[str, ...]) -> str:
+    while True:
+        name = f"n-{rng.randrange(10_000)}"
+        if name not in excluded:
+            return name
+
+
+def whole_form(option: Option, currency: str) -> tuple[Field, ...]:
+    """
+    Return all that a command ever takes.
+    """
+    return narrowed(form_of(option.command), (), currency)
+
+
+# --- lives ------------------------------------------------------------------------
+
+
+class Wanderer:
+    """
+    An order that is led from option to option.
+    """
+
+    def __init__(self, process: Process[Policies], rng: random.Random) -> None:
+        self.process = process
+        self.rng = rng
+        self.now = as_utc(T0, "T0")
+        while True:
+            command = order_command(rng, charges_later(process))
+            placed: Any = place(process, command, by=ANA, order_id="o1", now=self.now)
+            if hasattr(placed, "recorded") and placed.order is not None:
+                break
+        self.order: Order = placed.order
+        self.effects = list(placed.effects)
+
+    def options(self, by: Actor) -> tuple[Option, ...]:
+        """
+        Return what somebody can do now.
+        """
+        return options(self.process, self.order, by=by, now=self.now)
+
+    def step(self) -> None:
+        """
+        Let somebody act, or let time pass.
+        """
+        rng = self.rng
+        due = next_due(self.process, self.order)
+        how = rng.random()
+        if how < 0.12 and due is not None:
+            # At its end, or just before it.
+            self._until(datetime.__add__(due[0], -timedelta(rng.randrange(2))))
+        elif how < 0.3:
+            self._until(self.now.add(hours=rng.randint(1, 60)))
+        by = rng.choices(PEOPLE, _OFTEN)[0]
+        allowed = [option for option in self.options(by) if option.allowed]
+        if not allowed:
+            return
+        often = [_SELDOM.get(option.name, 1.0) for option in allowed]
+        (option,) = rng.choices(allowed, often)
+        command = command_within(rng, option.command, option.fields)
+        done: Any = decide(self.process, self.order, command, by=by, now=self.now)
+        self.order = done.order
+
+    def _until(self, now: Any) -> None:
+        self.now = max(self.now, now)
+        settled = settle(self.process, self.order, now=self.now, recorded_at=self.now)
+        self.order = settled.order
+
+
+def wanderers(seed: str, count: int, steps: int = 24) -> Iterator[Wanderer]:
+    """
+    Yield orders after each of their steps.
+    """
+    rng = random.Random(seed)
+    for process in islice(cycle(VARIANTS.values()), count):
+        wanderer = Wanderer(process, rng)
+        yield wanderer
+        left = steps
+        while left > 0:
+            wanderer.step()
+            # What nobody would ever pay is refused for its own sake.
+            if wanderer.order.charge.minor > AMOUNT_MAX // 2:
+                break
+            if wanderer.order.ending is not None:
+                left = min(left, _AFTER_THE_END)
+            left -= 1
+            yield wanderer
+
+
+# --- what is promised -------------------------------------------------------------
+
+
+def held_against(
+    wanderer: Wanderer, option: Option, by: Actor, rng: random.Random
+) -> bool:
+    """
+    Hold one option against one payload; return whether that was well-formed.
+    """
+    order, process, now = wanderer.order, wanderer.process, wanderer.now
+    fields = option.fields if option.allowed else whole_form(option, order.currency)
+    try:
+        command = command_within(rng, option.command, fields)
+        answer = decide(process, order, command, by=by, now=now)
+    except InvalidInputError:
+        # Only beyond what is offered is anything malformed.
+        assert not option.allowed, f"{option.name} of {by} in {order.state}"
+        return False
+    told = f"{by} {command} in {order.state}: {answer}"
+    if not option.allowed:
+        assert isinstance(answer, Refusal), told
+        assert set(option.blockers) <= set(answer.blockers), told
+        return True
+    assert isinstance(answer, Decided), told
+    if rng.random() > _HELD_TO_ITS_WORD:
+        return True
+    said = option.consequences
+    assert said is not None, told
+    chosen = [field for field in option.fields if field.required and field.choices]
+    if chosen:
+        assert tuple(said.by_choice) == chosen[0].choices, told
+        value = getattr(command, chosen[0].name)
+        names: dict[Any, str] = {kind: name for name, kind in RULINGS.items()}
+        said = said.by_choice[names.get(type(value), value)]
+    _check(said, order, answer.order, command, told)
+    return True
+
+
+def _check(
+    said: Consequences, before: Order, after: Order, command: Command, told: str
+) -> None:
+    """
+    Hold what was said beforehand against what happened.
+    """
+    # Of a payment that may be of any amount, the full price is told.
+    if not isinstance(command, ConfirmPayment):
+        assert said.state == after.state, told
+        real = {move.to: move for move in moved(before, after)}
+        promised = {move.to: move for move in said.moved}
+        assert set(real) <= set(promised), told
+        assert not any(promised[side].least for side in set(promised) - set(real))
+        for side, move in real.items():
+            assert promised[side].least <= move.least <= promised[side].most, told
+            if move.shows is not None:
+                shows = promised[side].shows
+                assert shows is not None, told
+                assert shows[0] <= move.shows[0] <= move.shows[1] <= shows[1], told
+    ended = before.ending is None and after.ending is not None
+    if ended and after.ending is not None:
+        assert said.statistics == after.ending.statistics, told
