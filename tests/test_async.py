@@ -843,7 +843,7 @@ class TestAtOnce:
 
         async def work() -> None:
             async with awaited(threaded(storage), clock) as engine:
-                await engine.migrate()
+                await engine.storage.migrate()
                 keys: list[str] = []
 
                 async def carry_out(effect: Effect) -> None:

@@ -349,7 +349,7 @@ class TestWhatIsNotDoneInside:
         The host commits when it likes: too late for a schema.
         """
         with pytest.raises(InvalidInputError, match="outside"):
-            shop.within().migrate()
+            shop.within().storage.migrate()
 
     def test_it_is_not_joined_again(self, shop: Shop) -> None:
         """

@@ -72,7 +72,16 @@ from .commands import (
     WithdrawOffer,
     WithdrawPartialRefund,
 )
-from .decisions import Coming, Consequences, Forecast, Move, Option, Refusal
+from .decisions import (
+    Changed,
+    Coming,
+    Consequences,
+    Forecast,
+    Migration,
+    Move,
+    Option,
+    Refusal,
+)
 from .effects import (
     Charge,
     Done,
@@ -200,6 +209,7 @@ __all__ = [
     "ByConsent",
     "CancelOrder",
     "CancellationRights",
+    "Changed",
     "Charge",
     "CloseConversation",
     "Coming",
@@ -252,6 +262,7 @@ __all__ = [
     "Lifetime",
     "MarkLate",
     "Mediator",
+    "Migration",
     "MissingExtraError",
     "Money",
     "Move",

@@ -476,6 +476,11 @@ def _frozen(order: Order, event: e.OrderFrozen, recorded: Recorded) -> _Changes:
     return {"partial_refund": None}
 
 
+@_folds(e.OrderMigrated)
+def _migrated(order: Order, event: e.OrderMigrated, recorded: Recorded) -> _Changes:
+    return {"process": event.process, "fingerprint": event.fingerprint}
+
+
 @_folds(e.PartialRefundProposed)
 def _proposed(
     order: Order, event: e.PartialRefundProposed, recorded: Recorded

@@ -403,6 +403,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "conversation_left": "Conversation left",
     "conversation_closed": "Conversation closed",
     "order_frozen": "Order frozen",
+    "order_migrated": "Order moved to other rules",
     "order_unfrozen": "Order unfrozen",
     "deadlines_extended": "Deadlines extended",
     "coupon_requested": "Coupon requested",
@@ -755,6 +756,31 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "conversation_closed": (
         "The conversation closed on %(closed_at)s.",
         "The conversation is closed.",
+    ),
+    # Other rules
+    "same_rules": ("The order is under these rules already.",),
+    "state_unknown_there": (
+        "The other rules know no state %(state)s: move the order once it has left it.",
+        "The other rules do not know the state of this order.",
+    ),
+    "deadline_unknown_there": (
+        "The other rules know no deadline %(deadline)s here: move the order once it is "
+        "over.",
+        "The other rules do not know a deadline of this order.",
+    ),
+    "way_out_closed": (
+        "In the state %(state)s the %(role)s could no longer do this as before: "
+        "%(command)s. It takes the consent of the %(role)s.",
+        "One side could no longer do what it could: it takes that side’s consent.",
+    ),
+    "window_shortened": (
+        "The %(role)s would have less time (%(rule)s: %(after)s): it takes the consent "
+        "of the %(role)s.",
+        "One side would have less time: it takes that side’s consent.",
+    ),
+    "money_lessened": (
+        "The %(role)s could get less (%(rule)s): it takes the consent of the %(role)s.",
+        "One side could get less: it takes that side’s consent.",
     ),
     # Texts
     "too_many_texts": (

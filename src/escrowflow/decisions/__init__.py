@@ -51,6 +51,7 @@ from . import (
 from .blockers import absent, blockers_of, judge
 from .case import Case, Decides, Step, deadline, decides
 from .forecast import Coming, Forecast, forecast
+from .migration import Changed, Migration, migrated, migration
 from .moves import Move
 from .options import Consequences, Option, options
 from .settling import Decided, as_of, next_due, settle
@@ -58,11 +59,13 @@ from .settling import Decided, as_of, next_due, settle
 __all__ = [
     "CHAPTERS",
     "Case",
+    "Changed",
     "Coming",
     "Consequences",
     "Decided",
     "Decides",
     "Forecast",
+    "Migration",
     "Move",
     "Option",
     "Refusal",
@@ -73,6 +76,8 @@ __all__ = [
     "decides",
     "forecast",
     "judge",
+    "migrated",
+    "migration",
     "next_due",
     "options",
     "place",

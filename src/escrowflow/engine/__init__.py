@@ -26,7 +26,7 @@ from pendulum import DateTime
 
 from ..clock import Clock
 from ..commands import Command, PlaceOrder
-from ..decisions import Forecast, Option, Refusal
+from ..decisions import Forecast, Migration, Option, Refusal
 from ..errors import CommandRefusedError, InvalidInputError
 from ..events import Recorded
 from ..inputs import kind_of
@@ -45,6 +45,7 @@ from .answers import (
 from .core import Asking, Core, OrderProcess, as_query
 from .driving import drive, drive_awaited, joined
 from .journal import Fault, Verified, erase, exported, restore, verify
+from .migrating import migrate_order
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
 from .reading import (
     read_forecast,
@@ -506,6 +507,46 @@ class Engine:
         """
         return self._drive(redrive(self._core, order_id, key, self._retries))
 
+    def migrate(
+        self,
+        order_id: str,
+        to_process: OrderProcess,
+        *,
+        by: Actor | None = None,
+        consents: Iterable[Role] = (),
+        dry_run: bool = False,
+    ) -> Migration:
+        """
+        Move a running order to other rules, or say what that would do.
+
+        An order stays on the rules it was placed under, unless staff moves it: that is
+        recorded, and both sides are told.  What was agreed on the order itself stays:
+        its terms, its charges, every deadline that runs.
+
+        Args:
+            to_process: The other rules; one of the engine's processes (`also`).
+
+            by: The `Operator` who does it; may be missing in a dry run.
+
+            consents: The parties that have agreed: `[Role.BUYER]`.  You vouch for it.
+
+            dry_run: Whether to write nothing, and only say what would be.
+
+        Raises:
+            InvalidInputError: If somebody else than staff does it.
+
+            OrderNotFoundError: If there is no such order.
+
+            UnknownProcessError: If the engine lacks one of the processes.
+
+            CommandRefusedError: If a party that has not agreed would have less time, a
+                way out less, or less money, or the order does not fit the other rules;
+                then nothing is written.
+        """
+        return self._drive(
+            migrate_order(self._core, order_id, to_process, by, consents, dry_run)
+        )
+
     # --- the journal --------------------------------------------------------------
 
     def verify(self, order_id: str | None = None) -> Verified:
@@ -593,12 +634,6 @@ class Engine:
         inside.storage = joined(self.storage, handle)
         inside._within = (self.storage, handle)
         return inside
-
-    def migrate(self) -> None:
-        """
-        Bring the schema up to date; safe to call by several at once.
-        """
-        self.storage.migrate()
 
 
 @final
@@ -853,6 +888,22 @@ class AsyncEngine:
         """
         return await self._drive(redrive(self._core, order_id, key, self._retries))
 
+    async def migrate(
+        self,
+        order_id: str,
+        to_process: OrderProcess,
+        *,
+        by: Actor | None = None,
+        consents: Iterable[Role] = (),
+        dry_run: bool = False,
+    ) -> Migration:
+        """
+        See `Engine.migrate`.
+        """
+        return await self._drive(
+            migrate_order(self._core, order_id, to_process, by, consents, dry_run)
+        )
+
     # --- the journal --------------------------------------------------------------
 
     async def verify(self, order_id: str | None = None) -> Verified:
@@ -895,12 +946,6 @@ class AsyncEngine:
         inside.storage = joined(self.storage, handle)
         inside._within = (self.storage, handle)
         return inside
-
-    async def migrate(self) -> None:
-        """
-        See `Engine.migrate`.
-        """
-        await self.storage.migrate()
 
 
 # --- small parts ------------------------------------------------------------------

@@ -95,6 +95,7 @@ from .answers import Outcome
 from .doubts import DOUBTS_MAX, Doubts
 
 __all__ = [
+    "ROUNDS_MAX",
     "Asking",
     "Core",
     "OrderProcess",
@@ -117,7 +118,7 @@ OrderProcess: TypeAlias = Process[Policies]
 
 # How often a command is decided anew when somebody else was faster.  Each round
 # means that another command went through: a crowd on one order, not a fault.
-_ROUNDS_MAX: Final = 64
+ROUNDS_MAX: Final = 64
 
 # How many texts one person writes on one order: whoever reads it carries all of them.
 _TEXTS_MAX: Final = 500
@@ -235,7 +236,7 @@ class Core:
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, key, command, texts)
         doubts: Doubts[Outcome | Refusal] = Doubts(order_id)
-        for _ in range(_ROUNDS_MAX):
+        for _ in range(ROUNDS_MAX):
             if key is not None or doubts.changes:
                 loaded = yield from doubts.load(ask.key)
                 if loaded.receipt is not None:
@@ -321,7 +322,7 @@ class Core:
         sealed, texts = seal(command, by.id, self._salt)
         ask = _Ask(by, as_key(key), command, texts)
         doubts: Doubts[Outcome | Refusal] = Doubts(order_id)
-        for _ in range(_ROUNDS_MAX):
+        for _ in range(ROUNDS_MAX):
             loaded = yield from doubts.load(ask.key)
             # Whoever has a receipt took part when he got it: a mediator who is done
             # no longer does, and may repeat his last command all the same.

@@ -93,6 +93,7 @@ __all__ = [
     "OrderExpired",
     "OrderFrozen",
     "OrderMarkedLate",
+    "OrderMigrated",
     "OrderPaid",
     "OrderPlaced",
     "OrderRelaunched",
@@ -714,6 +715,25 @@ class DeadlinesExtended(Event):
 
     window: timedelta
     reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class OrderMigrated(Event):
+    """
+    Staff moved the order to other rules.
+
+    Attributes:
+        process: The name of their process.
+
+        fingerprint: Which they are.
+
+        consents: The parties that had agreed.
+    """
+
+    process: str
+    fingerprint: str
+    consents: tuple[str, ...] = ()
 
 
 @final

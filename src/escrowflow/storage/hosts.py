@@ -213,7 +213,7 @@ def _inspected(verbs: SqlVerbs) -> Asking[None]:
     there = yield from verbs.inspect()
     if not there:
         raise StorageError(
-            "the orders are not kept in this database: call engine.migrate() first, "
+            "the orders are not kept in this database: call storage.migrate() first, "
             "or pass a handle of the database they are kept in"
         )
 
@@ -267,7 +267,7 @@ def _claims() -> NoReturn:
 def _schema() -> NoReturn:
     raise InvalidInputError(
         "handle",
-        "the schema is not changed inside your transaction: call engine.migrate() "
+        "the schema is not changed inside your transaction: call storage.migrate() "
         "outside of it",
     )
 
@@ -471,7 +471,7 @@ _WAYS_OUT: Final = {
     "repeat all of it",
     "40P01": "two transactions waited for one another: roll yours back, and repeat "
     "all of it",
-    "42P01": "call engine.migrate() first",
+    "42P01": "call storage.migrate() first",
     "55P03": "somebody else holds a lock: roll your transaction back, and repeat all "
     "of it",
     "SQLITE_BUSY": "somebody else is writing: roll your transaction back, and repeat "

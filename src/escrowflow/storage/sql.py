@@ -199,7 +199,7 @@ def tables(**words: str) -> tuple[str, ...]:
 
 # Of a database in which nothing is made unasked.
 NOT_HERE: Final = (
-    "no orders are kept in this database: name another one, or call engine.migrate() "
+    "no orders are kept in this database: name another one, or call storage.migrate() "
     "to make their tables"
 )
 
@@ -820,7 +820,7 @@ SELECT min(instant) FROM (
         if last < newest:
             raise StorageError(
                 f"schema version {last}, and this release needs version {newest}: "
-                "call engine.migrate()"
+                "call storage.migrate()"
             )
         if last > newest and applied[last][1] > newest:
             raise StorageError(
