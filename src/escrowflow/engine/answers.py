@@ -11,6 +11,7 @@ from pendulum import DateTime
 
 from ..effects import Effect
 from ..events import Recorded
+from ..money import Payment
 from ..order import Order
 
 __all__ = [
@@ -174,6 +175,9 @@ class Stuck:
         attempts: How often it was tried.
 
         until: Until when the payment can go back, if that is known and has an end.
+
+        payment: The payment that soon cannot go back, all of it, whatever is left of
+            it; `None` for any other kind.
     """
 
     order_id: str
@@ -183,3 +187,4 @@ class Stuck:
     since: DateTime
     attempts: int
     until: DateTime | None = None
+    payment: Payment | None = None
