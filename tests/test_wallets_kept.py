@@ -297,7 +297,7 @@ class TestVerify:
                 engine.order(name)
             with pytest.raises(OrderNotFoundError):
                 engine.execute(name, c.AcceptOrder(), by=LUC)
-        with pytest.raises(WalletRefusedError, match="there is no such wallet"):
+        with pytest.raises(WalletRefusedError, match="such a wallet"):
             wallets.report("o1", c.ReportPayout(key="x", status="paid"))
         loaded = storage.load("wallet:ana")
         wrong = attrs.evolve(wallet_of(loaded), version=1)
