@@ -64,6 +64,7 @@ __all__ = [
     "reference_of",
     "stored_key",
     "wallet_id_of",
+    "what_is",
     "withdrawal_key",
 ]
 
@@ -186,6 +187,13 @@ def is_wallet(snapshot: bytes) -> bool:
     Whether this is the snapshot of a wallet: then it is none of an order.
     """
     return snapshot.startswith(MARK)
+
+
+def what_is(order_id: str) -> str:
+    """
+    Return what has an id like this, in a message: `order` or `wallet`.
+    """
+    return METHOD if order_id.startswith(PREFIX) else "order"
 
 
 # --- what happened ----------------------------------------------------------------
