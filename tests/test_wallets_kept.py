@@ -776,6 +776,9 @@ class TestAwaited:
             await engine.place(an_order(payment=None), by=ANA, order_id="o1")
             paid = await wallets.pay(engine, "o1", by=ANA, key="k2")
             assert paid.order.state == "pending"
+            for item in ("order", "addon-1"):
+                with pytest.raises(WalletRefusedError, match="Nothing is due"):
+                    await wallets.pay(engine, "o1", by=ANA, key="more", item=item)
             payment = await wallets.debit("ana", eur(10), "k3", order_id="o2")
             assert await wallets.give_back(payment, engine)
             await wallets.charge_back("ana", eur(20), "k4")
