@@ -170,7 +170,7 @@ class TestVerify:
 
         assert result.exit_code == 1
         assert result.stderr.startswith("order 'good', event 2: ")
-        assert result.stdout == "2 orders, 10 events, 1 faults\n"
+        assert result.stdout == "2 orders, 10 events, 1 fault\n"
 
     def test_a_process_of_ones_own(self, folder: Path) -> None:
         """
@@ -770,8 +770,9 @@ class TestReconcile:
 
         assert done.exit_code == french.exit_code == 1
         assert "amount_differs late: Payment pi_1: 90.00 EUR on" in done.output
-        assert "1 differences, 0 in transit" in done.output
+        assert done.output.endswith("\n1 difference, 0 in transit\n")
         assert "Paiement pi_1" in french.output
+        assert french.output.endswith("\n1 écart, 0 en transit\n")
 
     def test_period(self, folder: Path) -> None:
         """
@@ -780,8 +781,38 @@ class TestReconcile:
         words = ("reconcile", "--db", engine_of(folder), "--since", "2021-01-01T00:00Z")
 
         assert invoked(*words, input="kind\n").exit_code == 0
-        assert invoked(*words[:3], "--methods", "paypal", input="").exit_code == 0
-        assert invoked(*words[:3], "--no-payouts", input="").exit_code == 1
+        assert invoked(*words[:3], "--no-payouts", input="kind\n").exit_code == 1
+
+    def test_methods(self, folder: Path) -> None:
+        """
+        Only payments by these methods have to be on the report; by one that no order
+        was ever paid by, nothing was looked for, and that is no good end.
+        """
+        words = ("reconcile", "--db", engine_of(folder), "--methods")
+
+        assert invoked(*words, "card", input=self.PAID).exit_code == 0
+        assert "missing_at_gateway" in invoked(*words, "card", input="kind\n").output
+        typed = invoked(*words, "card,crad", input=self.PAID)
+        assert typed.stdout == "0 differences, 0 in transit\n"
+        assert one_line(typed) == (
+            "--methods: no order was ever paid by crad; the methods there are: card"
+        )
+        empty = invoked(*words, "card,", input=self.PAID)
+        assert empty.exit_code == 2
+        assert "methods of payment between commas, such as card,paypal" in empty.stderr
+
+    @pytest.mark.parametrize("option", ["--since", "--until"])
+    def test_instants(self, folder: Path, option: str) -> None:
+        """
+        How an instant is written stands in the help, and in what is said of another.
+        """
+        words = ("reconcile", "--db", engine_of(folder), option)
+
+        assert "2026-05-01T00:00Z" in invoked("reconcile", "--help").output
+        for wrong in ("yesterday", "2026-05-01"):
+            said = one_line(invoked(*words, wrong, input=self.PAID))
+            assert said.startswith(f"{option[2:]}: ")
+            assert "+02:00" in said
 
     @pytest.mark.parametrize(
         ("report", "says"),
@@ -790,17 +821,21 @@ class TestReconcile:
             ("kind,amount,currency\npayment,1e5,EUR\n", "report[2].amount"),
             ("colour\nred\n", "colour"),
             ('kind\n"pay', "unexpected end of data"),
+            ("", "it is empty: its first row names the columns, such as kind,"),
+            (PAID.replace(",", ";"), "separated by semicolons: save it with commas"),
+            (PAID.replace(",", "\t"), "separated by tabs: save it with commas"),
+            (PAID.replace("pi_1", "pi_é").encode("latin-1"), "a byte 0xE9 in it"),
+            (PAID.encode("utf-16"), "no UTF-8 text: there is a byte 0xFF in it"),
         ],
     )
-    def test_wrong(self, folder: Path, report: str, says: str) -> None:
+    def test_wrong(self, folder: Path, report: str | bytes, says: str) -> None:
         """
-        What is no report is refused; it is said where.
+        What is no report is refused, in one line; it is said where, and why.
         """
         done = invoked("reconcile", "--db", engine_of(folder), input=report)
 
-        assert done.exit_code == 1
-        assert done.output.startswith("Error: ")
-        assert says in done.output
+        assert says in one_line(done)
+        assert done.stdout == ""
 
 
 def engine_of(folder: Path) -> str:

@@ -21,9 +21,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codes.md"
 
 HEAD = """# Codes of refusals
 
-What `Blocker.code` can be: stable, for a program to switch on.  The sentence is what
-`Blocker.message(locale)` says where none of its parts is known; the parts come in
-`Blocker.params`.
+What `Blocker.code` can be, and `WalletRefusedError.code`: stable, for a program to switch
+on.  The sentence is what `message(locale)` says where none of its parts is known; the
+parts come in `params`.
 
 | code | parts | English | French |
 | --- | --- | --- | --- |

@@ -33,6 +33,7 @@ from escrowflow.errors import (
     UnknownProcessError,
     WalletRefusedError,
 )
+from escrowflow.money import Money
 from escrowflow.refusals import Blocker
 
 TREE: dict[type[Exception], type[Exception]] = {
@@ -58,6 +59,10 @@ TREE: dict[type[Exception], type[Exception]] = {
 }
 
 REFUSED = Blocker(code="claim_open")
+TOO_LOW = Blocker(
+    code="balance_too_low",
+    params={"balance": Money(100, "EUR"), "amount": Money(200, "EUR")},
+)
 
 MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
     (
@@ -144,9 +149,10 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
         {"extra": "stripe", "package": "requests"},
     ),
     (
-        WalletRefusedError("balance_too_low", "ana", "its balance is 1.00 EUR"),
-        "wallet of 'ana': its balance is 1.00 EUR",
-        {"code": "balance_too_low", "user_id": "ana"},
+        WalletRefusedError("ana", TOO_LOW),
+        "wallet of 'ana': The balance is 1.00 EUR, and this takes 2.00 EUR: take less, "
+        "or top it up first.",
+        {"code": "balance_too_low", "user_id": "ana", "params": TOO_LOW.params},
     ),
     (
         OrdersRunningError("ana", ["o1"]),
@@ -226,6 +232,16 @@ class TestMessages:
         """
         assert str(error) == message
         assert {name: getattr(error, name) for name in parts} == parts
+
+    def test_a_wallet_tells_its_owner(self) -> None:
+        """
+        A refusal of a wallet is told in the owner's language, and names nobody.
+        """
+        error = WalletRefusedError("ana", TOO_LOW)
+
+        assert str(error).endswith(error.message())
+        assert error.message("fr").startswith("Le solde est de 1.00 EUR")
+        assert "ana" not in error.message() + error.message("fr")
 
     def test_blockers_tell_it_in_english(self) -> None:
         """

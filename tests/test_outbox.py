@@ -379,7 +379,7 @@ class TestRefused:
             (None, "notify, pay_out"),
             (["notify"], "notify"),
             (["refund", "pay_out"], "pay_out"),
-            (["refunds"], "refunds"),
+            (["withdraw"], "withdraw"),
             ({"publish"}, "publish"),
         ],
     )
@@ -399,6 +399,32 @@ class TestRefused:
         assert {(status, tries) for _, status, tries in statuses(engine)} == {
             ("waiting", 0)
         }
+
+    @pytest.mark.parametrize(
+        ("typed", "meant"),
+        [("refunds", "'refund'"), ("payout", "'pay_out'"), ("PayOut", "'pay_out'")],
+    )
+    def test_a_kind_that_was_mistyped(
+        self, engine: Engine, typed: str, meant: str
+    ) -> None:
+        """
+        Who has mistyped a kind is told which one he may have meant.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            engine.run_effects(Hands().handlers, ["notify", typed])
+
+        assert caught.value.field == "kinds"
+        assert caught.value.problem == (
+            f"there is no effect {typed!r}: did you mean {meant}?  There are charge, "
+            "notify, pay_out, publish, refund, release_hold, withdraw"
+        )
+
+    def test_a_kind_that_nobody_knows(self, engine: Engine) -> None:
+        """
+        Of what is like nothing it is said that there is none.
+        """
+        with pytest.raises(InvalidInputError, match="no effect 'x': There are charge"):
+            engine.check_handlers(Hands().handlers, ["x"])
 
     @pytest.mark.parametrize(
         "kinds", ["refund", 7, [7], [Refund], b"refund", map(str, ())]

@@ -12,11 +12,14 @@ import pytest
 
 from escrowflow import payments
 from escrowflow.clock import FakeClock
-from escrowflow.effects import Charge, PayOut, Refund, ReleaseHold
+from escrowflow.effects import Charge, PayOut, Refund, ReleaseHold, Unknown
 from escrowflow.errors import InvalidInputError
+from escrowflow.money import Payment
 from escrowflow.payments import Capabilities
+from escrowflow.payments.wallets import Wallets
+from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import PROFILES, SimulatedGateway
-from tests.given import COMEUP, T0
+from tests.given import COMEUP, T0, eur
 
 if TYPE_CHECKING:
     from escrowflow.rules import Policies
@@ -129,6 +132,39 @@ class TestHandlers:
         made = payments.handlers(SimulatedGateway("bare", FakeClock(T0)))
 
         assert set(made) == {Refund, PayOut, Charge, ReleaseHold}
+
+    def test_withdrawals_from_wallets_to_wallets(self) -> None:
+        """
+        Money that leaves a wallet goes to a bank: wallets themselves are refused, and
+        the error names what is expected.
+        """
+        wallets = Wallets(MemoryStorage(), clock=FakeClock(T0))
+
+        with pytest.raises(InvalidInputError) as caught:
+            payments.handlers(wallets, withdrawals=wallets)
+
+        assert caught.value.field == "withdrawals"
+        assert caught.value.problem.startswith(
+            "the gateway that pays banks, not Wallets"
+        )
+
+    @pytest.mark.parametrize("effect", [Charge, ReleaseHold])
+    def test_a_hold_of_a_wallet(self, effect: Any) -> None:
+        """
+        What a wallet is said to hold is not asked of a card gateway: a human must look.
+        """
+        cards = SimulatedGateway("stripe_v1", FakeClock(T0))
+        fields = {"amount": eur(1), "asked_at": T0} if effect is Charge else {}
+        asked = effect(
+            order_id="o1", seq=2, key="k", payment=Payment("wallet", "w"), **fields
+        )
+
+        said = payments.handlers(cards)[effect](asked)
+
+        assert isinstance(said, Unknown)
+        assert said.give_up
+        assert "methods={'wallet': wallets}" in said.reason
+        assert cards.applied == ()
 
     @pytest.mark.parametrize("where", ["gateway", "payouts", "methods"])
     def test_no_gateway(self, where: str) -> None:

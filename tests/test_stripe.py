@@ -1000,6 +1000,9 @@ class TestMaking:
             ({"api_key": None}, "api_key"),
             ({"api_key": b"sk_1"}, "api_key"),
             ({"api_key": "sk_1\nX: y"}, "api_key"),
+            ({"api_key": "sk_1\n"}, "api_key"),
+            ({"api_key": ["sk_1"]}, "api_key"),
+            ({"api_key": {"key": "sk_1"}}, "api_key"),
             ({"api_key": "pk_test_1"}, "api_key"),
             ({"api_key": "whsec_1"}, "api_key"),
             ({"payouts": "cash"}, "payouts"),
@@ -1011,6 +1014,7 @@ class TestMaking:
             ({"base_address": "http://stripe.example"}, "base_address"),
             ({"base_address": "127.0.0.1:80"}, "base_address"),
             ({"base_address": 80}, "base_address"),
+            ({"clock": 7}, "clock"),
         ],
     )
     def test_malformed(self, changes: dict[str, Any], field: str) -> None:

@@ -253,8 +253,15 @@ class TestBelief:
             ((), {}, "secrets"),
             (("",), {}, "secrets"),
             ((None,), {}, "secrets"),
+            ((SECRET.encode(),), {}, "secrets"),
+            (([SECRET, SECRET],), {}, "secrets"),
+            ((SECRET, 7), {}, "secrets"),
+            ((SECRET + "\n",), {}, "secrets"),
+            ((SECRET.replace("whsec", "sk_live"),), {}, "secrets"),
+            ((SECRET.replace("whsec", "rk_test"),), {}, "secrets"),
             ((SECRET,), {"order_of": None}, "order_of"),
             ((SECRET,), {"tolerance": "soon"}, "tolerance"),
+            ((SECRET,), {"clock": 7}, "clock"),
         ],
     )
     def test_malformed(self, secrets: Any, options: Any, field: str) -> None:
@@ -265,6 +272,36 @@ class TestBelief:
             StripeWebhooks(*secrets, **{"order_of": nobody, **options})
 
         assert caught.value.field == field
+        # Nor is a secret, or a part of it, in what is said of it (I31).
+        assert SECRET.removeprefix("whsec_") not in str(caught.value)
+
+    @pytest.mark.parametrize("what", ["parsed", "decoded", "a view", None])
+    def test_not_as_it_came(self, what: Any) -> None:
+        """
+        A body that was parsed or decoded is the host's mistake, and no forgery.
+        """
+        body, header = signed({"id": "evt_1"}, CLOCK.now())
+        payload: Any = {
+            "parsed": {"id": "evt_1"},
+            "decoded": body.decode(),
+            "a view": memoryview(body),
+        }.get(what)
+
+        with pytest.raises(InvalidInputError) as caught:
+            HOOKS.read(payload, header)
+
+        assert caught.value.field == "payload"
+        assert f"not {type(payload).__name__}" in caught.value.problem
+        assert "as bytes" in caught.value.problem
+
+    def test_a_signature_that_is_no_text(self) -> None:
+        """
+        So is a header that is no text.
+        """
+        body, header = signed({"id": "evt_1"}, CLOCK.now())
+
+        with pytest.raises(InvalidInputError, match="signature: the header"):
+            HOOKS.read(body, header.encode())  # type: ignore[arg-type]
 
 
 class TestMeaning:

@@ -5,10 +5,14 @@ trapped between a wallet and an order, and histories that prove it.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from escrowflow import commands as c
 from escrowflow import payments, wallet
@@ -31,7 +35,7 @@ from escrowflow.errors import (
     OrderNotFoundError,
     WalletRefusedError,
 )
-from escrowflow.money import MINOR_MAX, Money, Payment
+from escrowflow.money import MINOR_MAX, Fee, Money, Payment
 from escrowflow.parties import Buyer
 from escrowflow.payments.wallets import AsyncWallets, Wallets
 from escrowflow.storage import threaded
@@ -45,7 +49,7 @@ from escrowflow.testing.gateways import (
     SimulatedGateway,
 )
 from escrowflow.worker import Worker
-from tests.given import ANA, COMEUP, LUC, STRIPE, T0, an_engine, an_order, eur
+from tests.given import ANA, COMEUP, LUC, OPS, STRIPE, T0, an_engine, an_order, eur
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,9 +143,11 @@ class TestBalance:
             with refused("balance_too_low") as error:
                 take("ana", eur("10.01"), "k2")
             assert str(error.value) == (
-                "wallet of 'ana': its balance is 10.00 EUR, not 10.01 EUR: take less, "
-                "or have it credited first"
+                "wallet of 'ana': The balance is 10.00 EUR, and this takes 10.01 EUR: "
+                "take less, or top it up first."
             )
+            assert error.value.params == {"balance": eur(10), "amount": eur("10.01")}
+            assert error.value.message("fr").startswith("Le solde est de 10.00 EUR")
             with refused("balance_too_low"):
                 take("nobody", eur(1), "k")
 
@@ -176,6 +182,49 @@ class TestBalance:
         assert wallets.wallet("ana").debt("EUR") == eur(10)
         assert wallets.credit("ana", eur(25), "k3").balance == eur(15)
         assert wallets.wallet("ana").debt("EUR") == eur(0)
+        assert [
+            (line.kind, line.amount, line.balance, line.debt)
+            for line in wallets.statement("ana").items
+        ] == [
+            ("credited", eur(40), eur(40), eur(0)),
+            ("charged_back", eur(100), eur(0), eur(60)),
+            ("credited", eur(50), eur(0), eur(10)),
+            ("credited", eur(25), eur(15), eur(0)),
+        ]
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["credit", "charge_back", "debit", "withdraw"]),
+                st.integers(1, 50),
+                st.sampled_from(["EUR", "JPY"]),
+            ),
+            max_size=20,
+        )
+    )
+    def test_a_statement_adds_up(self, asks: list[tuple[str, int, str]]) -> None:
+        """
+        From line to line of a currency the balance less the debt moves by the amount,
+        and repeating a request shows the line of then.
+        """
+        wallets = Wallets(MemoryStorage(), clock=FakeClock(T0))
+        lines = []
+        for number, (verb, minor, currency) in enumerate(asks):
+            with suppress(WalletRefusedError):
+                ask = partial(getattr(wallets, verb), "ana", Money(minor, currency))
+                ask(f"k{number}")
+                again = ask(f"k{number}")
+                if verb != "debit":
+                    lines.append(again)
+
+        stands = {"EUR": 0, "JPY": 0}
+        every = wallets.statement("ana", limit=1000).items
+        for line in every:
+            currency = line.amount.currency
+            stands[currency] += line.amount.minor * (1 if line.incoming else -1)
+            assert line.balance.minor - line.debt.minor == stands[currency]
+            assert not (line.balance and line.debt)
+        assert [line for line in every if line.kind != "debited"] == lines
 
     def test_a_debt_of_one_currency(self, wallets: Wallets) -> None:
         """
@@ -346,7 +395,9 @@ class TestInput:
                 "amount",
                 lambda w, e: w.pay(e, "o1", by=ANA, key="k", amount=Money(1, "JPY")),
             ),
-            ("amount", lambda w, e: w.pay(e, "o1", by=ANA, key="k", item="i7")),
+            ("by", lambda w, e: w.pay(e, "o1", by=LUC, key="k")),
+            ("by", lambda w, e: w.pay(e, "o1", by=OPS, key="k")),
+            ("by", lambda w, e: w.pay(e, "o1", by=STRIPE, key="k")),
             ("command", lambda w, e: w.report("wallet:ana", c.AcceptOrder())),
             ("storage", lambda w, e: ANY(threaded(w.storage))),
             ("storage", lambda w, e: ANY(None)),
@@ -537,6 +588,78 @@ class TestGateway:
         assert wallets.wallet("luc").withdrawals == ()
         assert engine.verify().faults == ()
 
+    def test_wallets_that_were_forgotten(
+        self,
+        wallets: Wallets,
+        engine: Engine,
+        bank: SimulatedGateway,
+        clock: FakeClock,
+    ) -> None:
+        """
+        A worker that has no gateway for wallets sends a refund to no other one: it
+        waits, and says why.  Put back, it is made once.
+        """
+        wallets.credit("ana", eur(100), "k1")
+        unpaid(engine)
+        wallets.pay(engine, "o1", by=ANA, key="k2")
+        engine.execute("o1", c.CancelOrder(), by=ANA)
+        forgetful = payments.handlers(bank, payouts=wallets, clock=clock)
+
+        assert engine.run_effects(forgetful, KINDS[:2]).parked == 1
+
+        (stuck,) = engine.stuck()
+        assert "methods={'wallet': wallets}" in stuck.reason
+        assert engine.order("o1").refunds[0].status == "failed"
+        assert bank.applied == ()
+        assert engine.redrive("o1", stuck.key) == 1
+        assert engine.run_effects(handlers(wallets, bank, clock), KINDS).done == 1
+        assert engine.order("o1").refunds[0].status == "paid"
+        assert wallets.balance("ana", "EUR") == eur(100)
+        assert engine.stuck() == ()
+
+    @pytest.mark.parametrize("restored", [False, True])
+    def test_wallets_that_one_worker_has(
+        self,
+        wallets: Wallets,
+        engine: Engine,
+        bank: SimulatedGateway,
+        clock: FakeClock,
+        restored: bool,
+    ) -> None:
+        """
+        What another worker may have sent is not said to be undone by one that has no
+        gateway for it: put back, it is looked up first.
+        """
+        wallets.credit("ana", eur(100), "k1")
+        unpaid(engine)
+        wallets.pay(engine, "o1", by=ANA, key="k2")
+        engine.execute("o1", c.CancelOrder(), by=ANA)
+        every = handlers(wallets, bank, clock)
+        if restored:
+            (status,) = [
+                one for one in engine.effects("o1") if one.effect.name == "refund"
+            ]
+            every[Refund](status.effect)
+        else:
+
+            def dies(effect: Refund) -> None:
+                every[Refund](effect)
+                raise RuntimeError
+
+            engine.run_effects({**every, Refund: dies}, KINDS)
+            clock.advance(minutes=10)
+        forgetful = payments.handlers(
+            bank, clock=clock, restored_at=clock.now() if restored else None
+        )
+
+        assert engine.run_effects(forgetful, KINDS[:2]).parked == 1
+        (stuck,) = engine.stuck()
+        assert engine.order("o1").refunds[0].status == "sent"
+        engine.redrive("o1", stuck.key)
+        assert engine.run_effects(every, KINDS).done == 1
+        assert engine.order("o1").refunds[0].status == "paid"
+        assert wallets.balance("ana", "EUR") == eur(100)
+
     def test_in_parts(self, wallets: Wallets) -> None:
         """
         Parts go back in any number, never more than there was, each key once.
@@ -647,8 +770,12 @@ class TestPaying:
 
         assert first.order.state == again.order.state == "pending"
         assert wallets.balance("ana", "EUR") == eur(200)
-        with pytest.raises(InvalidInputError, match="nothing is known to be due"):
+        with refused("nothing_due"):
             wallets.pay(engine, "o1", by=ANA, key="k3")
+        for key in ("k2", "k3"):
+            with pytest.raises(KeyReusedError if key == "k2" else WalletRefusedError):
+                wallets.pay(engine, "o1", by=ANA, key=key, amount=eur(1))
+        assert wallets.balance("ana", "EUR") == eur(200)
 
     def test_a_part(self, wallets: Wallets, engine: Engine) -> None:
         """
@@ -674,38 +801,130 @@ class TestPaying:
 
         assert wallets.pay(engine, "o1", by=ANA, key="k2").order.state == "pending"
 
-    def test_an_order_of_somebody_else(self, wallets: Wallets, engine: Engine) -> None:
+    @pytest.mark.parametrize("user_id", ["zoe", "luc"])
+    def test_an_order_of_somebody_else(
+        self, wallets: Wallets, engine: Engine, user_id: str
+    ) -> None:
         """
-        Nobody pays for an order that is none of his; nothing is written.
+        Nobody pays for an order that he did not place, not its seller either; nothing
+        is written.
         """
-        wallets.credit("zoe", eur(100), "k1")
+        wallets.credit(user_id, eur(100), "k1")
         unpaid(engine)
 
         with pytest.raises(OrderNotFoundError):
-            wallets.pay(engine, "o1", by=Buyer("zoe"), key="k2")
-        assert wallets.balance("zoe", "EUR") == eur(100)
+            wallets.pay(engine, "o1", by=Buyer(user_id), key="k2")
+        assert wallets.balance(user_id, "EUR") == eur(100)
 
-    def test_an_add_on(
+    @pytest.mark.parametrize("paid", [0, 40])
+    def test_more_than_is_due(
+        self, wallets: Wallets, engine: Engine, paid: int
+    ) -> None:
+        """
+        What is not due is not taken: nothing is written, here or there.
+        """
+        wallets.credit("ana", eur(300), "k1")
+        unpaid(engine)
+        if paid:
+            card = Payment("card", "pi_9", eur(paid))
+            engine.execute("o1", c.ConfirmPayment(payment=card), by=STRIPE)
+        version = engine.order("o1").version
+
+        with refused("payment_exceeds_price") as error:
+            wallets.pay(
+                engine, "o1", by=ANA, key="k2", amount=eur(100 - paid) + eur("0.01")
+            )
+
+        assert error.value.params == {"maximum": eur(100 - paid)}
+        assert engine.order("o1").version == version
+        assert wallets.wallet("ana").version == 2
+        wallets.pay(engine, "o1", by=ANA, key="k2", amount=eur(100 - paid))
+        assert engine.order("o1").state == "pending"
+
+    @pytest.mark.parametrize("amount", [None, eur(100)])
+    @pytest.mark.parametrize("state", ["pending", "cancelled", "overdue"])
+    def test_nothing_is_due(
+        self,
+        wallets: Wallets,
+        engine: Engine,
+        clock: FakeClock,
+        state: str,
+        amount: Money | None,
+    ) -> None:
+        """
+        Nor is anything that is paid already, or of an order that is over, also if
+        nobody has settled that yet.
+        """
+        wallets.credit("ana", eur(300), "k1")
+        unpaid(engine)
+        if state == "pending":
+            card = Payment("card", "pi_9", eur(100))
+            engine.execute("o1", c.ConfirmPayment(payment=card), by=STRIPE)
+        elif state == "cancelled":
+            engine.execute("o1", c.CancelOrder(), by=ANA)
+        else:
+            clock.advance(days=2)
+        version = engine.storage.load("o1").version
+
+        with refused("nothing_due"):
+            wallets.pay(engine, "o1", by=ANA, key="k2", amount=amount)
+
+        assert engine.storage.load("o1").version == version
+        assert wallets.wallet("ana").version == 2
+
+    def test_paid_meanwhile(
         self, wallets: Wallets, engine: Engine, bank: SimulatedGateway, clock: FakeClock
     ) -> None:
         """
-        An item is paid by its id; what is not owed goes back by the order.
+        Somebody paid between the debit and its order: the order gives it back.
         """
+        wallets.credit("ana", eur(100), "k1")
+        unpaid(engine)
+        # As far as `pay` had come.
+        wallets.debit("ana", eur(100), "k2", order_id="o1")
+        card = Payment("card", "pi_9", eur(100))
+        engine.execute("o1", c.ConfirmPayment(payment=card), by=STRIPE)
+
+        wallets.pay(engine, "o1", by=ANA, key="k2")
+        engine.run_effects(handlers(wallets, bank, clock), KINDS)
+
+        assert wallets.balance("ana", "EUR") == eur(100)
+        assert engine.order("o1").ledger.held == eur(100)
+
+    @pytest.mark.parametrize("amount", [None, eur("21.50")])
+    @pytest.mark.parametrize("item", ["addon-1", "offer-1"])
+    def test_an_extra(
+        self, storage: Storage, clock: FakeClock, item: str, amount: Money | None
+    ) -> None:
+        """
+        An item is paid by its id, whole, with its fees; what is not due is not taken.
+        """
+        fees = {"buyer_fee": Fee(bps=750)}
+        engine = an_engine(storage, COMEUP.with_policies(fees=fees), clock)
+        wallets = Wallets(storage, clock=clock)
         wallets.credit("ana", eur(200), "k1")
         unpaid(engine)
         wallets.pay(engine, "o1", by=ANA, key="k2")
         engine.execute("o1", c.AcceptOrder(), by=LUC)
+        with refused("nothing_due"):
+            wallets.pay(engine, "o1", by=ANA, key="k3", amount=amount, item=item)
         bought = c.BuyAddOn(title="logo", price=eur(20), payment=None)
-        add_on = engine.execute("o1", bought, by=ANA).order.add_ons[0]
+        engine.execute("o1", bought, by=ANA)
+        engine.execute("o1", c.SendOffer(title="more", price=eur(20)), by=LUC)
+        for other in (eur(20), eur("21.51")):
+            with refused("payment_differs") as error:
+                wallets.pay(engine, "o1", by=ANA, key="k4", amount=other, item=item)
+            assert error.value.params == {"amount": eur("21.50")}
 
-        paid = wallets.pay(
-            engine, "o1", by=ANA, key="k3", amount=eur(20), item=add_on.id
-        )
-        wallets.pay(engine, "o1", by=ANA, key="k4", amount=eur(20), item="no such")
-        engine.run_effects(handlers(wallets, bank, clock), KINDS)
+        paid = wallets.pay(engine, "o1", by=ANA, key="k5", amount=amount, item=item)
 
-        assert paid.order.add_ons[0].paid
-        assert wallets.balance("ana", "EUR") == eur(80)
+        assert paid.order.payments[-1].amount == eur("21.50")
+        assert paid.order.payments[-1].item == item
+        assert not paid.order.payments[-1].returned
+        assert wallets.balance("ana", "EUR") == eur(71)
+        with refused("nothing_due"):
+            wallets.pay(engine, "o1", by=ANA, key="k6", amount=amount, item=item)
+        assert wallets.balance("ana", "EUR") == eur(71)
 
     def test_a_refused_order(self, wallets: Wallets, engine: Engine) -> None:
         """

@@ -57,6 +57,7 @@ from escrowflow.wallet import (
     DebitCounted,
     DebitReturned,
     OrderBarred,
+    WalletChargedBack,
     WalletCredited,
     WalletDebited,
     WalletOpened,
@@ -194,6 +195,7 @@ class TestVerify:
         (fault,) = an_engine(storage).verify().faults
 
         assert fault.problem == "a wallet keeps no texts"
+        assert str(fault) == "wallet 'wallet:ana': a wallet keeps no texts"
 
     @pytest.mark.parametrize(
         ("events", "problem"),
@@ -297,7 +299,7 @@ class TestVerify:
                 engine.order(name)
             with pytest.raises(OrderNotFoundError):
                 engine.execute(name, c.AcceptOrder(), by=LUC)
-        with pytest.raises(WalletRefusedError, match="there is no such wallet"):
+        with pytest.raises(WalletRefusedError, match="such a wallet"):
             wallets.report("o1", c.ReportPayout(key="x", status="paid"))
         loaded = storage.load("wallet:ana")
         wrong = attrs.evolve(wallet_of(loaded), version=1)
@@ -329,6 +331,14 @@ class TestFold:
             (
                 WalletCredited(amount=eur(1), balance=eur(1), key="k"),
                 "the balance is 1000, not 1.00 EUR",
+            ),
+            (
+                WalletCredited(amount=eur(1), balance=eur(10), debt=eur(1), key="k"),
+                "the debt is 0.00 EUR, not 1.00 EUR",
+            ),
+            (
+                WalletChargedBack(amount=eur(11), balance=eur(0), key="k"),
+                "the debt is 2.00 EUR, not None",
             ),
             (
                 WalletDebited(amount=eur(10), balance=eur(0), key="k", due_at=AT),
@@ -467,7 +477,7 @@ class TestElsewhere:
 
         said = CliRunner().invoke(main, ("verify", "--db", url)).stdout
 
-        assert said == f"1 orders, 3 wallets, {events} events, 0 faults\n"
+        assert said == f"1 order, 3 wallets, {events} events, 0 faults\n"
 
     def test_erased(self, storage: Storage) -> None:
         """
@@ -766,6 +776,9 @@ class TestAwaited:
             await engine.place(an_order(payment=None), by=ANA, order_id="o1")
             paid = await wallets.pay(engine, "o1", by=ANA, key="k2")
             assert paid.order.state == "pending"
+            for item in ("order", "addon-1"):
+                with pytest.raises(WalletRefusedError, match="Nothing is due"):
+                    await wallets.pay(engine, "o1", by=ANA, key="more", item=item)
             payment = await wallets.debit("ana", eur(10), "k3", order_id="o2")
             assert await wallets.give_back(payment, engine)
             await wallets.charge_back("ana", eur(20), "k4")

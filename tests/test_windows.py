@@ -120,6 +120,20 @@ class TestAlarm:
             "2026-11-01T08:00:00+00:00, and the order still holds it"
         )
 
+    def test_names_the_payment(self) -> None:
+        """
+        Each says which payment it is, so that nobody has to read that from a sentence.
+        """
+        shop = Shop({"card": "P30D", "paypal": "P30D"})
+        parts = Payment("card", "pi_1", eur(60)), Payment("paypal", "pp_1", eur(40))
+        shop.engine.place(an_order(payment=parts), by=ANA, order_id="o1")
+        shop.engine.execute("o1", c.AcceptOrder(), by=LUC)
+        shop.clock.advance(days=20)
+
+        found = {one.payment for one in shop.engine.stuck()}
+
+        assert found == set(parts)
+
     def test_says_that_it_is_over(self) -> None:
         """
         From the very end of the window it says that it is too late, and stays.

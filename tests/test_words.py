@@ -34,6 +34,7 @@ from escrowflow.words import (
     DIFFERENCES,
     LABELS,
     LOCALES,
+    TOTALS,
     Counted,
     blocker_text,
     cause_text,
@@ -45,6 +46,7 @@ from escrowflow.words import (
     parts,
     role_text,
     state_text,
+    total_text,
 )
 
 if TYPE_CHECKING:
@@ -381,6 +383,15 @@ class TestNames:
         Where a language is unknown, the words are English.
         """
         assert state_text("frozen", locale) == "Frozen"
+
+    def test_totals(self) -> None:
+        """
+        One is one; none is as many in English, and as one in French.
+        """
+        assert total_text(0, 1) == "0 differences, 1 in transit"
+        assert total_text(1, 0) == "1 difference, 0 in transit"
+        assert total_text(0, 1, "fr") == "0 écart, 1 en transit"
+        assert total_text(2, 2, "fr") == "2 écarts, 2 en transit"
 
     def test_returned_payment(self) -> None:
         """
@@ -760,6 +771,8 @@ def pieces() -> Iterator[tuple[str, str]]:
         for sentence in sentences:
             assert isinstance(sentence, str)
             yield "difference", sentence
+    for total in TOTALS.values():
+        yield "total", total.one
 
 
 def page_of(locale: str) -> str:

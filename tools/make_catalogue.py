@@ -23,7 +23,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from escrowflow.words import BLOCKERS, DIFFERENCES, LABELS
+from escrowflow.words import BLOCKERS, DIFFERENCES, LABELS, TOTALS
 
 TARGET = Path(__file__).parents[1] / "src" / "escrowflow" / "locale"
 CATALOGUE = "*/LC_MESSAGES/escrowflow.po"
@@ -70,6 +70,8 @@ def english() -> Iterator[tuple[str, str, Key]]:
         for sentence in sentences:
             assert isinstance(sentence, str), "no difference is counted"
             yield "difference", code, sentence
+    for name, total in TOTALS.items():
+        yield "total", name, (total.one, total.many)
 
 
 def updated(page: str, language: str) -> Words:

@@ -17,18 +17,19 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, final
 
 from . import payments
 from .demo import Line, play, rendered, totals
 from .effects import Publish
-from .engine import Engine
+from .engine import Engine, OrderPage
 from .engine.core import OrderProcess
 from .errors import EscrowflowError
+from .events import Recorded
 from .processes import comeup, vendor_consolidation
 from .states import Process
 from .storage import open_storage
-from .words import LOCALES
+from .words import LOCALES, total_text
 from .worker import Worker
 
 __all__ = ["main"]
@@ -98,7 +99,9 @@ _PROCESSES: Final = click.option(
 )
 @click.option(
     "--kinds",
-    callback=lambda _, __, given: None if given is None else _names(given),
+    callback=lambda _, __, given: (
+        None if given is None else _names(given, "names of effects", "refund,pay_out")
+    ),
     metavar="NAME,...",
     help="Only effects of these names, such as refund,pay_out.",
 )
@@ -153,10 +156,11 @@ def verify(db: str, processes: tuple[str, ...]) -> None:
             raise click.ClickException(str(error)) from error
     for fault in verified.faults:
         click.echo(str(fault), err=True)
-    wallets = f"{verified.wallets} wallets, " if verified.wallets else ""
+    wallets = f"{_number(verified.wallets, 'wallet')}, " if verified.wallets else ""
     click.echo(
-        f"{verified.orders} orders, {wallets}{verified.events} events, "
-        f"{len(verified.faults)} faults"
+        f"{_number(verified.orders, 'order')}, {wallets}"
+        f"{_number(verified.events, 'event')}, "
+        f"{_number(len(verified.faults), 'fault')}"
     )
     if verified.faults:
         raise click.exceptions.Exit(1)
@@ -185,28 +189,41 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
     with _engine(db, processes, create=True) as engine:
         try:
             written = engine.restore(file)
-        except (EscrowflowError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise _no_text(error) from error
+        except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
-    click.echo(f"{written} orders written")
+    click.echo(f"{_number(written, 'order')} written")
 
 
 @main.command()
 @_DB
 @_PROCESSES
-@click.option("--since", metavar="INSTANT", help="When the report begins.")
-@click.option("--until", metavar="INSTANT", help="When it ends; without, now.")
+@click.option(
+    "--since",
+    metavar="INSTANT",
+    help="When the report begins, with the offset: 2026-05-01T00:00Z, or "
+    "2026-05-01T00:00+02:00.",
+)
+@click.option(
+    "--until", metavar="INSTANT", help="When it ends, likewise; without, now."
+)
 @click.option(
     "--margin",
     default="P3D",
     show_default=True,
     metavar="WINDOW",
-    help="How much later one side may hear of what the other did.",
+    help="How much later one side may hear of what the other did: P3D is three days, "
+    "PT12H twelve hours.",
 )
 @click.option(
     "--methods",
-    callback=lambda _, __, given: None if given is None else _names(given),
+    callback=lambda _, __, given: (
+        None if given is None else _names(given, "methods of payment", "card,paypal")
+    ),
     metavar="NAME,...",
-    help="The methods of payment that this gateway has; without, all of them.",
+    help="The methods of payment that this gateway has, such as card,paypal; without, "
+    "all of them.",
 )
 @click.option("--no-payouts", is_flag=True, help="This gateway pays no sellers.")
 @click.option(
@@ -230,10 +247,11 @@ def reconcile(
     """Hold a gateway's report, a CSV file, against the books; name what differs."""
     differing = waiting = 0
     with _engine(db, processes) as engine:
+        noting = _Noting(engine)
         try:
             for one in payments.reconcile(
                 payments.lines_of_csv(file),
-                engine,
+                noting,
                 since=since,
                 until=until,
                 margin=margin,
@@ -243,9 +261,12 @@ def reconcile(
                 differing += not one.in_transit
                 waiting += one.in_transit
                 click.echo(f"{one.code} {one.order_id or '-'}: {one.message(lang)}")
-        except (EscrowflowError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise _no_text(error) from error
+        except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
-    click.echo(f"{differing} differences, {waiting} in transit")
+    click.echo(total_text(differing, waiting, lang))
+    noting.check(methods)
     if differing:
         raise click.exceptions.Exit(1)
 
@@ -292,14 +313,61 @@ def _process(name: str) -> OrderProcess:
     return process
 
 
-def _names(given: str) -> tuple[str, ...]:
+def _names(given: str, what: str, like: str) -> tuple[str, ...]:
     """
     Return what stands between commas.
     """
     names = tuple(name.strip() for name in given.split(","))
     if not all(names):
-        raise click.BadParameter("names of effects, such as refund,pay_out")
+        raise click.BadParameter(f"{what} between commas, such as {like}")
     return names
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _no_text(error: UnicodeDecodeError) -> click.ClickException:
+    sign = error.object[error.start]
+    return click.ClickException(
+        f"the file is no UTF-8 text: there is a byte 0x{sign:02X} in it.  Save it as "
+        "UTF-8; from Latin-1: iconv -f LATIN1 -t UTF-8"
+    )
+
+
+@final
+class _Noting:
+    """
+    An engine that is only read, and notes how its orders were paid.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.clock = engine.clock
+        self.methods: set[str] = set()
+
+    def orders(self, *, after: str | None = None, limit: int = 50) -> OrderPage:
+        page = self._engine.orders(after=after, limit=limit)
+        for order in page.items:
+            self.methods.update(one.method for one in order.payments)
+            self.methods.update(one.payment.method for one in order.holds)
+        return page
+
+    def history(self, order_id: str) -> tuple[Recorded, ...]:
+        return self._engine.history(order_id)
+
+    def check(self, methods: tuple[str, ...] | None) -> None:
+        """
+        Refuse methods by which no order was ever paid: mistyped, they would have kept
+        payments from being looked for, and all would seem well.
+        """
+        never = sorted(set(methods or ()) - self.methods)
+        if never:
+            there = ", ".join(sorted(self.methods)) or "none"
+            raise click.ClickException(
+                f"--methods: no order was ever paid by {', '.join(never)}; the methods "
+                f"there are: {there}"
+            )
 
 
 def _named(name: str) -> Any:

@@ -16,6 +16,8 @@ Every exception of the library, in one tree, told apart by who has to act.
     |   |-- OutcomeUnknownError      a commit may or may not have happened; reading decides
     |   |-- NoTransactionError       the host's connection is in autocommit
     |   `-- CorruptJournalError      what was read is not what was written
+    |-- WalletRefusedError       whoever asked for it; expected          .code .params
+    |                                                        .user_id
     |-- GatewayError             the operator: a payment provider did not do it
     |                                                        .gateway .code .repeat
     |-- NoticeRefusedError       whoever sent it: a webhook that is not believed  .code
@@ -33,7 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "CommandRefusedError",
@@ -359,20 +361,49 @@ class WalletRefusedError(EscrowflowError):
 
     Attributes:
         code: Why: `balance_too_low`, `balance_too_high`, `too_many_open` (debits or
-            withdrawals that nobody has heard of since), `given_back` (this very debit
-            is back in the wallet: take a new key), `no_order` (a debit that names no
-            order), `in_an_order` (an order has it), `unknown_withdrawal`,
+            withdrawals that nobody has heard of since), `nothing_due`,
+            `payment_exceeds_price` or `payment_differs` (what is to be paid is not what
+            is due), `given_back` (this very debit is back in the wallet: take a new
+            key), `no_order` (a debit that names no order), `unknown_withdrawal`,
             `amount_differs`, `other_key` (it was sent under another key since),
             `was_given_back` (this withdrawal failed, it was said, and is back in the
-            wallet).
+            wallet), `not_in_the_debit` (in the reason of a refund: more was to come
+            back than was paid).
+
+        params: The parts of the sentence, by name, such as `balance` and `amount`.
 
         user_id: Whose wallet.
     """
 
-    def __init__(self, code: str, user_id: str, problem: str) -> None:
-        self.code = code
+    # Typed loosely on purpose: `Blocker` lives on a higher floor.
+    def __init__(self, user_id: str, blocker: Any) -> None:
         self.user_id = user_id
-        super().__init__(f"wallet of {user_id!r}: {problem}")
+        self._blocker = blocker
+        super().__init__(f"wallet of {user_id!r}: {blocker.message()}")
+
+    @property
+    def code(self) -> str:
+        """
+        Why; stable, for a program to switch on.
+        """
+        code: str = self._blocker.code
+        return code
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """
+        The parts of the sentence, by name.
+        """
+        params: Mapping[str, Any] = self._blocker.params
+        return params
+
+    def message(self, locale: str = "en") -> str:
+        """
+        Return the reason as a sentence for the wallet's owner; it names nobody.
+        English where a language is unknown.
+        """
+        message: str = self._blocker.message(locale)
+        return message
 
 
 class LedgerError(EscrowflowError):

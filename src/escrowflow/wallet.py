@@ -25,6 +25,7 @@ from .errors import LedgerError, WalletRefusedError
 from .events import Event, Recorded
 from .money import MINOR_MAX, Money
 from .parties import Actor, Provider
+from .refusals import Blocker
 
 __all__ = [
     "BY",
@@ -63,6 +64,7 @@ __all__ = [
     "reference_of",
     "stored_key",
     "wallet_id_of",
+    "what_is",
     "withdrawal_key",
 ]
 
@@ -187,6 +189,13 @@ def is_wallet(snapshot: bytes) -> bool:
     return snapshot.startswith(MARK)
 
 
+def what_is(order_id: str) -> str:
+    """
+    Return what has an id like this, in a message: `order` or `wallet`.
+    """
+    return METHOD if order_id.startswith(PREFIX) else "order"
+
+
 # --- what happened ----------------------------------------------------------------
 
 
@@ -199,10 +208,13 @@ class Keyed(Event):
         amount: How much.
 
         balance: The balance after it.
+
+        debt: What is owed after it, because a bank took it back; `None` for nothing.
     """
 
     amount: Money
     balance: Money
+    debt: Money | None = None
 
     @property
     def receipt_key(self) -> str:
@@ -656,7 +668,7 @@ def _postings(accounts: Accounts, event: Keyed) -> _Postings:
 
 def booked(wallet: Wallet, event: Keyed) -> Keyed:
     """
-    Return an event with the balance that it makes of this wallet.
+    Return an event with the balance, and the debt, that it makes of this wallet.
 
     Raises:
         WalletRefusedError: If the balance is too low for it, or would be too high, or
@@ -668,14 +680,19 @@ def booked(wallet: Wallet, event: Keyed) -> Keyed:
     after = accounts.balance + postings["balance"]
     if after < 0:
         raise WalletRefusedError(
-            "balance_too_low",
             wallet.user_id,
-            f"its balance is {wallet.balance(currency)}, not {event.amount}: "
-            "take less, or have it credited first",
+            Blocker(
+                code="balance_too_low",
+                params={
+                    "balance": wallet.balance(currency),
+                    "amount": event.amount,
+                },
+            ),
         )
     if after > MINOR_MAX:
+        most = Money(MINOR_MAX, currency)
         raise WalletRefusedError(
-            "balance_too_high", wallet.user_id, "a balance is kept in 64 bits"
+            wallet.user_id, Blocker(code="balance_too_high", params={"maximum": most})
         )
     under_way: tuple[object, ...] = ()
     if isinstance(event, WalletDebited):
@@ -684,12 +701,15 @@ def booked(wallet: Wallet, event: Keyed) -> Keyed:
         under_way = wallet.withdrawals
     if len(under_way) >= OPEN_MAX:
         raise WalletRefusedError(
-            "too_many_open",
             wallet.user_id,
-            f"{len(under_way)} like this are under way: have them looked at first, "
-            "with run_due and run_effects",
+            Blocker(code="too_many_open", params={"open": len(under_way)}),
         )
-    return attrs.evolve(event, balance=Money(after, currency))
+    debt = -(accounts.debt + postings.get("debt", 0))
+    return attrs.evolve(
+        event,
+        balance=Money(after, currency),
+        debt=Money(debt, currency) if debt else None,
+    )
 
 
 def evolve_wallet(wallet: Wallet | None, recorded: Recorded, wallet_id: str) -> Wallet:
@@ -730,7 +750,7 @@ def evolve_wallet(wallet: Wallet | None, recorded: Recorded, wallet_id: str) -> 
     wallet = _under_way(wallet, event, recorded)
     if isinstance(event, Keyed):
         accounts = wallet.account(event.amount.currency)
-        return _posted(wallet, accounts, _postings(accounts, event), event.balance)
+        return _posted(wallet, accounts, _postings(accounts, event), event)
     if isinstance(event, WithdrawalPaid):
         amount = event.amount.minor
         accounts = wallet.account(event.amount.currency)
@@ -739,11 +759,15 @@ def evolve_wallet(wallet: Wallet | None, recorded: Recorded, wallet_id: str) -> 
 
 
 def _posted(
-    wallet: Wallet, before: Accounts, postings: _Postings, balance: Money | None
+    wallet: Wallet, before: Accounts, postings: _Postings, event: Keyed | None
 ) -> Wallet:
     after = before.post(postings)
-    if balance is not None and balance != Money(after.balance, after.currency):
-        raise LedgerError(f"the balance is {after.balance}, not {balance}")
+    if event is not None:
+        if event.balance != Money(after.balance, after.currency):
+            raise LedgerError(f"the balance is {after.balance}, not {event.balance}")
+        debt = Money(-after.debt, after.currency)
+        if (event.debt or Money.zero(after.currency)) != debt:
+            raise LedgerError(f"the debt is {debt}, not {event.debt}")
     others = (one for one in wallet.accounts if one.currency != after.currency)
     return attrs.evolve(
         wallet,
@@ -863,6 +887,10 @@ class Entry:
 
         balance: The balance after it, in the same currency.
 
+        debt: What is owed after it, in the same currency, because a bank took it back:
+            zero for nothing.  From line to line of a currency, `balance` less `debt`
+            moves by `amount`.
+
         at: When.
 
         key: The key of the call, or of the effect that was carried out.
@@ -877,6 +905,7 @@ class Entry:
     amount: Money
     incoming: bool
     balance: Money
+    debt: Money
     at: DateTime
     key: str
     order_id: str
@@ -914,6 +943,7 @@ def entry_of(recorded: Recorded, wallet_id: str) -> Entry | None:
         amount=event.amount,
         incoming=kind not in _OUTGOING,
         balance=event.balance,
+        debt=event.debt or Money.zero(event.amount.currency),
         at=recorded.effective_at,
         key=getattr(event, "key", ""),
         order_id=getattr(event, "order_id", ""),

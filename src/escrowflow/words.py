@@ -33,6 +33,7 @@ __all__ = [
     "instant_text",
     "role_text",
     "state_text",
+    "total_text",
 ]
 
 # The languages there are; the first one is spoken where another is asked for.
@@ -101,6 +102,17 @@ def difference_text(code: str, params: Mapping[str, Any], locale: str = "en") ->
         if _fits(sentence, params):
             return _told(sentence, params, locale, "difference")
     return _spelled(code)
+
+
+def total_text(differing: int, in_transit: int, locale: str = "en") -> str:
+    """
+    Return how many differences there are: `1 difference, 0 in transit`.
+    """
+    counts = {"differing": differing, "in_transit": in_transit}
+    return ", ".join(
+        _told(TOTALS[name], {"count": count}, locale, "total")
+        for name, count in counts.items()
+    )
 
 
 def command_text(name: str, locale: str = "en") -> str:
@@ -580,8 +592,8 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The tip is too high.",
     ),
     "payment_exceeds_price": (
-        "The payment is more than the order costs: at most %(maximum)s is owed.",
-        "The payment is more than the order costs.",
+        "The payment is more than is owed for the order: at most %(maximum)s.",
+        "The payment is more than is owed for the order.",
     ),
     # Cancellation
     "consent_needed": (
@@ -860,6 +872,53 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The bank decided on this chargeback already: %(lost)s are lost.",
         "The bank decided on this chargeback already.",
     ),
+    # Wallets
+    "balance_too_low": (
+        "The balance is %(balance)s, and this takes %(amount)s: take less, or top it "
+        "up first.",
+        "The balance is too low for this: take less, or top it up first.",
+    ),
+    "balance_too_high": (
+        "The balance would be more than can be kept: at most %(maximum)s.",
+        "The balance would be more than can be kept.",
+    ),
+    "too_many_open": (
+        "In this wallet %(open)s like this are under way: wait until some of them are "
+        "done.",
+        "Too many like this are under way in this wallet: wait until some of them are "
+        "done.",
+    ),
+    "nothing_due": ("Nothing is due for this: it is paid already, or over.",),
+    "given_back": (
+        "What was taken under the key %(key)s is back in the wallet: pay anew, under "
+        "another key.",
+        "This is back in the wallet already: pay anew, under another key.",
+    ),
+    "no_order": (
+        "The payment %(payment)s names no order: say which one it was for.",
+        "This payment names no order: say which one it was for.",
+    ),
+    "not_in_the_debit": (
+        "Of the %(paid)s of the payment %(payment)s, %(returned)s came back already: "
+        "no more than the rest can come back.",
+        "More was to come back than is left of this payment.",
+    ),
+    "unknown_withdrawal": (
+        "Nothing was ever sent from this wallet under the key %(key)s.",
+        "Nothing was ever sent from such a wallet: name it as its effect does.",
+    ),
+    "other_key": (
+        "Nothing happened under the key %(key)s, it was said, and it was sent under "
+        "%(current)s since: a human must look at both.",
+        "Nothing happened under this key, it was said, and it was sent under another "
+        "one since: a human must look at both.",
+    ),
+    "was_given_back": (
+        "Nothing happened under the key %(key)s, it was said, and %(amount)s went back "
+        "into the wallet: if it was paid all the same, a human must look.",
+        "Nothing happened under this key, it was said, and the money went back into "
+        "the wallet: if it was paid all the same, a human must look.",
+    ),
 }
 
 
@@ -914,5 +973,15 @@ DIFFERENCES: Final[Mapping[str, tuple[Sentence, ...]]] = {
     "unreadable": (
         "Order %(order)s cannot be read, so nobody knows: verify it.",
         "An order cannot be read, so nobody knows: verify it.",
+    ),
+}
+
+# How many there were, without a full stop at the end.
+TOTALS: Final[Mapping[str, Counted]] = {
+    "differing": Counted(
+        by="count", one="%(count)s difference", many="%(count)s differences"
+    ),
+    "in_transit": Counted(
+        by="count", one="%(count)s in transit", many="%(count)s in transit"
     ),
 }

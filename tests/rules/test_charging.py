@@ -165,6 +165,25 @@ class TestHolding:
 
         assert outcome.events == ()
 
+    def test_twice_with_another_amount(self) -> None:
+        """
+        A bank that now says to hold another amount contradicts the books: refused,
+        before it is charged and after (F44).
+        """
+        engine = engine_with()
+        held = attrs.evolve(ALL, amount=eur("99.99"))
+        arrived = attrs.evolve(held, held_until=None)
+
+        assert codes(engine, c.ConfirmPayment(payment=held), STRIPE) == (
+            "amount_differs",
+        )
+        engine.execute("o1", c.AcceptOrder(), by=LUC)
+        order = tell(engine, status="paid")
+        for payment in (held, arrived):
+            again = c.ConfirmPayment(payment=payment)
+            assert codes(engine, again, STRIPE) == ("amount_differs",)
+        assert engine.order("o1").version == order.version
+
     def test_not_by_default(self) -> None:
         """
         Where an order is paid at once, a hold does not pay, now or later: it is no

@@ -14,6 +14,7 @@ from tests.story import (
     ACCEPT,
     ANA,
     APPROVE,
+    BANK,
     CANCEL,
     DELIVER,
     HELLO,
@@ -469,6 +470,85 @@ class TestMoneyTooLate:
         before = story.order
 
         story.provider(confirm("100", "pay-1"))
+
+        assert story.order == before
+
+    @pytest.mark.parametrize("state", PAYS_NOTHING)
+    @pytest.mark.parametrize("amount", ["99.99", "100.01", "1"])
+    def test_same_reference_with_another_amount(self, state: str, amount: str) -> None:
+        """
+        What contradicts the books is refused, in any state: whatever is behind it, a
+        human should see it (F44).
+        """
+        story = IN[state]()
+        before = story.order
+
+        answer = story.engine.attempt(story.id, confirm(amount, "pay-1"), by=BANK)
+
+        assert isinstance(answer, ef.Refusal)
+        (blocker,) = answer.blockers
+        assert blocker.code == "amount_differs"
+        assert blocker.params == {"amount": euros(amount), "expected": euros("100")}
+        assert story.order == before
+
+    @pytest.mark.parametrize(
+        ("first", "second", "held", "back"),
+        [
+            ("100", "60", "100", "0"),
+            ("60", "100", "60", "0"),
+            ("100", "140", "100", "0"),
+            ("140", "100", "0", "140"),
+            ("60", None, "60", "0"),
+            (None, "60", "100", "0"),
+        ],
+    )
+    def test_the_first_one_counts(
+        self, first: str | None, second: str | None, held: str, back: str
+    ) -> None:
+        """
+        Of two amounts under one reference the first one is booked, and the other one
+        refused, whichever it is; an open one is the full price.
+        """
+        story = awaiting_payment().provider(confirm(first))
+        before = story.order
+
+        codes = story.refused(BANK, confirm(second))
+        story.provider(confirm(first))
+
+        assert codes == ("amount_differs",)
+        assert story.order == before
+        assert (before.ledger.held, before.ledger.refunded) == (
+            euros(held),
+            euros(back),
+        )
+
+    def test_another_currency(self) -> None:
+        """
+        An order has one currency: another one is malformed, known reference or not.
+        """
+        story = awaiting_payment().provider(confirm("60"))
+        dollars = ef.Payment("card", "pay-2", ef.Money.of("60.00", "USD"))
+
+        with pytest.raises(ef.InvalidInputError, match="EUR, not USD"):
+            story.provider(ef.ConfirmPayment(payment=dollars))
+
+        assert story.books == "60/0/0/0"
+
+    def test_an_extra_again(self) -> None:
+        """
+        What was paid for an extra is said again without an amount: nothing happens,
+        whatever was bought since.
+        """
+        fees = {"fees": {"buyer_fee": ef.Fee(bps=333), "tax": ef.Fee(bps=171)}}
+        story = in_progress(policies=fees)
+        for number in ("1", "2", "3"):
+            story.seller(ef.SendOffer(title="More", price=euros("10.37")))
+            story.provider(confirm(None, f"extra-{number}", f"offer-{number}"))
+        before = story.order
+        assert {offer.status for offer in before.offers} == {"paid"}
+
+        for number in ("1", "2", "3"):
+            story.provider(confirm(None, f"extra-{number}", f"offer-{number}"))
 
         assert story.order == before
 

@@ -65,7 +65,13 @@ def owed(case: Case, command: Command) -> Money | None:
 
 def _offered(case: Case, offer_id: str) -> Money | None:
     offer = case.order.offer(offer_id)
-    return None if offer is None else offer.price + fees_on(case, offer.price)
+    if offer is None:
+        return None
+    if offer.status == "paid":
+        # Fees follow what was bought since: this is what they were.
+        paid = (one for one in case.order.payments if one.item == offer.id)
+        return total(one.payment for one in paid if not one.returned)
+    return offer.price + fees_on(case, offer.price)
 
 
 def resolved(case: Case, command: Command) -> tuple[Payment, ...]:
@@ -204,11 +210,27 @@ def _(case: Case) -> Iterable[Narrowing]:
 def _(case: Case, command: ConfirmPayment) -> Iterable[Blocker]:
     (payment,) = resolved(case, command)
     hold = case.order.hold(payment.reference)
-    if hold is not None and payment.held_until is None:
-        yield from too_much(hold, payment.amount)
-    elif payment.held_until is not None and not takes_holds(case):
+    if payment.held_until is not None and not takes_holds(case):
         # It is no money, and nobody asked for it: whoever has it held lets it go.
         yield Blocker(code="holds_not_taken")
+    elif hold is not None and hold.status != "charged" and payment.held_until is None:
+        # Of what is held a part may be charged.
+        yield from too_much(hold, payment.amount)
+    else:
+        yield from _differs(case.order, payment)
+
+
+def _differs(order: Order, payment: Payment) -> Iterable[Blocker]:
+    """
+    Yield that another amount came under this reference: a reference counts once, so
+    what is said of it later must be the same (F43, F44).
+    """
+    known = order.payment(payment.reference) or order.hold(payment.reference)
+    if known is not None and payment.amount != known.amount:
+        yield Blocker(
+            code="amount_differs",
+            params={"amount": payment.amount, "expected": known.amount},
+        )
 
 
 def _book(case: Case, payment: Payment) -> Iterable[Step]:

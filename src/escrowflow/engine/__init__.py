@@ -43,7 +43,7 @@ from .answers import (
     View,
 )
 from .core import Asking, Core, OrderProcess, as_query
-from .driving import drive, drive_awaited, joined
+from .driving import check_kinds, drive, drive_awaited, joined
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .migrating import migrate_order
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
@@ -455,13 +455,15 @@ class Engine:
         self, handlers: Handlers, kinds: Collection[str] | None = None
     ) -> None:
         """
-        Raise unless every kind of effect that would be asked for has a handler, and
-        `Publish` only if it is asked for.
+        Raise unless every kind of effect that would be asked for is one, and has a
+        handler, and `Publish` only if it is asked for.
 
         Raises:
             InvalidInputError: If it is not so.
         """
-        check_handlers(handlers, kinds, asks=self._core.asks, awaits=False)
+        asks = self._core.asks
+        check_kinds(handlers, kinds, asks)
+        check_handlers(handlers, kinds, asks=asks, awaits=False)
 
     def stuck(
         self,
@@ -866,7 +868,9 @@ class AsyncEngine:
         """
         See `Engine.check_handlers`.
         """
-        check_handlers(handlers, kinds, asks=self._core.asks, awaits=True)
+        asks = self._core.asks
+        check_kinds(handlers, kinds, asks)
+        check_handlers(handlers, kinds, asks=asks, awaits=True)
 
     async def stuck(
         self,

@@ -12,6 +12,7 @@ from pendulum import DateTime
 from ..decisions import Forecast, Option
 from ..effects import Effect
 from ..events import Recorded
+from ..money import Payment
 from ..order import Order
 from ..timeline import Moment
 
@@ -202,6 +203,9 @@ class Stuck:
         attempts: How often it was tried.
 
         until: Until when the payment can go back, if that is known and has an end.
+
+        payment: The payment that soon cannot go back, all of it, whatever is left of
+            it; `None` for any other kind.
     """
 
     order_id: str
@@ -211,3 +215,4 @@ class Stuck:
     since: DateTime
     attempts: int
     until: DateTime | None = None
+    payment: Payment | None = None

@@ -671,12 +671,13 @@ class Core:
 @contextmanager
 def naming(order_id: str) -> Iterator[None]:
     """
-    Say of which order it is that something cannot be read.
+    Say of which order or wallet it is that something cannot be read.
     """
     try:
         yield
     except CorruptJournalError as error:
-        raise CorruptJournalError(f"order {order_id!r}: {error}") from error
+        what = wallet.what_is(order_id)
+        raise CorruptJournalError(f"{what} {order_id!r}: {error}") from error
 
 
 def commit(change: Change) -> Asking[bool | None]:

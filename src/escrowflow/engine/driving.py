@@ -8,16 +8,18 @@ The two say the same, one word after the other: there is no rule in them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection, Mapping
+from difflib import get_close_matches
 from inspect import isawaitable
 from typing import Any, TypeVar
 
+from ..effects import EFFECTS, Effect, Withdraw
 from ..errors import InvalidInputError
 from ..inputs import kind_of
 from ..storage import AsyncStorage, Capability, Storage
 from .core import Asking
 
-__all__ = ["check_together", "drive", "drive_awaited", "joined"]
+__all__ = ["check_kinds", "check_together", "drive", "drive_awaited", "joined"]
 
 _T = TypeVar("_T")
 
@@ -94,6 +96,38 @@ def joined(storage: Any, handle: Any) -> Any:
             "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
         )
     return storage.within(handle)
+
+
+def check_kinds(handlers: object, kinds: object, asks: frozenset[str]) -> None:
+    """
+    Raise if one of the names is none of an effect: somebody has mistyped it.
+
+    What is wrong with either of them otherwise is told by `check_handlers`.
+
+    Args:
+        asks: The kinds that the engine ever asks for.
+
+    Raises:
+        InvalidInputError: If nobody knows it.
+    """
+    if isinstance(kinds, str) or not isinstance(kinds, Collection):
+        return
+    theirs = handlers if isinstance(handlers, Mapping) else ()
+    known = {*asks, *EFFECTS, Withdraw.name}
+    known.update(
+        kind.name
+        for kind in theirs
+        if isinstance(kind, type) and issubclass(kind, Effect)
+    )
+    for kind in kinds:
+        if isinstance(kind, str) and kind not in known:
+            alike = get_close_matches(kind, sorted(known), n=1)
+            meant = f"did you mean {alike[0]!r}?  " if alike else ""
+            raise InvalidInputError(
+                "kinds",
+                f"there is no effect {kind!r}: {meant}There are "
+                f"{', '.join(sorted(known))}",
+            )
 
 
 def check_together(wallets: Any, engine: Any) -> None:

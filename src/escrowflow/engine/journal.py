@@ -55,7 +55,7 @@ from ..storage.codec import (
     load_result,
     refs_in,
 )
-from ..wallet import is_wallet
+from ..wallet import is_wallet, what_is
 from .core import Asking, Core, is_sound, published, summarised, summary
 from .wallet_rows import faults as wallet_faults
 from .wallet_rows import wallet_summary
@@ -90,7 +90,7 @@ class Fault:
     Something in a storage that is not as it was written.
 
     Attributes:
-        order_id: The order.
+        order_id: The order, or the wallet.
 
         seq: The number of the first event that is wrong; `None` if it is not an
             event.
@@ -103,7 +103,7 @@ class Fault:
     problem: str
 
     def __str__(self) -> str:
-        where = f"order {self.order_id!r}"
+        where = f"{what_is(self.order_id)} {self.order_id!r}"
         if self.seq is not None:
             where += f", event {self.seq}"
         return f"{where}: {self.problem}"

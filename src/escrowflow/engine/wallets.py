@@ -28,10 +28,12 @@ from ..errors import (
     OrderChangedError,
     WalletRefusedError,
 )
-from ..events import Event, Recorded
+from ..events import Event, PaymentBooked, Recorded
 from ..inputs import as_id, kind_of
 from ..money import Money, Payment
-from ..parties import Actor
+from ..order import Order
+from ..parties import Actor, Buyer
+from ..refusals import Blocker
 from ..storage import (
     Page,
     Parked,
@@ -169,9 +171,7 @@ class WalletCore:
         wallet_id = wallet_id_of(user_id)
         if replayed and (yield from self._given_back(wallet_id, recorded.seq)):
             raise WalletRefusedError(
-                "given_back",
-                user_id,
-                f"the debit of key {key!r} is back in it: take a new key",
+                user_id, Blocker(code="given_back", params={"key": key})
             )
         return _payment(wallet_id, recorded)
 
@@ -208,10 +208,15 @@ class WalletCore:
             returned = before + amount
             if returned > debit.amount:
                 raise WalletRefusedError(
-                    "not_in_the_debit",
                     wallet.user_id,
-                    f"of {debit.amount} in {effect.payment.reference!r} {before} is "
-                    f"back in {len(parts)} parts: no more than the rest can come back",
+                    Blocker(
+                        code="not_in_the_debit",
+                        params={
+                            "payment": effect.payment.reference,
+                            "paid": debit.amount,
+                            "returned": before,
+                        },
+                    ),
                 )
             event = DebitReturned(
                 amount=amount,
@@ -280,18 +285,20 @@ class WalletCore:
         """
         See `Wallets.pay`.
         """
+        if not isinstance(by, Buyer):
+            raise InvalidInputError(
+                "by", "only a Buyer pays an order, from his own wallet"
+            )
         user_id, wallet_id = by.id, wallet_id_of(by.id)
         order = yield "call", (lambda _: engine.order(order_id, by=by), None)
-        if amount is None:
-            amount = yield from self._asked_before(wallet_id, key)
-        if amount is None:
-            amount = order.amount_due
-            if item != "order" or order.ending is not None or not amount:
-                raise InvalidInputError(
-                    "amount", f"nothing is known to be due for {item!r}: say how much"
-                )
-        if amount.currency != order.currency:
+        if amount is not None and amount.currency != order.currency:
             raise InvalidInputError("amount", f"the order is in {order.currency}")
+        before = yield from self._asked_before(wallet_id, key)
+        if before is None:
+            due = yield from _due(engine, order, user_id, item)
+            amount = _owed(user_id, item, amount, due)
+        elif amount is None:
+            amount = before
         payment = yield from self.debit(user_id, amount, key, order_id, item)
         outcome: Outcome = yield "call", (_confirming(engine, order_id, payment, item))
         place = place_of(payment.reference)
@@ -340,11 +347,10 @@ class WalletCore:
                 return (yield from self._given_back(wallet_id, seq))
             name = debit.order_id or order_id
             if not name:
+                reference = reference_of(wallet_id, seq)
                 raise WalletRefusedError(
-                    "no_order",
                     wallet.user_id,
-                    f"the debit {reference_of(wallet_id, seq)!r} names no order: say "
-                    "for which it was, with give_back(..., order_id=...)",
+                    Blocker(code="no_order", params={"payment": reference}),
                 )
             target: StoredOrder = yield "load", (name,)
             if not target.version:
@@ -605,6 +611,51 @@ def _earned(effect: PayOut) -> WalletCredited:
 def _payment(wallet_id: str, recorded: Recorded) -> Payment:
     assert isinstance(recorded.event, WalletDebited)
     return Payment(METHOD, reference_of(wallet_id, recorded.seq), recorded.event.amount)
+
+
+def _due(engine: Any, order: Order, user_id: str, item: str) -> Asking[Money | None]:
+    """
+    Return what may be paid now; `None` if that is nothing.
+    """
+    if item == "order":
+        return None if order.ending is not None else order.amount_due
+    # No entry has this number, and no amount is the price.
+    price = Payment(METHOD, reference_of(wallet_id_of(user_id), 0))
+    command = ConfirmPayment(payment=price, item=item)
+    try:
+        said = yield "call", (lambda _: engine.preview(order.id, command, by=BY), None)
+    except InvalidInputError:
+        # There is nothing with this id.
+        return None
+    for recorded in said.events if isinstance(said, Outcome) else ():
+        if isinstance(recorded.event, PaymentBooked):
+            booked: Money | None = recorded.event.payment.amount
+            return booked
+    return None
+
+
+def _owed(user_id: str, item: str, amount: Money | None, due: Money | None) -> Money:
+    """
+    Return what is to be paid: all that is due, unless less of an order was asked for.
+
+    Raises:
+        WalletRefusedError: If nothing is due, or something else than this.
+    """
+    if not due:
+        raise WalletRefusedError(
+            user_id, Blocker(code="nothing_due", params={"item": item})
+        )
+    if amount is None or amount == due:
+        return due
+    if item != "order":
+        raise WalletRefusedError(
+            user_id, Blocker(code="payment_differs", params={"amount": due})
+        )
+    if amount > due:
+        raise WalletRefusedError(
+            user_id, Blocker(code="payment_exceeds_price", params={"maximum": due})
+        )
+    return amount
 
 
 def _confirming(

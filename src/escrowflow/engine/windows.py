@@ -121,6 +121,7 @@ def _alarms(
             since=max(since, payment.booked_at),
             attempts=0,
             until=until,
+            payment=payment.payment,
         )
 
 

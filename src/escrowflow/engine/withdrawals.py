@@ -22,6 +22,7 @@ from ..errors import (
 from ..events import Event
 from ..inputs import kind_of
 from ..money import Money
+from ..refusals import Blocker
 from ..storage import Change, EffectResult, StoredEffect, StoredOrder
 from ..storage.codec import dump_result
 from ..wallet import (
@@ -68,12 +69,7 @@ def report(
         if answer is not None:
             return True
         if not (loaded.version and _is_wallets(loaded)):
-            raise WalletRefusedError(
-                "unknown_withdrawal",
-                wallet_id,
-                "there is no such wallet, so nothing was ever sent from it: name it as "
-                "the effect does, `wallet:` and its user",
-            )
+            raise WalletRefusedError(wallet_id, Blocker(code="unknown_withdrawal"))
         wallet = wallet_of(loaded)
         rows: tuple[StoredEffect, ...] = ()
         if result is None:
@@ -152,9 +148,7 @@ def _over(
     row = next((row for row in rows if row.key == key), None)
     if row is None:
         raise WalletRefusedError(
-            "unknown_withdrawal",
-            wallet.user_id,
-            f"nothing was ever sent under key {key!r}",
+            wallet.user_id, Blocker(code="unknown_withdrawal", params={"key": key})
         )
     asked = yield from event_of(wallet.id, row.seq)
     number = getattr(asked.event, "withdrawal", asked.seq)
@@ -164,10 +158,8 @@ def _over(
         raise CorruptJournalError(f"{wallet.id!r}: it never asked for {key!r}")
     if paid and key != keys[-1]:
         raise WalletRefusedError(
-            "other_key",
             wallet.user_id,
-            f"nothing happened under key {key!r}, it was said: it was sent under "
-            f"{keys[-1]!r} since, which a human must look at",
+            Blocker(code="other_key", params={"key": key, "current": keys[-1]}),
         )
     if key != keys[-1] or command.status == "sent":
         # However often it is said of a key that was given up: it is known.
@@ -184,11 +176,11 @@ def _over(
     before = yield from event_of(wallet.id, receipt.receipt.first)
     if paid and not getattr(before.event, "paid", False):
         raise WalletRefusedError(
-            "was_given_back",
             wallet.user_id,
-            f"nothing happened under key {key!r}, it was said, and "
-            f"{first.event.amount} went back into the wallet: if it was paid all the "
-            "same, a human must look",
+            Blocker(
+                code="was_given_back",
+                params={"key": key, "amount": first.event.amount},
+            ),
         )
     return None
 
@@ -207,9 +199,11 @@ def _keys(
 def _same(wallet: Wallet, command: ReportPayout, amount: Money) -> None:
     if command.amount not in (None, amount):
         raise WalletRefusedError(
-            "amount_differs",
             wallet.user_id,
-            f"the withdrawal is of {amount}, not {command.amount}",
+            Blocker(
+                code="amount_differs",
+                params={"amount": command.amount, "expected": amount},
+            ),
         )
 
 

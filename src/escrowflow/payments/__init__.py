@@ -37,8 +37,10 @@ from ..effects import (
 )
 from ..errors import InvalidInputError
 from ..inputs import as_id, kind_of
+from ..money import Payment
 from ..rules import Policies
 from ..states import Process
+from ..wallet import METHOD as WALLET
 from .differences import Booked, Difference
 from .lines import Line, lines_of_csv
 from .reconciliation import reconcile, reconcile_async
@@ -242,19 +244,20 @@ def handlers(
 ) -> Handlers:
     """
     Return what carries out refunds, payouts, charges and withdrawals, for
-    `run_effects` and
-    workers.
+    `run_effects` and workers.
 
     Args:
         gateway: The one that is used unless another one is named.
 
         methods: Gateways by payment method: `{"wallet": wallets}`; a refund or a
-            charge goes through the gateway of its payment.
+            charge goes through the gateway of its payment.  What was paid by
+            `"wallet"` never goes through *gateway* unless that is `Wallets`: without
+            one of its own it waits, and is in `stuck()`.
 
         payouts: The one that pays sellers.
 
-        withdrawals: The one that pays banks out of wallets; without, withdrawals are
-            left to another worker.
+        withdrawals: The one that pays banks out of wallets, so not the `Wallets`;
+            without, withdrawals are left to another worker.
 
         clock: That of the engine.
 
@@ -276,21 +279,33 @@ def handlers(
         restored_at=None if restored_at is None else as_utc(restored_at, "restored_at"),
     )
 
+    def route(payment: Payment) -> PaymentGateway | None:
+        through = routes.get(payment.method)
+        if through is None and (payment.method != WALLET or _has_wallets(gateway)):
+            through = gateway
+        return through
+
     def refund(effect: Refund) -> Result:
-        through = routes.get(effect.payment.method, gateway)
+        through = route(effect.payment)
+        if through is None:
+            return mover.unroutable(effect)
         return mover.move(through, through.refund, effect)
 
     def pay_out(effect: PayOut) -> Result:
         return mover.move(payer, payer.pay_out, effect)
 
     def charge(effect: Charge) -> Result:
-        through = routes.get(effect.payment.method, gateway)
+        through = route(effect.payment)
+        if through is None:
+            return Unknown(_UNROUTABLE, give_up=True)
         if not isinstance(through, HoldingGateway):
             return cannot_hold(through)
         return mover.move(through, through.charge, effect)
 
     def release(effect: ReleaseHold) -> Result:
-        through = routes.get(effect.payment.method, gateway)
+        through = route(effect.payment)
+        if through is None:
+            return Unknown(_UNROUTABLE, give_up=True)
         if not isinstance(through, HoldingGateway):
             return cannot_hold(through)
         return through.release(effect)
@@ -303,6 +318,12 @@ def handlers(
     }
     if withdrawals is not None:
         bank = _as_gateway(withdrawals, "withdrawals")
+        if _has_wallets(bank):
+            raise InvalidInputError(
+                "withdrawals",
+                f"the gateway that pays banks, not {kind_of(bank)}: money that is "
+                "withdrawn would only come back to a wallet",
+            )
 
         def withdraw(effect: Withdraw) -> Result:
             return mover.move(bank, bank.pay_out, effect.as_payout)
@@ -310,6 +331,18 @@ def handlers(
         found[Withdraw] = withdraw
     return found
 
+
+def _has_wallets(gateway: PaymentGateway) -> bool:
+    """
+    Whether a gateway pays into wallets and nowhere else: `Wallets` is called so.
+    """
+    return gateway.name == WALLET
+
+
+_UNROUTABLE: Final = (
+    f"no gateway for payments by {WALLET!r} in this worker: name it, "
+    f"payments.handlers(..., methods={{{WALLET!r}: wallets}}), and put this back"
+)
 
 _TOO_LATE: Final = NotDone("the order ended before it was charged")
 
@@ -388,6 +421,19 @@ class _Mover:
         if isinstance(said, NotDone) and not settled:
             return RetryAt(now + _MARGIN)
         return said
+
+    def unroutable(self, effect: Refund) -> Result:
+        """
+        Return what is said of a refund that has no gateway here: nothing is sent.
+        """
+        if (
+            effect.attempt > 1
+            or effect.last_tried is not None
+            or self.restored_at is not None
+        ):
+            # Another worker, that has the gateway, may have sent it.
+            return Unknown(_UNROUTABLE, give_up=True)
+        return NotDone(_UNROUTABLE)
 
     def _let_go(self, gateway: PaymentGateway, effect: Charge) -> Result:
         """

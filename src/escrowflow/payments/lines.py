@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -182,14 +182,39 @@ def lines_of_csv(rows: Iterable[str]) -> Iterator[Line]:
             columns, as `Line.of` names fields.
 
     Raises:
-        InvalidInputError: If one is wrong; it names the line of the file.
+        InvalidInputError: If one is wrong; it names the line of the file.  Also if
+            there is not even a first row, or its columns are not separated by commas.
     """
     reader = csv.DictReader(rows, restkey="more", restval="", strict=True)
     try:
+        _check_columns(reader.fieldnames)
         for fields in reader:
             yield checked(fields, reader.line_num)
     except csv.Error as error:
         raise InvalidInputError(f"report[{reader.line_num}]", str(error)) from error
+
+
+# What some programs write between columns.
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def _check_columns(names: Sequence[str] | None) -> None:
+    """
+    Refuse a file whose first row cannot be the names of columns.
+    """
+    if not names:
+        raise InvalidInputError(
+            "report",
+            "it is empty: its first row names the columns, such as "
+            "kind,reference,amount,currency,at,status",
+        )
+    if _FIELDS.isdisjoint(names):
+        for sign, called in _SEPARATORS.items():
+            if any(sign in name for name in names):
+                raise InvalidInputError(
+                    "report[1]",
+                    f"its columns are separated by {called}: save it with commas",
+                )
 
 
 def checked(line: object, number: int) -> Line:

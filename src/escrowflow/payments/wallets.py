@@ -281,24 +281,30 @@ class Wallets:
         item: str = "order",
     ) -> Outcome:
         """
-        Pay an order that waits for its payment, or a part of it, from a wallet.
+        Pay an order that waits for its payment, or a part of it, from the wallet of
+        its buyer.
 
-        If it fails in between, repeat it with the same key, or leave it to `run_due`:
-        the order gets the money, or books it and gives it back.
+        What is not due is not taken.  If it fails in between, repeat it with the same
+        key, or leave it to `run_due`: the order gets the money, or, if somebody else
+        has paid it meanwhile, books it and gives it back.
 
         Args:
-            by: Who pays, from his own wallet.
+            by: The buyer of the order, from whose own wallet it is paid.
 
-            amount: How much; `None` for all that is due for the order itself.
+            amount: How much; `None` for all that is due.
 
-            item: `"order"`, or the id of an add-on or offer; then say how much.
+            item: `"order"`, which may be paid in parts, or the id of an add-on or
+                offer, which is paid whole.
 
         Raises:
-            OrderNotFoundError: If there is no such order for this actor.
+            OrderNotFoundError: If this buyer has no such order.
 
-            InvalidInputError: If nothing is due, or something is wrong by itself.
+            InvalidInputError: If something is wrong by itself; or if somebody else
+                than a buyer pays.
 
-            WalletRefusedError: As `debit`.
+            WalletRefusedError: If nothing is due (`nothing_due`), or less than this
+                (`payment_exceeds_price`), or something else (`payment_differs`, of an
+                add-on or offer); and as `debit`.
 
         After any of these nothing was written.
         """

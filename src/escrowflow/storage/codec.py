@@ -259,7 +259,7 @@ def decode_wallet(body: bytes) -> Wallet:
 
 
 # What follows from the wallet, or the clock, is no part of what was asked for.
-_NOT_ASKED: Final = ("balance", "due_at")
+_NOT_ASKED: Final = ("balance", "debt", "due_at")
 
 
 def entry_hash(event: Keyed) -> str:

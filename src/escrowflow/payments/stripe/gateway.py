@@ -120,9 +120,10 @@ class StripeGateway:
             Stripe, which pays his bank in its own rhythm.  `"payout"`: from that
             account to his bank, for platforms whose charges arrive there.
 
-        account_of: Returns a payee's account at Stripe, `"acct_..."`; empty if there
-            is none yet.  It must not change while money is on its way.  Without, the
-            payee's id is that of the account.
+        account_of: Returns a payee's account at Stripe, `"acct_..."`, by his id; empty
+            if there is none yet.  It must not change while money is on its way.
+            Without, the payee's id is taken for that of the account: right only if
+            your sellers' ids are `acct_...`.
 
         reverse_transfers: Whether a refund takes back from the seller's account what
             was passed on with the payment (destination charges).
@@ -169,6 +170,8 @@ class StripeGateway:
             raise InvalidInputError("payouts", "'transfer' or 'payout'")
         if account_of is not None and not callable(account_of):
             raise InvalidInputError("account_of", "something to call with a payee's id")
+        if clock is not None and not isinstance(clock, Clock):
+            raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self.name = as_id(name, "name")
         self.capabilities = Capabilities(
             idempotency_window=_KEYS_LIVE,

@@ -78,7 +78,9 @@ class Secret:
                 field, f"text such as {like!r}, not {kind_of(text)}"
             )
         if not text.isascii() or not text.isprintable() or not text.strip():
-            raise InvalidInputError(field, f"text such as {like!r}, without spaces")
+            raise InvalidInputError(
+                field, f"text such as {like!r}, without line breaks or strange signs"
+            )
         self._text = text.strip()
 
     def __repr__(self) -> str:

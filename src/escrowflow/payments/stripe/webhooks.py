@@ -23,7 +23,7 @@ from ...commands import (
     ReportRefund,
 )
 from ...errors import InvalidInputError, NoticeRefusedError
-from ...inputs import as_id
+from ...inputs import as_id, kind_of
 from ...money import Payment
 from .amounts import from_stripe
 from .gateway import HOLD_LIFE
@@ -33,6 +33,9 @@ __all__ = ["Notice", "StripeWebhooks"]
 
 # A notice of Stripe's is a few thousand characters.
 _NOTICE_MAX: Final = 1024 * 1024
+
+# How keys of the API begin, which are no signing secrets.
+_KEYS: Final = ("sk_", "rk_", "pk_")
 
 # What begins to be held after the year 5000 is nonsense.
 _SECONDS_MAX: Final = 10**11
@@ -80,7 +83,8 @@ class StripeWebhooks:
     Reads webhooks of Stripe's.
 
     Args:
-        secrets: The signing secrets, `whsec_...`; two while they are exchanged.
+        secrets: The signing secrets, `whsec_...`, one argument each; two while they
+            are exchanged.
 
         order_of: Returns the order of a payment, by its reference; `None` if it is
             not ours: `gateway.order_of`, or a look into your own tables.  Chargebacks
@@ -108,7 +112,12 @@ class StripeWebhooks:
             raise InvalidInputError("secrets", "at least one, whsec_...")
         if not callable(order_of):
             raise InvalidInputError("order_of", "something to call with a reference")
+        if clock is not None and not isinstance(clock, Clock):
+            raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self._secrets = tuple(Secret(one, "secrets", "whsec_...") for one in secrets)
+        if any(one.tell().startswith(_KEYS) for one in self._secrets):
+            # With a key of the API every webhook would be refused.
+            raise InvalidInputError("secrets", "signing secrets, whsec_..., not a key")
         self._order_of = order_of
         self._hold_life = as_window(hold_life, "hold_life")
         self._tolerance = as_window(tolerance, "tolerance")
@@ -127,11 +136,24 @@ class StripeWebhooks:
             signature: Its header `Stripe-Signature`.
 
         Raises:
+            InvalidInputError: If the payload is no bytes: what was parsed or decoded
+                before has another signature, and would be refused for ever.
+
             NoticeRefusedError: If it is not from Stripe, too old, or makes no sense.
 
             GatewayError: If Stripe had to be asked for the order of a chargeback, and
                 could not be.
         """
+        if not isinstance(payload, bytes):
+            raise InvalidInputError(
+                "payload",
+                "the body of the request as bytes, as it came (`await request.body()`, "
+                f"`request.get_data()`), neither parsed nor decoded, not {kind_of(payload)}",
+            )
+        if not isinstance(signature, (str, type(None))):
+            raise InvalidInputError(
+                "signature", f"the header Stripe-Signature, not {kind_of(signature)}"
+            )
         self._check(payload, signature)
         event = _parsed(payload)
         account = event.get("account")
