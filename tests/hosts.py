@@ -207,7 +207,7 @@ class Databases:
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
             self._known[name] = self.new(name)
-            self._known[name].engine.migrate()
+            self._known[name].engine.storage.migrate()
         return self._known[name]
 
     def new(self, name: str) -> Any:

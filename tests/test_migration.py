@@ -136,7 +136,7 @@ class TestMoving:
         assert (event.process, event.fingerprint) == ("comeup", meaner.fingerprint)
         assert event.consents == ("buyer", "seller")
         told = {
-            one.effect.to
+            one.effect.to  # type: ignore[attr-defined]
             for one in engine.effects("o1")
             if getattr(one.effect, "kind", "") == "order_migrated"
         }

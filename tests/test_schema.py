@@ -115,10 +115,10 @@ class TestSteps:
         database.release(Migration(2, MORE, oldest=1))
 
         with database.open() as new:
-            with pytest.raises(StorageError, match=r"call engine\.migrate\(\)"):
+            with pytest.raises(StorageError, match=r"call storage\.migrate\(\)"):
                 new.load("o1")
             engine = an_engine(new)
-            engine.migrate()
+            engine.storage.migrate()
             assert engine.order("o1").state == "delivered"
             assert engine.verify().faults == ()
         assert database.ask("SELECT count(*) FROM escrowflow_more") == [(0,)]
