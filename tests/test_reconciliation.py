@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 KINDS: Final = ("refund", "pay_out")
 MARGIN: Final = timedelta(days=3)
 
+# Before anything was ever moved.
+BEFORE: Final = FakeClock(T0).now().subtract(hours=1)
+
 # How many orders there are, how many of them begin at once, and of how many one is lived
 # through; the others are only paid, each in five parts.
 ORDERS: Final = 2100
@@ -687,12 +690,68 @@ class TestWays:
         shop.run()
         shop.clock.advance(days=30)
         report = shop.gateway.statement()
-        early = [
-            attrs.evolve(line, status="pending", at=FakeClock(T0).now())
-            for line in report
-        ]
+        early = [attrs.evolve(line, status="pending", at=BEFORE) for line in report]
 
         assert list(payments.reconcile([*early, *report], shop.engine)) == []
+        assert list(payments.reconcile([*report, *early], shop.engine)) == []
+
+    def test_by_its_key_alone(self) -> None:
+        """
+        A line that has no reference is known by its key.
+        """
+        shop = Shop()
+        shop.run()
+        shop.clock.advance(days=30)
+        report = [
+            attrs.evolve(line, reference="") if line.key else line
+            for line in shop.gateway.statement()
+        ]
+
+        assert any(line.key for line in report)
+        assert list(payments.reconcile(report, shop.engine)) == []
+
+    def test_there_it_is_still_under_way(self) -> None:
+        """
+        What is paid here and only under way there is looked at by a human.
+        """
+        shop = Shop()
+        shop.run()
+        shop.clock.advance(days=30)
+        report = [
+            attrs.evolve(line, status="pending") if line.kind == "refund" else line
+            for line in shop.gateway.statement()
+        ]
+
+        (one,) = payments.reconcile(report, shop.engine)
+
+        assert (one.code, one.command) == ("status_differs", None)
+
+    def test_another_attempt_may_have_moved_it(self) -> None:
+        """
+        Under way here, and paid there under an earlier key: it may move twice, and no
+        command settles that.
+        """
+        shop = Shop()
+        shop.gateway.next(REFUSED)
+        shop.run()
+        (failed,) = shop.engine.order("o1").refunds
+        shop.gateway.next(PENDING)
+        assert shop.engine.redrive("o1", failed.key) == 1
+        shop.run()
+        (sent,) = shop.engine.order("o1").refunds
+        shop.clock.advance(days=30)
+        line = Line(
+            kind="refund",
+            key=effect_key("o1", sent.seq, "refund", "pi_1"),
+            reference="re_9",
+            amount=eur(100),
+            at=T0,
+        )
+        payment, *_ = shop.gateway.statement()
+
+        (one,) = payments.reconcile((payment, line), shop.engine)
+
+        assert (sent.status, one.code, one.command) == ("sent", "status_differs", None)
 
     def test_unreadable(self) -> None:
         """

@@ -627,10 +627,11 @@ class _Against:
                 command=self._command(other),
             )
             return
-        heard = None
         if booked.at is not None:
-            heard = booked.at, booked.at
-        elif told is not None:
+            heard: tuple[DateTime, DateTime] | None = (booked.at, booked.at)
+        else:
+            # Asked for where it depends on instants what is to be said.
+            assert told is not None
             heard = told.left(booked)
         # Whatever the history does not tell happened when the order was last written.
         due = scope.on_report(
