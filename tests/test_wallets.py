@@ -1363,6 +1363,29 @@ class TestWithdrawals:
         assert self.account() == (40, 0, -40)
         assert self.moved() == [eur(60)]
 
+    @pytest.mark.parametrize("late", [False, True])
+    def test_the_log_says_wallet(
+        self, caplog: pytest.LogCaptureFixture, late: bool
+    ) -> None:
+        """
+        What a log says of a withdrawal is said of a wallet, and not of an order.
+        """
+        key = self.key
+
+        def asked(_: Withdraw) -> RetryAt:
+            if not late:
+                raise OSError
+            self.clock.advance(minutes=2)
+            self._again({Withdraw: lambda _: Unknown("no answer")})
+            return RetryAt(self.clock.now().add(hours=1))
+
+        self._again({Withdraw: asked})
+
+        said = [one.getMessage() for one in caplog.records]
+        assert said
+        assert all(f"effect {key} of wallet wallet:luc" in one for one in said)
+        assert not [one for one in said if "order" in one]
+
     def test_it_comes_back(self) -> None:
         """
         What a bank sends back after it was paid is in the wallet again, once.

@@ -11,6 +11,7 @@ import attrs
 
 from ..errors import OutcomeUnknownError, StorageError
 from ..storage import Change, StoredEvent, StoredOrder
+from ..wallet import what_is
 
 __all__ = ["DOUBTS_MAX", "Doubts"]
 
@@ -45,8 +46,8 @@ class Doubts(Generic[_T]):
         Return what is left to say if the storage does not answer.
         """
         return OutcomeUnknownError(
-            f"order {self.order_id!r}: whether it was written is not known: "
-            "repeat with the same key"
+            f"{what_is(self.order_id)} {self.order_id!r}: whether it was written is "
+            "not known: repeat with the same key"
         )
 
     def load(self, key: str | None) -> Generator[Any, Any, StoredOrder]:

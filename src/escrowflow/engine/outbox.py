@@ -59,7 +59,7 @@ from ..storage.codec import (
     encode_effect,
     load_result,
 )
-from ..wallet import FINGERPRINT
+from ..wallet import FINGERPRINT, what_is
 from ..wallet import later_keys as later_withdrawals
 from .answers import EffectReport, EffectStatus
 from .core import Asking, Core, naming, settled_effect
@@ -389,8 +389,9 @@ def _carried_out(
     except Exception as error:
         # A message that was not sent is sent again; money may have moved.
         _LOG.warning(
-            "effect %s of order %s: its handler raised",
+            "effect %s of %s %s: its handler raised",
             claim.key,
+            what_is(claim.order_id),
             claim.order_id,
             exc_info=error,
         )
@@ -507,17 +508,19 @@ def _settled(
             yield from report_withdrawal(core.now(), claim.order_id, report, None)
         except WalletRefusedError as error:
             _LOG.error(
-                "effect %s of %s was paid, and is not in its books: %s",
+                "effect %s of %s %s was paid, and is not in its books: %s",
                 claim.key,
+                what_is(claim.order_id),
                 claim.order_id,
                 error,
             )
             return "stale"
         return outcome
     _LOG.warning(
-        "effect %s of order %s: its result came after its lease, when somebody else "
+        "effect %s of %s %s: its result came after its lease, when somebody else "
         "had taken it over, and was not written: set timeouts below `Retries.lease`",
         claim.key,
+        what_is(claim.order_id),
         claim.order_id,
     )
     return "stale"
