@@ -21,6 +21,7 @@ from escrowflow.decisions import (
     Step,
     decide,
     decides,
+    forecast,
     place,
     settle,
 )
@@ -73,6 +74,8 @@ class TestOwnDecisions:
 
         with pytest.raises(ef.LedgerError, match="without an end"):
             settle(process, order, now=later, recorded_at=later)
+        with pytest.raises(ef.LedgerError, match="without an end"):
+            forecast(process, order)
 
     def test_an_ending_that_leaves_money(self) -> None:
         """

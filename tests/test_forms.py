@@ -18,7 +18,7 @@ from escrowflow import commands as c
 from escrowflow.clock import FakeClock, as_utc
 from escrowflow.errors import InvalidInputError
 from escrowflow.events import EVENTS
-from escrowflow.forms import Field, form_of, json_schema, narrowed, parse
+from escrowflow.forms import Field, form_of, json_schema, narrowed, parse, specimen
 from escrowflow.money import Money, Payment
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.telling import to_json
@@ -60,6 +60,16 @@ class PaintHouse(c.Command):
     coats: int = attrs.field(default=2)
     quickly: bool = attrs.field(default=False)
     with_what: object = attrs.field(default=None)
+
+
+@attrs.frozen(kw_only=True)
+class Demolish(c.Command):
+    """
+    Take it down.
+    """
+
+    quickly: bool = attrs.field()
+    floors: int = attrs.field()
 
 
 class TestForm:
@@ -124,6 +134,26 @@ class TestForm:
         assert (coats.kind, coats.required) == ("integer", False)
         assert quickly.kind == "flag"
         assert with_what.kind == "value"
+
+    def test_a_hosts_own_schema(self) -> None:
+        """
+        And told to other programs, as far as it says what it takes.
+        """
+        schema = json_schema(PaintHouse)
+
+        Draft202012Validator.check_schema(schema)
+        assert set(schema["properties"]) == {"colour", "coats", "quickly", "with_what"}
+        assert schema["required"] == ["colour"]
+        Draft202012Validator(schema).validate({"colour": "red", "with_what": [1, 2]})
+
+    def test_what_no_form_tells(self) -> None:
+        """
+        Of what a host's own command takes, not everything can be made up.
+        """
+        assert specimen(PaintHouse, form_of(PaintHouse)) == PaintHouse(colour="-")
+        with pytest.raises(InvalidInputError) as caught:
+            specimen(Demolish, form_of(Demolish))
+        assert caught.value.field == "floors"
 
     def test_a_rating(self) -> None:
         """

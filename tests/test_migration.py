@@ -26,8 +26,20 @@ from escrowflow.policies import Alone, No, Right, Situation
 from escrowflow.processes import vendor_consolidation
 from escrowflow.states import Process, State
 from escrowflow.storage.memory import MemoryStorage
-from tests.given import ANA, COMEUP, LUC, MIA, OPS, T0, WAY, an_engine, brought_to
+from tests.given import (
+    ANA,
+    COMEUP,
+    LUC,
+    MIA,
+    OPS,
+    T0,
+    WAY,
+    an_engine,
+    brought_to,
+    terms,
+)
 from tests.lives import VARIANTS
+from tests.test_states import PauseOrder, pausing
 from tests.wander import Wanderer
 
 if TYPE_CHECKING:
@@ -334,6 +346,11 @@ TAKEN: dict[str, tuple[str, str, Any]] = {
         "way_out_closed",
         {"revision": {"dispute_after_revision_refusals": 2}},
     ),
+    "revisions": (
+        "buyer",
+        "way_out_closed",
+        {"revision": {"revision_limit_mode": "hard"}},
+    ),
     "fee": (
         "seller",
         "money_lessened",
@@ -354,7 +371,7 @@ class TestLosing:
         """
         meaner = COMEUP.with_policies(**changes)
         engine = shop(meaner)
-        brought_to(engine, "in_progress")
+        brought_to(engine, "in_progress", terms=terms(revisions=0))
         whose = Role.of(role)
         (other,) = (one for one in BOTH if one is not whose)
 
@@ -517,6 +534,21 @@ class TestBad:
         with pytest.raises(InvalidInputError) as caught:
             engine.migrate("o1", KINDER, by=OPS, consents=consents)
         assert caught.value.field == "consents"
+
+    def test_a_state_for_it(self) -> None:
+        """
+        Nor does one in a state of a host's own.
+        """
+        engine = an_engine(
+            MemoryStorage(), pausing(), clock=FakeClock(T0), also=(COMEUP,)
+        )
+        brought_to(engine, "in_progress")
+        engine.execute("o1", PauseOrder(reason="ill"), by=LUC)
+
+        report = engine.migrate("o1", COMEUP, dry_run=True, consents=BOTH)
+
+        assert set(codes(report)) == {"state_unknown_there", "deadline_unknown_there"}
+        assert report.blockers[0].params["state"] == "paused"
 
     def test_a_place_for_it(self) -> None:
         """

@@ -9,11 +9,15 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
+from escrowflow.decisions import Case, Step, decides
+from escrowflow.events import MessageSent
 from escrowflow.parties import Role
+from escrowflow.states import STAY, Row, State
 from escrowflow.storage.memory import MemoryStorage
 from tests.given import (
     ANA,
@@ -28,9 +32,12 @@ from tests.given import (
     eur,
 )
 from tests.lives import VARIANTS
+from tests.test_states import pausing
 from tests.wander import PEOPLE, held_against, wanderers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from escrowflow.decisions import Option
     from escrowflow.engine import Engine
 
@@ -92,6 +99,15 @@ class TestLaw:
             ("provider", "confirm_payment"),
             ("operator", "confirm_payment"),
         }
+
+
+@attrs.frozen(kw_only=True)
+class Whenever(c.Command):
+    """
+    Do it at some tide.
+    """
+
+    tide: int = attrs.field()
 
 
 def of(engine: Engine, by: Any, name: str) -> Option:
@@ -294,6 +310,45 @@ class TestConsequences:
         to = {move.to: move for move in said.by_choice["split"].moved}
         assert (to["buyer"].least, to["buyer"].most) == (eur("0.01"), eur("99.99"))
         assert (to["seller"].least, to["seller"].most) == (eur("0.01"), eur("99.99"))
+
+    def test_of_a_hosts_own_command(self) -> None:
+        """
+        A host's own command has its fields and consequences like any other.
+        """
+        engine = an_engine(MemoryStorage(), pausing(), clock=FakeClock(T0))
+        brought_to(engine, "in_progress")
+
+        option = of(engine, LUC, "pause_order")
+
+        assert [field.name for field in option.fields] == ["reason"]
+        assert option.consequences is not None
+        assert option.consequences.state == "paused"
+        assert [wait.name for wait in option.consequences.deadlines] == ["pause"]
+        assert option.label("fr") == "pause order"
+
+    def test_of_what_no_form_tells(self) -> None:
+        """
+        Of a command that takes something nobody knows, nothing is told beforehand.
+        """
+
+        @decides(Whenever, version="1")
+        def whenever(case: Case, command: Whenever) -> Iterable[Step]:
+            yield Step(events=(MessageSent(reference=str(command.tide)),))
+
+        process = COMEUP.extend(
+            name="tidal",
+            commands=[Whenever],
+            rows=[Row(Whenever, Role.SELLER, State.IN_PROGRESS, STAY)],
+            decisions=[whenever],
+        )
+        engine = an_engine(MemoryStorage(), process, clock=FakeClock(T0))
+        brought_to(engine, "in_progress")
+
+        option = of(engine, LUC, "whenever")
+
+        assert option.allowed
+        assert [field.kind for field in option.fields] == ["integer"]
+        assert option.consequences is None
 
     def test_nothing_is_written(self, engine: Engine) -> None:
         """

@@ -224,9 +224,8 @@ def _given(hint: Any) -> Any:
         parts = tuple(part for part in get_args(hint) if part is not NoneType)
         if len(parts) == 1:
             return parts[0]
-        for known in _KINDS:
-            if set(parts) == set(get_args(known)) and get_origin(known):
-                return known
+        if set(parts) == set(get_args(Revisions)):
+            return Revisions
     return hint
 
 
@@ -611,6 +610,9 @@ def specimen(
         most: Whether amounts are the most there may be, and not the least.
 
         choice: What is chosen where something of some kind is.
+
+    Raises:
+        InvalidInputError: If a host's own command takes something that no form tells.
     """
     given = {
         field.name: _example(field, most, choice)
@@ -635,16 +637,21 @@ def _example(field: Field, most: bool, choice: str) -> Any:
         return choice if choice in field.choices else field.choices[0]
     if field.kind == "id":
         return _unlike(field.excludes)
-    if field.kind == "references":
-        return ("-",)
     if field.kind == "payment":
         by_name = {part.name: part for part in field.fields}
         return Payment("-", _unlike(by_name["reference"].excludes))
-    if field.kind == "flag":
-        return False
-    if field.kind == "window":
-        return timedelta(days=1)
+    if field.kind in _EXAMPLES:
+        return _EXAMPLES[field.kind]
+    if (field.maximum if most else field.minimum) is None:
+        raise InvalidInputError(field.name, "nobody knows what it takes")
     return field.maximum if most else field.minimum
+
+
+_EXAMPLES: Final[Mapping[str, Any]] = {
+    "references": ("-",),
+    "flag": False,
+    "window": timedelta(days=1),
+}
 
 
 def _unlike(names: tuple[str, ...]) -> str:

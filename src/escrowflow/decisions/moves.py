@@ -78,6 +78,6 @@ def _shows(before: Order, outcomes: tuple[Order, ...]) -> Estimate | None:
         for after in outcomes
         for refund in after.refunds[len(before.refunds) :]
     ]
-    if not estimates:
-        return None
-    return min(first for first, _ in estimates), max(last for _, last in estimates)
+    first = min((first for first, _ in estimates), default=None)
+    last = max((last for _, last in estimates), default=None)
+    return None if first is None or last is None else (first, last)

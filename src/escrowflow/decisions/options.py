@@ -17,6 +17,7 @@ import attrs
 from pendulum import DateTime
 
 from ..commands import Command
+from ..errors import InvalidInputError
 from ..forms import Field, Narrowing, form_of, narrowed, specimen
 from ..order import Order
 from ..parties import Actor, Role
@@ -117,15 +118,22 @@ class Option:
     @cached_property
     def consequences(self) -> Consequences | None:
         """
-        What it does; `None` if it is blocked.
+        What it does; `None` if it is blocked, or if it is a host's own and takes
+        something that no form tells.
         """
         if self._case is None or self.blockers:
             return None
+        try:
+            return self._told(self._case)
+        except InvalidInputError:
+            return None
+
+    def _told(self, case: Case) -> Consequences:
         chosen = [field for field in self.fields if field.required and field.choices]
         if not chosen:
-            return _consequences(self._case, self.command, self.fields)
+            return _consequences(case, self.command, self.fields)
         by_choice = {
-            choice: _consequences(self._case, self.command, self.fields, choice)
+            choice: _consequences(case, self.command, self.fields, choice)
             for choice in chosen[0].choices
         }
         states = {one.state for one in by_choice.values()}
