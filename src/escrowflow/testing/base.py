@@ -185,10 +185,11 @@ class Checks(Counted):
         Return the storages, one at most, that are kept for the next check of the class.
         """
         checks = request.node.getparent(pytest.Class)
-        if _KEPT not in checks.stash:
+        kept: list[Storage] | None = checks.stash.get(_KEPT, None)
+        if kept is None:
             kept = checks.stash[_KEPT] = []
             checks.addfinalizer(lambda: [storage.close() for storage in kept])
-        return checks.stash[_KEPT]
+        return kept
 
     def _is_empty(self, storage: Storage) -> bool:
         """
