@@ -127,6 +127,11 @@ class Counted(abc.ABC):
         pytest.skip(why)
 
 
+def _close(storages: list[Storage]) -> None:
+    for storage in storages:
+        storage.close()
+
+
 class Checks(Counted):
     """
     What one check of a storage is given.
@@ -185,10 +190,10 @@ class Checks(Counted):
         Return the storages, one at most, that are kept for the next check of the class.
         """
         checks = request.node.getparent(pytest.Class)
-        kept: list[Storage] | None = checks.stash.get(_KEPT, None)
-        if kept is None:
-            kept = checks.stash[_KEPT] = []
-            checks.addfinalizer(lambda: [storage.close() for storage in kept])
+        if _KEPT not in checks.stash:
+            checks.stash[_KEPT] = []
+            checks.addfinalizer(lambda: _close(checks.stash[_KEPT]))
+        kept: list[Storage] = checks.stash[_KEPT]
         return kept
 
     def _is_empty(self, storage: Storage) -> bool:
