@@ -178,9 +178,12 @@ class Checks(Counted):
         """
         kept = self._kept(request)
         failed = request.session.testsfailed
-        storage = kept.pop() if kept else self.opened(tmp_path)
+        # Who looks into the folder wants the storage that was opened there.
+        looks = "tmp_path" in inspect.signature(request.function).parameters
+        storage = kept.pop() if kept and not looks else self.opened(tmp_path)
         yield storage
-        if request.session.testsfailed == failed and self._is_empty(storage):
+        sound = request.session.testsfailed == failed
+        if sound and not kept and self._is_empty(storage):
             kept.append(storage)
         else:
             storage.close()

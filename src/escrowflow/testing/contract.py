@@ -78,8 +78,10 @@ class StorageContract(_Contract):
         """
         Take everything out of a storage; return whether that was done.
 
-        For storages that take long to open: the next check is then given the same
-        one.  Otherwise, or if the check has closed it, another one is opened.
+        For storages that take long to open, and do not lie in the folder that they are
+        given, which is gone after the check: the next one is then given the same
+        storage.  Otherwise, or if it is closed or a check has failed, another one is
+        opened.
 
         Args:
             storage: One that was opened before.
@@ -131,8 +133,10 @@ class AsyncStorageContract(_Contract):
         """
         Take everything out of a storage; return whether that was done.
 
-        For storages that take long to open: the next check is then given the same
-        one.  Otherwise, or if the check has closed it, another one is opened.
+        For storages that take long to open, and do not lie in the folder that they are
+        given, which is gone after the check: the next one is then given the same
+        storage.  Otherwise, or if it is closed or a check has failed, another one is
+        opened.
 
         Args:
             storage: One that was opened before.
