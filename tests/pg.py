@@ -295,11 +295,16 @@ class Server:
         self.stop()
 
 
-# What is in a database of the tests; a superuser may do what nobody else may.
+# What is in a database of the tests; a superuser may do what nobody else may.  Tables
+# with few rows are emptied one by one faster than they are truncated together.
 _EMPTY: Final = b"""
 SET session_replication_role = replica;
-TRUNCATE escrowflow_order, escrowflow_event, escrowflow_effect, escrowflow_receipt,
-    escrowflow_party, escrowflow_text
+DELETE FROM escrowflow_order;
+DELETE FROM escrowflow_event;
+DELETE FROM escrowflow_effect;
+DELETE FROM escrowflow_receipt;
+DELETE FROM escrowflow_party;
+DELETE FROM escrowflow_text
 """
 
 
@@ -310,23 +315,34 @@ class Spare:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._free: list[tuple[str, psycopg.Connection[Any]]] = []
-        self._taken: list[tuple[str, psycopg.Connection[Any]]] = []
+        self._links: dict[str, psycopg.Connection[Any]] = {}
+        self._free: list[str] = []
+        self._taken: list[str] = []
 
     def take(self) -> str:
         """
         Return how an empty database is reached.
         """
         if self._free:
-            name, link = self._free.pop()
+            name = self._free.pop()
             # A test may have left it without tables.
             with suppress(psycopg.errors.UndefinedTable):
-                link.execute(_EMPTY)
+                self._links[name].execute(_EMPTY)
         else:
             name = self.server.database()
-            link = psycopg.connect(self.server.dsn_of(name), autocommit=True)
-        self._taken.append((name, link))
+            dsn = self.server.dsn_of(name)
+            self._links[name] = psycopg.connect(dsn, autocommit=True)
+        self._taken.append(name)
         return self.server.dsn_of(name)
+
+    def empty(self, dsn: str) -> None:
+        """
+        Empty a database for whoever has it, and will not give it back.
+        """
+        name = str(conninfo_to_dict(dsn)["dbname"])
+        self._links[name].execute(_EMPTY)
+        if name in self._taken:
+            self._taken.remove(name)
 
     def give_back(self) -> None:
         """
@@ -339,8 +355,7 @@ class Spare:
         """
         Hang up.
         """
-        self.give_back()
-        for _, link in self._free:
+        for link in self._links.values():
             link.close()
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from escrowflow import commands as c
-from escrowflow.clock import as_utc
+from escrowflow.clock import as_utc, end_of
 from escrowflow.decisions import decide, place, settle
 from escrowflow.errors import InvalidInputError
 from escrowflow.money import Fee, Money, Payment
@@ -98,47 +99,47 @@ _ACTS_LATER: Final[tuple[tuple[Actor, type[c.Command]], ...]] = (
 )
 
 
-def led(rng: random.Random, steps: int = 14) -> int:
+# How many sequences go on from one beginning, each in its own way.
+_FORKS: Final = 4
+
+_START: Final = as_utc(T0, "start")
+_TERMS: Final = terms()
+
+
+@attrs.frozen
+class _Begun:
+    """
+    An order that is placed, and paid for in parts; a value, so many may go on from it.
+    """
+
+    process: Process[Policies]
+    order: Order
+
+
+def led(seed: object, number: int, steps: int = 14) -> int:
     """
     Lead one sequence; return how many of its steps moved something.
+
+    Args:
+        seed: Of which row of sequences it is.
+
+        number: Which of them; the same one is the same for ever.
     """
-    currency = rng.choice(CURRENCIES)
-    process = rng.choice(_PROCESSES[currency])
-    now = as_utc(T0, "start")
-    price = Money(rng.choice([rng.randint(1, 99), rng.randint(100, 10**7)]), currency)
-    placed: Any = place(
-        process,
-        c.PlaceOrder(
-            seller_id="luc",
-            price=price,
-            payment=None,
-            tip=Money(price.minor // 6, currency) if price.minor > 6 else None,
-            add_ons=(AddOn(title="More", price=Money(rng.randint(1, 500), currency)),)
-            if rng.random() < 0.3
-            else (),
-            terms=terms(),
-        ),
-        by=ANA,
-        order_id="o1",
-        now=now,
-    )
-    order: Order = placed.order
+    begun = _begun(seed, number // _FORKS)
+    process, order = begun.process, begun.order
+    rng = random.Random(f"{seed} {number}")
     later = process.policies.acceptance.charge_at == "acceptance"
-    for number, payment in enumerate(_parts(rng, order.charge)):
-        until = None
-        if later and rng.random() < 0.7:
-            until = now + timedelta(days=rng.choice([1, 4, 30]))
-        confirm = c.ConfirmPayment(
-            payment=attrs.evolve(payment, reference=f"p{number}", held_until=until)
-        )
-        order = _after(process, order, STRIPE, confirm, now)
+    acts = _ACTS_LATER if later else _ACTS
+    now = _START
     moved = 0
     for step in range(steps):
         if rng.random() < 0.15:
-            now = now + timedelta(hours=rng.choice([1, 30, 200]))
-            order = settle(process, order, now=now, recorded_at=now).order
-            check_money(order)
-        by, kind = rng.choice(_ACTS_LATER if later else _ACTS)
+            now = end_of(now, rng.choice(_PAUSES))
+            settled = settle(process, order, now=now, recorded_at=now).order
+            if settled is not order:
+                check_money(settled)
+                order = settled
+        by, kind = rng.choice(acts)
         version = order.version
         order = _after(process, order, by, _payload(rng, kind, order, step), now)
         moved += order.version > version
@@ -152,6 +153,47 @@ def led(rng: random.Random, steps: int = 14) -> int:
     assert not order.ledger.refundable
     assert not order.ledger.payable
     return moved
+
+
+_PAUSES: Final = tuple(timedelta(hours=hours) for hours in (1, 30, 200))
+
+
+@lru_cache(maxsize=1)
+def _begun(seed: object, number: int) -> _Begun:
+    """
+    Place an order, and pay for it.
+    """
+    rng = random.Random(f"{seed} begins {number}")
+    currency = rng.choice(CURRENCIES)
+    process = rng.choice(_PROCESSES[currency])
+    price = Money(rng.choice([rng.randint(1, 99), rng.randint(100, 10**7)]), currency)
+    placed: Any = place(
+        process,
+        c.PlaceOrder(
+            seller_id="luc",
+            price=price,
+            payment=None,
+            tip=Money(price.minor // 6, currency) if price.minor > 6 else None,
+            add_ons=(AddOn(title="More", price=Money(rng.randint(1, 500), currency)),)
+            if rng.random() < 0.3
+            else (),
+            terms=_TERMS,
+        ),
+        by=ANA,
+        order_id="o1",
+        now=_START,
+    )
+    order: Order = placed.order
+    later = process.policies.acceptance.charge_at == "acceptance"
+    for place_, payment in enumerate(_parts(rng, order.charge)):
+        until = None
+        if later and rng.random() < 0.7:
+            until = end_of(_START, timedelta(days=rng.choice([1, 4, 30])))
+        confirm = c.ConfirmPayment(
+            payment=attrs.evolve(payment, reference=f"p{place_}", held_until=until)
+        )
+        order = _after(process, order, STRIPE, confirm, _START)
+    return _Begun(process, order)
 
 
 def _after(

@@ -573,6 +573,7 @@ class Localstripe:
 
     address: str
     _process: subprocess.Popen[bytes]
+    _client: httpx.Client
 
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -583,6 +584,12 @@ class Localstripe:
                 pass_fds=[listening.fileno()],
                 stdout=subprocess.DEVNULL,
             )
+        # One for all: each would read all the certificates of this machine again.
+        self._client = httpx.Client(
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=30,
+        )
         return self
 
     def __exit__(
@@ -591,6 +598,7 @@ class Localstripe:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._client.close()
         self._process.terminate()
         self._process.wait(timeout=30)
 
@@ -598,12 +606,10 @@ class Localstripe:
         """
         Ask it something, past the adapter.
         """
-        said = httpx.request(
+        said = self._client.request(
             method,
-            self.address + path,
+            path,
             **{"params" if method == "GET" else "json": params},  # type: ignore[arg-type]
-            headers={"Authorization": f"Bearer {KEY}"},
-            timeout=30,
         )
         found: _Object = said.json() if said.content else {}
         if said.is_error:

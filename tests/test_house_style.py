@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ class TestFloors:
 
         climbing = {
             name
-            for name in imports_of(tree_of(path), path)
+            for name in read(path).imports
             if name != module
             and FLOOR_OF.get(name, len(FLOORS)) >= FLOOR_OF.get(module, 0)
         }
@@ -137,9 +139,7 @@ class TestHomes:
         """
         What only one module may use is used by no other.
         """
-        users = {
-            module_of(path) for path in SOURCES if name in set(uses_of(tree_of(path)))
-        }
+        users = {module_of(path) for path in SOURCES if name in read(path).uses}
 
         assert users <= {home}
 
@@ -180,19 +180,14 @@ class TestModules:
         """
         The first thing a reader learns is what lives here.
         """
-        assert ast.get_docstring(tree_of(path))
+        assert read(path).docstring
 
     @each_source
     def test_public_names_are_listed_in_order(self, path: Path) -> None:
         """
         `__all__` is there, once: CONSTANTS, Classes, functions, each alphabetical.
         """
-        lists = [
-            ast.literal_eval(node.value)
-            for node in tree_of(path).body
-            if isinstance(node, ast.Assign)
-            and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
-        ]
+        lists = read(path).lists
 
         assert len(lists) == 1, "one `__all__`, please"
         assert list(lists[0]) == sorted(set(lists[0]), key=as_ruff_sorts)
@@ -256,6 +251,44 @@ def tree_of(path: Path) -> ast.Module:
     Return what Python reads in a file.
     """
     return ast.parse(path.read_text("utf-8"), str(path))
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """
+    What a source file says of itself.
+
+    Attributes:
+        lists: Every `__all__` in it.
+
+        imports: See `imports_of`.
+
+        uses: See `uses_of`.
+    """
+
+    docstring: str | None
+    lists: tuple[list[str], ...]
+    imports: frozenset[str]
+    uses: frozenset[str]
+
+
+@cache
+def read(path: Path) -> Source:
+    """
+    Read a source file: once, for all that is asked of it.
+    """
+    tree = tree_of(path)
+    return Source(
+        docstring=ast.get_docstring(tree),
+        lists=tuple(
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        ),
+        imports=frozenset(imports_of(tree, path)),
+        uses=frozenset(uses_of(tree)),
+    )
 
 
 def imports_of(tree: ast.Module, path: Path) -> Iterator[str]:

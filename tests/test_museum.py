@@ -149,6 +149,36 @@ def test_nothing_is_left_out(tmp_path: Path, body: str) -> None:
     assert "not those of the contract: ['test_unknown_order']" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("emptied", "opened"), [("storage.__init__()", "opened 1,"), ("pass", "opened 3,")]
+)
+def test_kept_for_the_next_check(tmp_path: Path, emptied: str, opened: str) -> None:
+    """
+    A storage that was emptied is given to the next check; one of which that is only
+    said is not.
+    """
+    body = f"""
+    made = []
+
+    def open(self, path):
+        self.made.append(MemoryStorage())
+        return self.made[-1]
+
+    def empty(self, storage):
+        {emptied}
+        return True
+
+    @classmethod
+    def teardown_class(cls):
+        print(f"opened {{len(cls.made)}},")
+    """
+
+    done = run(tmp_path, body, "one_settlement or second_receipt", "-s")
+
+    assert done.returncode == 0, done.stdout
+    assert opened in done.stdout
+
+
 def test_small_checks_come_first(tmp_path: Path) -> None:
     """
     Whoever stops at the first complaint is shown a small one, not a long history.

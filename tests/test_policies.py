@@ -55,6 +55,7 @@ from tests.story import (
     pending,
     revision_refused,
     revision_requested,
+    standard,
 )
 
 Changes = dict[str, Any]
@@ -990,10 +991,10 @@ def test_default_stands_in_the_table(path: str) -> None:
     Among the values of a field is its default, so that the defaults are shown, too.
     """
     subject, _, field = path.partition(".")
-    default = comeup()
+    default = standard()
 
     values = [
-        comeup().with_policies(**{subject: {field: value}})
+        default.with_policies(**{subject: {field: value}})
         for _, other, value, *_ in TABLE
         if other == path
     ]

@@ -122,6 +122,13 @@ class TestPostgres(_Spare, StorageContract):
         assert isinstance(storage, PostgresStorage)
         return PostgresStorage(storage.dsn)
 
+    def empty(self, storage: Storage) -> bool:
+        assert isinstance(storage, PostgresStorage)
+        # What is closed says so.
+        storage.load("o-1")
+        self.spare.empty(storage.dsn)
+        return True
+
 
 class TestAsyncPostgres(_Spare, AsyncStorageContract):
     """
@@ -138,6 +145,12 @@ class TestAsyncPostgres(_Spare, AsyncStorageContract):
     def reopen(self, storage: Any) -> AsyncStorage:
         assert isinstance(storage, AsyncPostgresStorage)
         return AsyncPostgresStorage(storage.dsn)
+
+    async def empty(self, storage: Any) -> bool:
+        assert isinstance(storage, AsyncPostgresStorage)
+        await storage.load("o-1")
+        self.spare.empty(storage.dsn)
+        return True
 
 
 # --- who is faster ----------------------------------------------------------------

@@ -15,6 +15,7 @@ An entry that does not add up raises `LedgerError` and changes nothing.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -23,7 +24,7 @@ from .errors import LedgerError
 from .money import Money
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["ACCOUNTS", "Ledger"]
 
@@ -39,6 +40,9 @@ ACCOUNTS: Final = (
     "seller",
     "fee",
 )
+
+# All of them, in that order.
+_BALANCES: Final[Callable[[Ledger], tuple[int, ...]]] = attrgetter(*ACCOUNTS)
 
 # What we were given, or are owed: these fall below zero, and never rise above it.
 _OWED_TO_US: Final = ("external", "receivable")
@@ -142,12 +146,11 @@ class Ledger:
             if abs(balance) > _BALANCE_MAX:
                 raise LedgerError(f"{account} would exceed what can be stored")
             balances[account] = balance
-        current = {account: getattr(self, account) for account in ACCOUNTS}
+        current = dict(zip(ACCOUNTS, _BALANCES(self), strict=True))
         return Ledger(self.currency, **{**current, **balances})
 
     def adds_up(self) -> bool:
         """
         Whether all accounts together are zero, as they must be.
         """
-        total: int = sum(getattr(self, account) for account in ACCOUNTS)
-        return total == 0
+        return sum(_BALANCES(self)) == 0

@@ -450,7 +450,7 @@ def sequences(count: int, *, seed: int = 5) -> Figures:
     figures = Figures(rounds=count)
     for number in range(count):
         try:
-            figures.commands += led(random.Random(f"{seed} {number}"))
+            figures.commands += led(seed, number)
         except (AssertionError, ef.LedgerError) as error:
             print(f"  sequence {number} of seed {seed}: {error!r}", file=sys.stderr)
             figures.faults += 1

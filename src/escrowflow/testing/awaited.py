@@ -9,6 +9,8 @@ import atexit
 import inspect
 import os
 import threading
+from collections.abc import Awaitable
+from concurrent.futures import Future
 from functools import cache
 from typing import Any, Final, Self
 
@@ -31,8 +33,7 @@ class Awaited:
     """
     A storage whose verbs block, from one whose verbs are awaited.
 
-    They run on one event loop, in a thread beside: those of several threads at
-    once are awaited at once.
+    They run on one event loop: those of several threads at once are awaited at once.
     """
 
     def __init__(self, inner: AsyncStorage) -> None:
@@ -66,27 +67,69 @@ def awaited(answer: Any) -> Any:
     """
     if not inspect.isawaitable(answer):
         return answer
-
-    async def run() -> Any:
-        return await answer
-
     # A loop does not outlive a fork.
-    return asyncio.run_coroutine_threadsafe(run(), _loop(os.getpid())).result()
+    return _loop(os.getpid()).wait_for(answer)
+
+
+class _Loop:
+    """
+    One event loop for all threads, without a thread of its own: to wake one up takes
+    longer than most verbs do.
+
+    It runs in whichever thread asks first, until that one has its answer; then in
+    another one that still waits.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._running = False
+        self._changed = threading.Condition()
+
+    def wait_for(self, answer: Awaitable[Any]) -> Any:
+        """
+        Return what something leads to.
+        """
+
+        async def run() -> Any:
+            return await answer
+
+        with self._changed:
+            free, self._running = not self._running, True
+        if free:
+            return self._run(run())
+        asked = asyncio.run_coroutine_threadsafe(run(), self._loop)
+        asked.add_done_callback(self._tell)
+        with self._changed:
+            self._changed.wait_for(lambda: asked.done() or not self._running)
+            if asked.done():
+                return asked.result()
+            self._running = True
+        return self._run(asyncio.wrap_future(asked, loop=self._loop))
+
+    def _run(self, answer: Any) -> Any:
+        try:
+            return self._loop.run_until_complete(answer)
+        finally:
+            with self._changed:
+                self._running = False
+                self._changed.notify_all()
+
+    def _tell(self, _: Future[Any]) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:  # pragma: no cover - at the exit
+        """
+        End it.
+        """
+        self._loop.close()
 
 
 @cache
-def _loop(_: int) -> asyncio.AbstractEventLoop:
+def _loop(_: int) -> _Loop:
     """
-    Return the event loop of this process, running.
+    Return the event loop of this process.
     """
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    def stop() -> None:  # pragma: no cover - at the exit
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-    atexit.register(stop)
+    loop = _Loop()
+    atexit.register(loop.close)
     return loop

@@ -13,7 +13,8 @@ from typing import ClassVar, Final, NoReturn
 import attrs
 import pytest
 
-from ..storage import Capability, Storage
+from ..errors import StorageError
+from ..storage import Capability, Query, Storage
 
 __all__ = ["Checks", "Counted"]
 
@@ -22,14 +23,21 @@ __all__ = ["Checks", "Counted"]
 class _Tally:
     """
     How many checks of a class were begun, and how many there was no reason for.
+
+    Attributes:
+        collected: All checks of the class that this process may run.
     """
 
+    collected: list[pytest.Item]
     begun: int = 0
     skipped: int = 0
     answers: int = 0
 
 
 _TALLIES: Final = pytest.StashKey[dict[type, _Tally]]()
+
+# A storage that the checks of a class are given one after the other.
+_KEPT: Final = pytest.StashKey[list[Storage]]()
 
 
 class Counted(abc.ABC):
@@ -56,7 +64,7 @@ class Counted(abc.ABC):
         yield
         tally.skipped += self._needless
         tally.answers += self.answers
-        if tally.begun == len(self._collected(request)):  # pragma: no cover - as below
+        if tally.begun == len(tally.collected):  # pragma: no cover - as below
             self._tell(request.config, tally)
 
     def _tell(
@@ -81,13 +89,13 @@ class Counted(abc.ABC):
     @classmethod
     def _tally(cls, request: pytest.FixtureRequest) -> _Tally:
         tallies = request.config.stash.setdefault(_TALLIES, {})
-        return tallies.setdefault(cls, _Tally())
-
-    @classmethod
-    def _collected(cls, request: pytest.FixtureRequest) -> list[pytest.Item]:
-        return [
-            item for item in request.session.items if getattr(item, "cls", None) is cls
-        ]
+        if cls not in tallies:
+            # Once a class: a session may have many thousand tests of others.
+            items = request.session.items
+            tallies[cls] = _Tally(
+                [item for item in items if getattr(item, "cls", None) is cls]
+            )
+        return tallies[cls]
 
     def _nothing_left_out(
         self, contract: type[Counted], request: pytest.FixtureRequest
@@ -105,7 +113,7 @@ class Counted(abc.ABC):
         assert not changed, f"these checks are not those of the contract: {changed}"
         found = sum(
             hasattr(contract, getattr(item, "originalname", ""))
-            for item in self._collected(request)
+            for item in self._tally(request).collected
         )
         assert found >= contract.checks_min, (
             f"only {found} of {contract.checks_min} checks were collected"
@@ -117,6 +125,11 @@ class Counted(abc.ABC):
         """
         self._needless = True
         pytest.skip(why)
+
+
+def _close(storages: list[Storage]) -> None:
+    for storage in storages:
+        storage.close()
 
 
 class Checks(Counted):
@@ -150,14 +163,50 @@ class Checks(Counted):
         Return a storage of the same data.
         """
 
+    @abc.abstractmethod
+    def emptied(self, storage: Storage) -> bool:
+        """
+        Take everything out of a storage; return whether that was done.
+        """
+
     @pytest.fixture
-    def storage(self, tmp_path: Path) -> Iterator[Storage]:
+    def storage(
+        self, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> Iterator[Storage]:
         """
-        A storage that nobody has written to.
+        A storage that nobody has written to, or of which everything was taken out.
         """
-        storage = self.opened(tmp_path)
+        kept = self._kept(request)
+        failed = request.session.testsfailed
+        # Who looks into the folder wants the storage that was opened there.
+        looks = "tmp_path" in inspect.signature(request.function).parameters
+        storage = kept.pop() if kept and not looks else self.opened(tmp_path)
         yield storage
-        storage.close()
+        sound = request.session.testsfailed == failed
+        if sound and not kept and self._is_empty(storage):
+            kept.append(storage)
+        else:
+            storage.close()
+
+    def _kept(self, request: pytest.FixtureRequest) -> list[Storage]:
+        """
+        Return the storages, one at most, that are kept for the next check of the class.
+        """
+        checks = request.node.getparent(pytest.Class)
+        if _KEPT not in checks.stash:
+            checks.stash[_KEPT] = []
+            checks.addfinalizer(lambda: _close(checks.stash[_KEPT]))
+        kept: list[Storage] = checks.stash[_KEPT]
+        return kept
+
+    def _is_empty(self, storage: Storage) -> bool:
+        """
+        Whether a storage can be given to the next check, too.
+        """
+        try:
+            return self.emptied(storage) and not storage.find(Query()).items
+        except StorageError:
+            return False
 
     def _besides(self, tally: _Tally) -> str:
         return f"; {tally.answers:,} answers in {self.histories:,} random histories"

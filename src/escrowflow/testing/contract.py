@@ -74,11 +74,31 @@ class StorageContract(_Contract):
         """
         raise AssertionError("what is durable can be opened again: say how")
 
+    def empty(self, storage: Storage) -> bool:
+        """
+        Take everything out of a storage; return whether that was done.
+
+        For storages that take long to open, and do not lie in the folder that they are
+        given, which is gone after the check: the next one is then given the same
+        storage.  Otherwise, or if it is closed or a check has failed, another one is
+        opened.
+
+        Args:
+            storage: One that was opened before.
+
+        Raises:
+            StorageError: If it is closed.
+        """
+        return False
+
     def opened(self, path: Path) -> Storage:
         return self.open(path)
 
     def reopened(self, storage: Storage) -> Storage:
         return self.reopen(storage)
+
+    def emptied(self, storage: Storage) -> bool:
+        return self.empty(storage)
 
 
 class AsyncStorageContract(_Contract):
@@ -109,9 +129,30 @@ class AsyncStorageContract(_Contract):
         """
         raise AssertionError("what is durable can be opened again: say how")
 
+    def empty(self, storage: Any) -> bool | Awaitable[bool]:
+        """
+        Take everything out of a storage; return whether that was done.
+
+        For storages that take long to open, and do not lie in the folder that they are
+        given, which is gone after the check: the next one is then given the same
+        storage.  Otherwise, or if it is closed or a check has failed, another one is
+        opened.
+
+        Args:
+            storage: One that was opened before.
+
+        Raises:
+            StorageError: If it is closed.
+        """
+        return False
+
     def opened(self, path: Path) -> Storage:
         return Awaited(awaited(self.open(path)))
 
     def reopened(self, storage: Storage) -> Storage:
         assert isinstance(storage, Awaited)
         return Awaited(awaited(self.reopen(storage.inner)))
+
+    def emptied(self, storage: Storage) -> bool:
+        assert isinstance(storage, Awaited)
+        return bool(awaited(self.empty(storage.inner)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -52,6 +53,9 @@ _VERBS: Final = {
 # The name of what is asked, and in words that do not depend on what is stored, what
 # is asked for: so that a step may be left out, and those after it make sense.
 _Step: TypeAlias = tuple[str, Any]
+
+# How they differ, put in words only for whoever reads it.
+_Complaint: TypeAlias = Callable[[], str]
 
 
 def _history(choice: Random) -> list[_Step]:
@@ -383,14 +387,13 @@ class Histories(Checks):
             complaint = self._complaint(steps, folders)
             if complaint is not None:
                 steps, complaint = self._shortest(steps, complaint, folders)
-                pytest.fail(
-                    "\n".join(
-                        (f"history {seed}", *(f"{v}: {w}" for v, w in steps), complaint)
-                    )
-                )
+                said = (f"{verb}: {words}" for verb, words in steps)
+                pytest.fail("\n".join((f"history {seed}", *said, complaint())))
         assert self.answers >= self.histories * self.answers_min
 
-    def _complaint(self, steps: Sequence[_Step], folders: Iterator[Path]) -> str | None:
+    def _complaint(
+        self, steps: Sequence[_Step], folders: Iterator[Path]
+    ) -> _Complaint | None:
         """
         Return where the storage and the reference differ; `None` if nowhere.
         """
@@ -408,7 +411,7 @@ class Histories(Checks):
                     ask = _question(reference, verb, words)
                     expected, found = _asked(ask, reference), _asked(ask, storage)
                     if found != expected:
-                        return _difference(verb, found, expected)
+                        return partial(_difference, verb, found, expected)
                     self.answers += len(expected) if isinstance(expected, dict) else 1
         finally:
             storage.close()
@@ -416,8 +419,8 @@ class Histories(Checks):
         return None
 
     def _shortest(
-        self, steps: list[_Step], complaint: str, folders: Iterator[Path]
-    ) -> tuple[list[_Step], str]:
+        self, steps: list[_Step], complaint: _Complaint, folders: Iterator[Path]
+    ) -> tuple[list[_Step], _Complaint]:
         """
         Leave out whatever the complaint does not need.
         """

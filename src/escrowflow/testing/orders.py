@@ -4,6 +4,7 @@ One order: what is written of it, and what comes back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
@@ -51,7 +52,14 @@ def _left_of(gone: Iterable[str], raw: bytes) -> list[str]:
         for said in map(str.encode, gone)
         for start in range(0, len(said) - _HALF + 1, _HALF)
     }
-    found = (raw[start : start + _HALF] for start in range(len(raw)))
+    # Nor is it in anything but a row of their letters.
+    letters = re.escape(bytes(sorted(set(b"".join(halves)))))
+    rows = re.findall(b"[%b]{%d,}" % (letters, _HALF), raw) if halves else ()
+    found = (
+        row[start : start + _HALF]
+        for row in rows
+        for start in range(len(row) - _HALF + 1)
+    )
     return sorted({halves[half].decode() for half in found if half in halves})
 
 
