@@ -20,6 +20,7 @@ import pytest
 
 from escrowflow import processes
 from escrowflow.commands import REMOVAL_CAUSES, Command
+from escrowflow.decisions.figures import FIGURES
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.money import Money
@@ -41,6 +42,7 @@ from escrowflow.words import (
     deadline_text,
     difference_text,
     event_text,
+    figure_text,
     instant_text,
     parts,
     role_text,
@@ -117,6 +119,12 @@ class TestCompleteness:
         Each role has a label.
         """
         assert set(LABELS["role"]) == {role.text for role in Role}
+
+    def test_every_figure(self) -> None:
+        """
+        Each figure of a seller has a label.
+        """
+        assert tuple(LABELS["figure"]) == FIGURES
 
     def test_every_cause(self) -> None:
         """
@@ -319,7 +327,7 @@ class TestCatalogues:
 
 class TestNames:
     """
-    Labels of commands, states, events, deadlines, causes and roles.
+    Labels of commands, states, events, deadlines, causes, figures and roles.
     """
 
     @pytest.mark.parametrize(
@@ -334,6 +342,12 @@ class TestNames:
                 "sensitive",
                 "Sensitive information",
                 "Informations sensibles",
+            ),
+            (
+                figure_text,
+                "acceptance_rate",
+                "Acceptance rate",
+                "Taux d’acceptation",
             ),
             (role_text, "buyer", "buyer", "acheteur"),
             (role_text, "buyer, seller", "buyer or seller", "acheteur ou vendeur"),

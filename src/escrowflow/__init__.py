@@ -163,6 +163,7 @@ from .rules import (
     TimeRules,
 )
 from .states import DeadlineKind, Gap, Process, Row, State
+from .statistics import Figures, Marks, Rate, Tally
 from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 from .worker import AsyncWorker, Worker, WorkReport
 
@@ -232,6 +233,7 @@ __all__ = [
     "Fault",
     "Fee",
     "Fees",
+    "Figures",
     "FileClaim",
     "FreezeOrder",
     "FullRefund",
@@ -244,6 +246,7 @@ __all__ = [
     "LedgerError",
     "Lifetime",
     "MarkLate",
+    "Marks",
     "Mediator",
     "MissingExtraError",
     "Money",
@@ -275,6 +278,7 @@ __all__ = [
     "ProposePartialRefund",
     "Provider",
     "Publish",
+    "Rate",
     "Recorded",
     "RedirectPayout",
     "Refund",
@@ -319,6 +323,7 @@ __all__ = [
     "SubmitBrief",
     "SweepReport",
     "SystemClock",
+    "Tally",
     "Terms",
     "TimeRules",
     "UnfreezeOrder",

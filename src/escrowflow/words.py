@@ -30,6 +30,7 @@ __all__ = [
     "deadline_text",
     "difference_text",
     "event_text",
+    "figure_text",
     "instant_text",
     "role_text",
     "state_text",
@@ -142,6 +143,13 @@ def cause_text(name: str, locale: str = "en") -> str:
     if name in BLOCKERS and name not in CAUSES:
         return blocker_text(name, {}, locale).removesuffix(".")
     return _label("cause", name, locale)
+
+
+def figure_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a figure of a seller is called: `Acceptance rate`.
+    """
+    return _label("figure", name, locale)
 
 
 def role_text(name: str, locale: str = "en") -> str:
@@ -513,6 +521,21 @@ OFFERS: Final[Mapping[str, str]] = {
     "expired": "Expired",
 }
 
+# The figures of a seller.
+FIGURES: Final[Mapping[str, str]] = {
+    "acceptance_rate": "Acceptance rate",
+    "visibility": "Visibility",
+    "completion_rate": "Completion rate",
+    "on_time_rate": "On-time rate",
+    "cancellation_rate": "Cancellation rate",
+    "response_time": "Response time",
+    "performance_score": "Performance score",
+    "sales": "Sales",
+    "revenue_generated": "Revenue generated",
+    "revenue_collected": "Revenue collected",
+    "public_cancellations": "Public cancellations",
+}
+
 # What words are put together with.
 FORMS: Final[Mapping[str, str]] = {
     "unknown": "This is not possible now: %(code)s.",
@@ -535,6 +558,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "role": ROLES,
     "offer": OFFERS,
     "movement": MOVEMENTS,
+    "figure": FIGURES,
     "standing": STANDINGS,
     "form": FORMS,
 }
