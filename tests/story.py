@@ -22,7 +22,7 @@ from escrowflow.clock import to_zone
 from escrowflow.processes import comeup
 from escrowflow.rules import Policies
 from escrowflow.storage.memory import MemoryStorage
-from escrowflow.words import BLOCKERS
+from escrowflow.words.blockers import BLOCKERS
 
 Process: TypeAlias = ef.Process[Policies]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from escrowflow.words import (
-    BLOCKERS,
-    DIFFERENCES,
     blocker_text,
     difference_text,
     parts,
 )
+from escrowflow.words.blockers import BLOCKERS
+from escrowflow.words.differences import DIFFERENCES
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codes.md"
 

@@ -913,6 +913,8 @@ TABLE: Final[list[_Line]] = [
         (True, BEFORE, "0/0/100/0")),
     ("C22", "statistics.acceptance_counts_buyer_cancel", False, figures,
         (False, BEFORE, "0/0/100/0")),
+    ("R42", "statistics.fault", "any", figures, ("any", BEFORE, "0/0/100/0")),
+    ("R42", "statistics.fault", "sellers", figures, ("sellers", BEFORE, "0/0/100/0")),
     ("C26", "statistics.score_weights", WEIGHTS, figures, (WEIGHTS, BEFORE, "0/0/100/0")),
     ("C26", "statistics.score_weights", {**WEIGHTS, "on_time": 1}, figures,
         ({**WEIGHTS, "on_time": 1}, BEFORE, "0/0/100/0")),

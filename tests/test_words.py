@@ -20,6 +20,7 @@ import pytest
 
 from escrowflow import processes
 from escrowflow.commands import REMOVAL_CAUSES, Command
+from escrowflow.decisions.figures import FIGURES
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.money import Money
@@ -30,24 +31,24 @@ from escrowflow.refusals import Blocker
 from escrowflow.rules import ROUTES
 from escrowflow.states import State
 from escrowflow.words import (
-    BLOCKERS,
-    DIFFERENCES,
-    LABELS,
     LOCALES,
-    TOTALS,
-    Counted,
     blocker_text,
     cause_text,
     command_text,
     deadline_text,
     difference_text,
     event_text,
+    figure_text,
     instant_text,
     parts,
     role_text,
     state_text,
     total_text,
 )
+from escrowflow.words.blockers import BLOCKERS
+from escrowflow.words.differences import DIFFERENCES, TOTALS
+from escrowflow.words.names import LABELS
+from escrowflow.words.sentences import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +120,12 @@ class TestCompleteness:
         Each role has a label.
         """
         assert set(LABELS["role"]) == {role.text for role in Role}
+
+    def test_every_figure(self) -> None:
+        """
+        Each figure of a seller has a label.
+        """
+        assert tuple(LABELS["figure"]) == FIGURES
 
     def test_every_cause(self) -> None:
         """
@@ -321,7 +328,7 @@ class TestCatalogues:
 
 class TestNames:
     """
-    Labels of commands, states, events, deadlines, causes and roles.
+    Labels of commands, states, events, deadlines, causes, figures and roles.
     """
 
     @pytest.mark.parametrize(
@@ -336,6 +343,12 @@ class TestNames:
                 "sensitive",
                 "Sensitive information",
                 "Informations sensibles",
+            ),
+            (
+                figure_text,
+                "acceptance_rate",
+                "Acceptance rate",
+                "Taux d’acceptation",
             ),
             (role_text, "buyer", "buyer", "acheteur"),
             (role_text, "buyer, seller", "buyer or seller", "acheteur ou vendeur"),

@@ -1,5 +1,5 @@
 """
-Write the catalogues in `src/escrowflow/locale` from the tables of `words.py`.
+Write the catalogues in `src/escrowflow/locale` from the tables in `words/`.
 
     pip install babel && PYTHONPATH=src python tools/make_catalogue.py
 
@@ -23,7 +23,9 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from escrowflow.words import BLOCKERS, DIFFERENCES, LABELS, TOTALS
+from escrowflow.words.blockers import BLOCKERS
+from escrowflow.words.differences import DIFFERENCES, TOTALS
+from escrowflow.words.names import LABELS
 
 TARGET = Path(__file__).parents[1] / "src" / "escrowflow" / "locale"
 CATALOGUE = "*/LC_MESSAGES/escrowflow.po"
@@ -113,7 +115,7 @@ def strings(message: Message) -> tuple[str, ...]:
 
 def rendered(words: Words) -> str:
     """
-    Return a catalogue as the text of a `.po` file, in the order of `words.py`.
+    Return a catalogue as the text of a `.po` file, in the order of `words/`.
     """
     page = io.BytesIO()
     # Not wrapped: where lines are broken would depend on the version of Babel.

@@ -174,6 +174,7 @@ from .rules import (
     TimeRules,
 )
 from .states import DeadlineKind, Gap, Process, Row, State
+from .statistics import Figures, Marks, Rate, Tally
 from .telling import to_json
 from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 from .worker import AsyncWorker, Worker, WorkReport
@@ -248,6 +249,7 @@ __all__ = [
     "Fee",
     "Fees",
     "Field",
+    "Figures",
     "FileClaim",
     "Forecast",
     "FreezeOrder",
@@ -261,6 +263,7 @@ __all__ = [
     "LedgerError",
     "Lifetime",
     "MarkLate",
+    "Marks",
     "Mediator",
     "Migration",
     "MissingExtraError",
@@ -294,6 +297,7 @@ __all__ = [
     "ProposePartialRefund",
     "Provider",
     "Publish",
+    "Rate",
     "Recorded",
     "RedirectPayout",
     "Refund",
@@ -338,6 +342,7 @@ __all__ = [
     "SubmitBrief",
     "SweepReport",
     "SystemClock",
+    "Tally",
     "Terms",
     "TimeRules",
     "UnfreezeOrder",

@@ -174,7 +174,8 @@ class Ending:
 
         reason: What whoever ended it said about it.
 
-        statistics: The figures of the seller that it touches (R42, R116).
+        statistics: The figures of the seller that fall with it (R42, R116): see
+            `escrowflow.statistics`.
     """
 
     cause: str

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from fractions import Fraction
 from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
@@ -43,6 +44,7 @@ __all__ = [
     "Situation",
     "StatisticsPolicy",
     "TimePolicy",
+    "Verdict",
 ]
 
 
@@ -454,10 +456,39 @@ class LifetimePolicy(Protocol):
         ...
 
 
+@final
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """
+    What became of one order, as one rate of its seller asks it.
+
+    Attributes:
+        figure: The rate: `"acceptance_rate"`, `"completion_rate"`, `"on_time_rate"`
+            or `"cancellation_rate"`.
+
+        good: Whether it speaks for the seller: accepted, completed, in time, not
+            cancelled.
+
+        responsible: Whose doing it was if it does not; `None` if nobody's, or if
+            staff excused it (R43).
+
+        cause: Why the order ended if that speaks against him, as in `Ending`; empty
+            otherwise.
+    """
+
+    figure: str
+    good: bool
+    responsible: Role | None = None
+    cause: str = ""
+
+
 @runtime_checkable
 class StatisticsPolicy(Protocol):
     """
     Say what counts in a seller's figures.
+
+    It is asked when figures are read, never when events are counted: the same
+    histories can be read under several policies.
     """
 
     @property
@@ -468,6 +499,29 @@ class StatisticsPolicy(Protocol):
     @property
     def minimum(self) -> int:
         """Completed orders needed before there are figures at all."""
+        ...
+
+    def counts(self, verdict: Verdict) -> bool:
+        """Return whether an order is part of a rate at all, on either side of it."""
+        ...
+
+    def score(
+        self,
+        *,
+        completion: Fraction | None,
+        response_time: timedelta | None,
+        on_time: Fraction | None,
+        acceptance: Fraction | None,
+    ) -> Fraction | None:
+        """
+        Return the performance score, from 0 to 1; `None` if there is none.
+
+        What is `None` has not happened yet.
+        """
+        ...
+
+    def grade(self, score: Fraction) -> int:
+        """Return the grade of a score; a higher one is better."""
         ...
 
 

@@ -14,6 +14,7 @@ from ..money import NOTHING, Money, Payment, Share
 from ..parties import Role
 from ..parts import Deadline, Ending, RefundPart, Settlement
 from .case import Case, Step, deadline
+from .figures import of_cancellation
 
 __all__ = [
     "cancelled",
@@ -24,10 +25,6 @@ __all__ = [
     "to_platform",
     "to_seller",
 ]
-
-# What the two sides of a figure are called (R42, R116).
-BEFORE_ACCEPTANCE = ("acceptance_rate", "visibility")
-AFTER_ACCEPTANCE = ("completion_rate",)
 
 
 def estimate(case: Case, payment: Payment, amount: Money) -> RefundPart:
@@ -167,7 +164,7 @@ def cancelled(
         responsible=responsible,
         public=public,
         reason=reason if reason is not None else Text(),
-        statistics=_statistics(case),
+        statistics=of_cancellation(case.order),
     )
     return Step(
         events=(
@@ -220,17 +217,6 @@ def expired(case: Case, *, trigger: str, settlement: Settlement) -> Step:
             ),
         )
     )
-
-
-def _statistics(case: Case) -> tuple[str, ...]:
-    order = case.order
-    if order.paid_at is None or any(hold.under_way for hold in order.holds):
-        # What was never paid is in no statistics; nor what the seller accepted, and
-        # was not charged.
-        return ()
-    if order.accepted_at is None:
-        return BEFORE_ACCEPTANCE
-    return AFTER_ACCEPTANCE
 
 
 def _talk(case: Case, *, completed: bool) -> tuple[Deadline, ...]:

@@ -1,0 +1,267 @@
+"""
+What people read: a sentence, in English and French, for every code and name.
+
+- The English words stand here and nowhere else.  Those of other languages are in
+  `locale/`, made from these by `tools/make_catalogue.py`.
+- A sentence is told with the parts that are there: each blocker has its sentences,
+  the fullest first, and the last one needs no parts.
+- Nothing here raises for want of words.  What the library does not know, a host's
+  own command or code, is shown as it is spelled.
+"""
+
+from __future__ import annotations
+
+import gettext
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from ..errors import InvalidInputError
+from .blockers import BLOCKERS
+from .differences import DIFFERENCES, TOTALS
+from .names import CAUSES, KINDS_OF, LABELS, ROLES_OF
+from .sentences import Counted, Sentence
+
+__all__ = [
+    "LOCALES",
+    "blocker_text",
+    "cause_text",
+    "command_text",
+    "deadline_text",
+    "difference_text",
+    "event_text",
+    "figure_text",
+    "instant_text",
+    "role_text",
+    "state_text",
+    "total_text",
+]
+
+# The languages there are; the first one is spoken where another is asked for.
+LOCALES: Final = ("en", "fr")
+
+_CATALOGUES: Final = Path(__file__).parents[1] / "locale"
+_END_OF_LANGUAGE: Final = re.compile(r"[-_.@]")
+_PART: Final = re.compile(r"%\((\w+)\)s")
+
+
+# --- asking for words -------------------------------------------------------------
+
+
+def blocker_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+    """
+    Return why something is not possible, as one sentence.
+
+    Args:
+        code: The code of a blocker.
+
+        params: The parts of the sentence, by name; those that are missing or
+            `None` are not spoken of.
+
+        locale: `"fr"`, `"fr_CA"`, `"fr-FR"`; English where it is unknown.
+    """
+    for sentence in BLOCKERS.get(code, ()):
+        if _fits(sentence, params):
+            return _told(sentence, params, locale)
+    return _form("unknown", locale) % {"code": _spelled(code)}
+
+
+def difference_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+    """
+    Return what a report and our books say differently, and the way out.
+
+    Args:
+        code: The code of a difference.
+
+        params: The parts of the sentence, by name; those that are missing or
+            `None` are not spoken of.
+
+        locale: As for `blocker_text`.
+    """
+    for sentence in DIFFERENCES.get(code, ()):
+        if _fits(sentence, params):
+            return _told(sentence, params, locale, "difference")
+    return _spelled(code)
+
+
+def total_text(differing: int, in_transit: int, locale: str = "en") -> str:
+    """
+    Return how many differences there are: `1 difference, 0 in transit`.
+    """
+    counts = {"differing": differing, "in_transit": in_transit}
+    return ", ".join(
+        _told(TOTALS[name], {"count": count}, locale, "total")
+        for name, count in counts.items()
+    )
+
+
+def command_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a button for this command says: `Accept the order`.
+    """
+    return _label("command", name, locale)
+
+
+def state_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a state is called: `In progress`.
+    """
+    return _label("state", name, locale)
+
+
+def event_text(name: str, locale: str = "en") -> str:
+    """
+    Return what happened, in the past tense: `Order accepted`.
+    """
+    return _label("event", name, locale)
+
+
+def deadline_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a wait is called: `Time to accept`.
+    """
+    return _label("deadline", name, locale)
+
+
+def cause_text(name: str, locale: str = "en") -> str:
+    """
+    Return why something came about, without a full stop at the end.
+
+    Args:
+        name: Why an order ended, a dispute began, a review was removed or money
+            went back: a cause, or the code of a blocker.
+    """
+    if name in BLOCKERS and name not in CAUSES:
+        return blocker_text(name, {}, locale).removesuffix(".")
+    return _label("cause", name, locale)
+
+
+def figure_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a figure of a seller is called: `Acceptance rate`.
+    """
+    return _label("figure", name, locale)
+
+
+def role_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a role is called: `buyer`; several are given joined by commas.
+    """
+    roles = [_label("role", role, locale) for role in name.split(", ")]
+    return _one_of(roles, locale)
+
+
+def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:
+    """
+    Return an instant as a wall shows it: `Tue 5 May 2026, 10:00 (+02:00)`.
+
+    Args:
+        instant: An aware one.  What it has below the minute is not shown.
+
+        zone: Whose wall: a name of the IANA database.
+
+    Raises:
+        InvalidInputError: If the zone is unknown, or its calendar ends before
+            the instant.
+    """
+    try:
+        # A plain one: a pendulum value comes out of `ZoneInfo` as it went in.
+        local = datetime.fromtimestamp(instant.timestamp(), ZoneInfo(zone))
+    except (KeyError, OSError, OverflowError, ValueError) as error:
+        # OSError: "Europe" is a directory, and too long a name is no file name.
+        raise InvalidInputError(
+            "zone",
+            f"no time zone {zone!r} that has this instant: give a name of the "
+            "IANA database, such as 'Europe/Paris'",
+        ) from error
+    offset = f"{local:%z}"
+    return _form("instant", locale) % {
+        "weekday": _form("weekdays", locale).split()[local.weekday()],
+        "day": local.day if local.day > 1 else _form("first", locale),
+        "month": _form("months", locale).split()[local.month - 1],
+        "year": local.year,
+        "time": f"{local:%H:%M}",
+        "offset": f"{offset[:3]}:{offset[3:5]}" if local.utcoffset() else "UTC",
+    }
+
+
+# --- finding them -----------------------------------------------------------------
+
+
+def _label(kind: str, name: str, locale: str) -> str:
+    text = LABELS[kind].get(name)
+    if text is None:
+        return _spelled(name)
+    return _catalogue(locale).pgettext(kind, text)
+
+
+def _form(name: str, locale: str) -> str:
+    return _label("form", name, locale)
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def parts(sentence: Sentence) -> frozenset[str]:
+    """
+    Return the names of the parts a sentence is told with; empty if it needs none.
+    """
+    text = sentence if isinstance(sentence, str) else sentence.many
+    return frozenset(_PART.findall(text))
+
+
+def _fits(sentence: Sentence, params: Mapping[str, Any]) -> bool:
+    if isinstance(sentence, Counted) and type(params.get(sentence.by)) is not int:
+        return False
+    return all(params.get(name) is not None for name in parts(sentence))
+
+
+def _told(
+    sentence: Sentence, params: Mapping[str, Any], locale: str, kind: str = "blocker"
+) -> str:
+    catalogue = _catalogue(locale)
+    if isinstance(sentence, str):
+        text = catalogue.pgettext(kind, sentence)
+    else:
+        text = catalogue.npgettext(
+            kind, sentence.one, sentence.many, params[sentence.by]
+        )
+    return text % {name: _shown(name, params[name], locale) for name in parts(sentence)}
+
+
+def _shown(name: str, value: Any, locale: str) -> str:
+    if isinstance(value, datetime):
+        return instant_text(value, locale)
+    if isinstance(value, (list, tuple)):
+        return _one_of([_shown(name, item, locale) for item in value], locale)
+    if name in ROLES_OF:
+        return role_text(str(value), locale)
+    if name == "movement":
+        return _label("movement", str(value), locale)
+    kind = KINDS_OF.get(name)
+    if kind is None:
+        return str(value)
+    return _form("quote", locale) % {"name": _label(kind, str(value), locale)}
+
+
+def _one_of(names: list[str], locale: str) -> str:
+    *others, last = names or [""]
+    if not others:
+        return last
+    return _form("or", locale) % {"others": ", ".join(others), "last": last}
+
+
+def _catalogue(locale: str) -> gettext.NullTranslations:
+    language, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
+    return _loaded(language if language in LOCALES else LOCALES[0])
+
+
+@cache
+def _loaded(language: str) -> gettext.NullTranslations:
+    # There is no catalogue of English: its words are here.
+    return gettext.translation("escrowflow", _CATALOGUES, [language], fallback=True)
