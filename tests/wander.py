@@ -21,9 +21,11 @@ from escrowflow.decisions import (
     place,
     settle,
 )
+from escrowflow.decisions.figures import touched
 from escrowflow.decisions.moves import moved
 from escrowflow.errors import InvalidInputError
 from escrowflow.forms import form_of, narrowed
+from escrowflow.history import evolve
 from escrowflow.money import AMOUNT_MAX, Money, Payment
 from escrowflow.terms import RULINGS, AddOn, Terms
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
@@ -269,16 +271,21 @@ def held_against(
         value = getattr(command, chosen[0].name)
         names: dict[Any, str] = {kind: name for name, kind in RULINGS.items()}
         said = said.by_choice[names.get(type(value), value)]
-    _check(said, order, answer.order, command, told)
+    _check(said, wanderer, answer, command, told)
     return True
 
 
 def _check(
-    said: Consequences, before: Order, after: Order, command: Command, told: str
+    said: Consequences,
+    wanderer: Wanderer,
+    answer: Decided,
+    command: Command,
+    told: str,
 ) -> None:
     """
     Hold what was said beforehand against what happened.
     """
+    before, after = wanderer.order, answer.order
     # Of a payment that may be of any amount, the full price is told.
     if not isinstance(command, ConfirmPayment):
         assert said.state == after.state, told
@@ -292,6 +299,12 @@ def _check(
                 shows = promised[side].shows
                 assert shows is not None, told
                 assert shows[0] <= move.shows[0] <= move.shows[1] <= shows[1], told
-    ended = before.ending is None and after.ending is not None
-    if ended and after.ending is not None:
-        assert said.statistics == after.ending.statistics, told
+    policy = wanderer.process.policies.statistics
+    figures: set[str] = set()
+    order = before
+    for recorded in answer.recorded:
+        figures.update(touched(order, recorded, policy=policy))
+        order = evolve(order, recorded)
+    # Of a payment that pays only a part, nothing is touched.
+    if not isinstance(command, ConfirmPayment):
+        assert figures <= set(said.statistics), told

@@ -19,6 +19,7 @@ from pendulum import DateTime
 from ..commands import Command
 from ..errors import InvalidInputError
 from ..forms import Field, Narrowing, form_of, narrowed, specimen
+from ..history import evolve
 from ..order import Order
 from ..parties import Actor, Role
 from ..parts import Deadline
@@ -27,6 +28,7 @@ from ..rules import Policies
 from ..states import Process
 from .blockers import absent, blockers_of, elsewhere
 from .case import Case
+from .figures import FIGURES, touched
 from .moves import Move, moved
 
 __all__ = ["Consequences", "Option", "options"]
@@ -45,7 +47,8 @@ class Consequences:
 
         deadlines: The deadlines it sets or moves, soonest first.
 
-        statistics: The figures of the seller that it touches (R42, R116).
+        statistics: The figures of the seller that it touches, or may touch if the
+            payload decides (R42, R116).
 
         by_choice: What each choice does, where one must be made: of a ruling, an offer.
     """
@@ -158,7 +161,7 @@ def _consequences(
         state=str(after.state),
         moved=moved(before, after, most.order),
         deadlines=tuple(wait for wait in after.deadlines if wait not in known),
-        statistics=_touched(before, after),
+        statistics=_touched(before, least, most),
     )
 
 
@@ -174,9 +177,17 @@ def _tried(case: Case, command: Command) -> Case:
     return again
 
 
-def _touched(before: Order, after: Order) -> tuple[str, ...]:
-    ended = before.ending is None and after.ending is not None
-    return after.ending.statistics if ended and after.ending else ()
+def _touched(before: Order, *outcomes: Case) -> tuple[str, ...]:
+    """
+    Return the figures of the seller that what happens touches, or may touch.
+    """
+    found: set[str] = set()
+    for case in outcomes:
+        order = before
+        for recorded in case.recorded:
+            found.update(touched(order, recorded, policy=case.policies.statistics))
+            order = evolve(order, recorded)
+    return tuple(name for name in FIGURES if name in found)
 
 
 # --- asking for them --------------------------------------------------------------
