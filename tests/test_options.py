@@ -193,6 +193,9 @@ class TestFields:
         (due_at,) = (field for field in ruling.fields if field.choice == "relaunch")
         assert (due_at.name, due_at.required) == ("due_at", True)
         assert due_at.minimum == engine.clock.now() + timedelta(microseconds=1)
+        said = of(engine, MIA, "rule_dispute").consequences
+        assert said is not None
+        assert said.by_choice["relaunch"].state == "in_progress"
 
     def test_offers(self, engine: Engine) -> None:
         """

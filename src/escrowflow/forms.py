@@ -642,9 +642,11 @@ def _example(field: Field, most: bool, choice: str) -> Any:
         return Payment("-", _unlike(by_name["reference"].excludes))
     if field.kind in _EXAMPLES:
         return _EXAMPLES[field.kind]
-    if (field.maximum if most else field.minimum) is None:
+    # An instant has no latest.
+    value = field.maximum if most and field.maximum is not None else field.minimum
+    if value is None:
         raise InvalidInputError(field.name, "nobody knows what it takes")
-    return field.maximum if most else field.minimum
+    return value
 
 
 _EXAMPLES: Final[Mapping[str, Any]] = {
