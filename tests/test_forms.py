@@ -23,6 +23,8 @@ from escrowflow.money import Money, Payment
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.telling import to_json
 from escrowflow.terms import Relaunch, Split, Terms
+from escrowflow.words import choice_text
+from escrowflow.words.names import LABELS
 from tests.given import ANA, COMEUP, LUC, OPS, T0, an_engine, brought_to, eur
 from tests.wander import PEOPLE, command_within, wanderers
 
@@ -165,6 +167,36 @@ class TestForm:
         for bad in (0, 6):
             with pytest.raises(InvalidInputError):
                 c.LeaveReview(rating=bad)
+
+
+class TestLabels:
+    """
+    What stands beside a field.
+    """
+
+    @each_command
+    def test_every_field_has_words(self, command: type[Command]) -> None:
+        """
+        Each field, each field of a field and each choice, in both languages.
+        """
+        todo = list(form_of(command))
+        while todo:
+            field = todo.pop()
+            todo += field.fields
+            assert field.name in LABELS["field"]
+            assert field.label() == LABELS["field"][field.name]
+            for choice in field.choices:
+                assert choice_text(choice) == LABELS["choice"][choice]
+
+    def test_what_nobody_named(self) -> None:
+        """
+        A host's own field is spelled, and an id is shown as it is.
+        """
+        colour, *_ = form_of(PaintHouse)
+
+        assert colour.label("fr") == "colour"
+        assert choice_text("offer_1", "fr") == "offer_1"
+        assert choice_text("split", "fr") == "Partager"
 
 
 class TestParse:
@@ -471,7 +503,9 @@ class TestJson:
             assert [b["message"] for b in said["blockers"]] == [
                 blocker.message(locale) for blocker in option.blockers
             ]
-            assert len(said["fields"]) == len(option.fields)
+            assert [field["label"] for field in said["fields"]] == [
+                field.label(locale) for field in option.fields
+            ]
             assert (said["consequences"] is None) is not option.allowed
 
     def test_outcomes_and_refusals(self) -> None:

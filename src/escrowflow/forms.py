@@ -121,6 +121,15 @@ class Field:
     fields: tuple[Field, ...] = ()
     choice: str = ""
 
+    def label(self, locale: str = "en") -> str:
+        """
+        Return what stands beside it: `Reason`.
+        """
+        # Words are only needed when somebody reads them.
+        from .words import field_text
+
+        return field_text(self.name, locale)
+
 
 # What is left of a form: by the name of the field, what is different about it.
 Narrowing: TypeAlias = tuple[str, Mapping[str, Any]]

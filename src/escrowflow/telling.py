@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from .decisions import Coming, Option
 from .events import Recorded
-from .forms import plain
+from .forms import Field, plain
 from .ledger import Ledger
 from .order import Order
 from .parts import Deadline
 from .refusals import Blocker, Way
 from .timeline import Moment
-from .words import command_text, deadline_text, event_text, state_text
+from .words import choice_text, command_text, deadline_text, event_text, state_text
 
 __all__ = ["to_json"]
 
@@ -110,6 +110,25 @@ def _option(option: Option, locale: str) -> Mapping[str, Any]:
     }
 
 
+def _field(field: Field, locale: str) -> Mapping[str, Any]:
+    return {
+        "name": field.name,
+        "label": field.label(locale),
+        "kind": field.kind,
+        "required": field.required,
+        "choices": [
+            {"value": choice, "label": choice_text(choice, locale)}
+            for choice in field.choices
+        ],
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "excludes": field.excludes,
+        "one_of": field.one_of,
+        "fields": field.fields,
+        "choice": field.choice,
+    }
+
+
 def _coming(coming: Coming, locale: str) -> Mapping[str, Any]:
     return {
         "at": coming.at,
@@ -159,6 +178,7 @@ _TOLD: Final[Mapping[type, Callable[[Any, str], Mapping[str, Any]]]] = {
     Blocker: _blocker,
     Way: _way,
     Option: _option,
+    Field: _field,
     Coming: _coming,
     Recorded: _recorded,
     Moment: _moment,

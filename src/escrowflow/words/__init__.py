@@ -30,10 +30,12 @@ __all__ = [
     "LOCALES",
     "blocker_text",
     "cause_text",
+    "choice_text",
     "command_text",
     "deadline_text",
     "difference_text",
     "event_text",
+    "field_text",
     "figure_text",
     "instant_text",
     "role_text",
@@ -104,6 +106,21 @@ def command_text(name: str, locale: str = "en") -> str:
     Return what a button for this command says: `Accept the order`.
     """
     return _label("command", name, locale)
+
+
+def field_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a form calls a field: `Reason`.
+    """
+    return _label("field", name, locale)
+
+
+def choice_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a form calls a choice: `Divide`; an id is shown as it is.
+    """
+    known = name in LABELS["choice"]
+    return _label("choice", name, locale) if known else name
 
 
 def state_text(name: str, locale: str = "en") -> str:

@@ -299,6 +299,67 @@ FORMS: Final[Mapping[str, str]] = {
     "first": "1",
 }
 
+# What a form asks for, and what may be chosen in it.
+FIELDS: Final[Mapping[str, str]] = {
+    "acceptance_window": "Time to accept",
+    "add_ons": "Options",
+    "again": "Send it again",
+    "amount": "Amount",
+    "brief_required": "Brief required",
+    "cause": "Cause",
+    "chargeback_id": "Chargeback",
+    "delivery_window": "Delivery time",
+    "due_at": "New deadline",
+    "extra_window": "Extra delivery time",
+    "files": "Files",
+    "held_until": "Held until",
+    "item": "What it is for",
+    "key": "Key",
+    "listing_id": "Service",
+    "mediator_id": "Mediator",
+    "metadata": "Labels",
+    "method": "Method of payment",
+    "note": "Note",
+    "offer_id": "Custom offer",
+    "offers": "Custom offers",
+    "payee_id": "Payee",
+    "payment": "Payment",
+    "payment_reference": "Reference of the payment",
+    "price": "Price",
+    "rating": "Rating",
+    "reason": "Reason",
+    "reference": "Reference",
+    "revisions": "Revisions",
+    "ruling": "Ruling",
+    "seller_id": "Seller",
+    "status": "Status",
+    "terms": "Terms",
+    "text": "Text",
+    "tip": "Tip",
+    "title": "Title",
+    "to_buyer": "To the buyer",
+    "verification_window": "Time to look at the delivery",
+    "window": "Length",
+}
+
+CHOICES: Final[Mapping[str, str]] = {
+    "full_refund": "Give everything back",
+    "split": "Divide",
+    "relaunch": "Send it back to work",
+    "pay_seller": "Pay the seller",
+    "unlawful": "Unlawful",
+    "sensitive": "Sensitive data",
+    "buyer_wish": "At the buyer’s own wish",
+    "unlimited": "Unlimited",
+    "opened": "Opened",
+    "won": "Won",
+    "lost": "Lost",
+    "sent": "Under way",
+    "paid": "Done",
+    "failed": "Failed",
+    "order": "The order",
+}
+
 # Every table, by what it names; the name is the context in the catalogues.
 LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
@@ -312,6 +373,8 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "figure": FIGURES,
     "standing": STANDINGS,
     "form": FORMS,
+    "field": FIELDS,
+    "choice": CHOICES,
 }
 
 # The parts of a sentence that are names themselves, and of what.
