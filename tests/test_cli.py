@@ -1,6 +1,6 @@
 """
-The command line of a host: `escrowflow worker`, `verify`, `export`, `import` and
-`reconcile`.
+The command line of a host: `escrowflow worker`, `verify`, `export`, `import`,
+`reconcile` and `graph`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from escrowflow import commands as c
 from escrowflow.__main__ import main
 from escrowflow.clock import FakeClock, SystemClock
 from escrowflow.decisions import Decides, Step
+from escrowflow.diagram import diagram
 from escrowflow.effects import Effect, Notify, PayOut, Refund
 from escrowflow.engine import Engine
 from escrowflow.events import Event
 from escrowflow.parties import Role
+from escrowflow.processes import vendor_consolidation
 from escrowflow.states import Row
 from escrowflow.storage import Query
 from escrowflow.storage.sqlite import SqliteStorage
@@ -848,3 +850,109 @@ def engine_of(folder: Path) -> str:
         brought_to(engine, "pending", "late")
         engine.close()
     return f"sqlite:///{path}"
+
+
+class TestGraph:
+    """
+    `escrowflow graph`.
+    """
+
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [
+            (("comeup",), diagram(COMEUP)),
+            (("comeup", "--format", "dot"), diagram(COMEUP, "dot")),
+            (("comeup", "--lang", "fr"), diagram(COMEUP, locale="fr")),
+            (("vendor_consolidation",), diagram(vendor_consolidation())),
+        ],
+    )
+    def test_built_in(self, words: tuple[str, ...], text: str) -> None:
+        """
+        It writes the text of the picture, and nothing else.
+        """
+        result = invoked("graph", *words)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout_bytes == text.encode()
+
+    @pytest.mark.parametrize("name", ["theirs", "made"])
+    def test_a_process_of_ones_own(self, folder: Path, name: str) -> None:
+        """
+        A process, or what makes one, is named as it is imported.
+        """
+        result = invoked("graph", f"{shop_of(folder)}:{name}")
+
+        assert result.exit_code == 0
+        assert "accTitle: theirs" in result.stdout
+
+    def test_the_way_of_an_order(self, folder: Path) -> None:
+        """
+        With an order its way is drawn, from its history.
+        """
+        result = invoked("graph", "comeup", "--order", "good", *DB)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        with an_engine(SqliteStorage("orders.db")) as engine:
+            path = engine.history("good")
+        assert result.stdout == diagram(COMEUP, path=path)
+        assert "5. B Order completed" in result.stdout
+
+    def test_the_way_of_an_order_of_ones_own(self, folder: Path) -> None:
+        """
+        The process that is drawn is known when the order is read.
+        """
+        theirs = COMEUP.extend(name="theirs")
+        with filled(folder / "theirs.db", theirs):
+            pass
+
+        result = invoked(
+            "graph",
+            f"{shop_of(folder)}:theirs",
+            *("--order", "good", "--db", "sqlite:///theirs.db"),
+        )
+
+        assert result.exit_code == 0
+        assert "5. B Order completed" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (
+                ("nothing",),
+                "no process 'nothing': comeup, vendor_consolidation, or one of yours "
+                "as module:attribute",
+            ),
+            (
+                ("vendor_consolidation", "--order", "good", *DB),
+                "path: the history of an order of vendor_consolidation, from its "
+                "beginning",
+            ),
+            (("comeup", "--order", "bad", *DB), "no order 'bad'"),
+            (
+                ("comeup", "--order", "good", "--db", "sqlite:///nowhere.db"),
+                "there is no file",
+            ),
+        ],
+    )
+    def test_mistakes(self, folder: Path, words: tuple[str, ...], says: str) -> None:
+        """
+        What cannot be drawn is one clear line.
+        """
+        assert says in one_line(invoked("graph", *words))
+
+    @pytest.mark.parametrize("words", [("--order", "good"), DB])
+    def test_one_without_the_other(self, words: tuple[str, ...]) -> None:
+        """
+        An order is in a database, and a database has more than one.
+        """
+        result = invoked("graph", "comeup", *words)
+
+        assert result.exit_code == 2
+        assert "--order and --db go together" in result.output
+
+    def test_help(self) -> None:
+        """
+        It says in a sentence what it does.
+        """
+        assert "as text" in invoked("graph", "--help").output
+        assert "graph" in invoked("--help").output

@@ -213,7 +213,7 @@ NO_WAY = "add a deadline, or declare Gap('no_timed_exit', "
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "unknown state in a row": (
-        {"rows": changed(c.AcceptOrder, to="in_progres")},
+        {"rows": changed(c.AcceptOrder, to="in_progres", chosen_by={})},
         "accept_order: unknown state 'in_progres'",
     ),
     "unknown place of a row": (
@@ -251,6 +251,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a row without an outcome": (
         {"rows": changed(c.AcceptOrder, to={})},
         "accept_order: a row needs a role, a state and an outcome",
+    ),
+    "a choice of an outcome that is not there": (
+        {"rows": changed(c.DeliverOrder, chosen_by={"later": bool})},
+        "deliver_order: no outcome later to choose",
     ),
     "two deadlines of one name": (
         {"deadlines": (*COMEUP.deadlines, COMEUP.kinds["offer"])},
@@ -493,6 +497,33 @@ class TestTable:
         assert COMEUP.row("nowhere", c.CancelOrder, B) is None
         assert COMEUP.roles("delivered", c.CancelOrder) == S
         assert COMEUP.roles("frozen", c.CancelOrder) == Role(0)
+
+    def test_leads(self) -> None:
+        """
+        The outcomes that come up under a process's policies; none where they close
+        the row.
+        """
+        row = COMEUP.row("delivered", c.RequestRevision, B)
+        again = COMEUP.row("revision_refused", c.RequestRevision, B)
+        at_once = COMEUP.policies.replacing(
+            revision={"revision_needs_seller_answer": False}
+        )
+        assert row is not None
+        assert again is not None
+
+        assert row.leads(COMEUP.policies) == {"asked": State.REVISION_REQUESTED}
+        assert row.leads(at_once) == {"begun": State.IN_PROGRESS}
+        assert again.leads(COMEUP.policies) == {}
+
+    def test_armed(self) -> None:
+        """
+        A deadline that waits for a policy is armed with it.
+        """
+        capped = COMEUP.with_policies(lifetime={"order_cap": "P5M"})
+
+        assert not COMEUP.armed(COMEUP.kinds["lifetime"])
+        assert capped.armed(capped.kinds["lifetime"])
+        assert COMEUP.armed(COMEUP.kinds["delivery"])
 
     def test_places(self) -> None:
         """
@@ -804,8 +835,9 @@ class TestFingerprint:
             _evolved(name="other"),
             _evolved(states=enum.StrEnum("State", {s.name: s.value for s in State})),
             _evolved(gaps=(*COMEUP.gaps, Gap("x", "y", "z"))),
+            _evolved(rows=changed(c.AcceptOrder, chosen_by={})),
         ],
-        ids=["name", "states with the same texts", "gaps"],
+        ids=["name", "states with the same texts", "gaps", "what is ever chosen"],
     )
     def test_what_changes_nothing(self, change: Callable[[], Process[Any]]) -> None:
         """

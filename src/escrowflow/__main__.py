@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO, final
 
 from . import payments
 from .demo import Line, play, rendered, totals
+from .diagram import FORMATS, Format, diagram
 from .effects import Publish
 from .engine import Engine, OrderPage
 from .engine.core import OrderProcess
@@ -269,6 +270,62 @@ def reconcile(
     noting.check(methods)
     if differing:
         raise click.exceptions.Exit(1)
+
+
+# --- pictures ---------------------------------------------------------------------
+
+_BUILT_IN: Final[Mapping[str, Callable[[], OrderProcess]]] = {
+    "comeup": comeup,
+    "vendor_consolidation": vendor_consolidation,
+}
+
+
+@main.command()
+@click.argument("process", metavar="PROCESS")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="mermaid",
+    show_default=True,
+    help="For Mermaid, or for Graphviz.",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(LOCALES),
+    default="en",
+    show_default=True,
+    help="The language of its words.",
+)
+@click.option("--order", "order_id", metavar="ID", help="Draw the way of this order.")
+@click.option("--db", metavar="URL", help="Where that order is.")
+def graph(
+    process: str, format_: Format, lang: str, order_id: str | None, db: str | None
+) -> None:
+    """
+    Draw a process, or the way of one order, as text.
+
+    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
+    makes it.
+    """
+    if (order_id is None) is not (db is None):
+        raise click.UsageError("--order and --db go together")
+    if process not in _BUILT_IN and ":" not in process:
+        names = ", ".join(_BUILT_IN)
+        raise click.ClickException(
+            f"no process {process!r}: {names}, or one of yours as module:attribute"
+        )
+    drawn = _BUILT_IN[process]() if process in _BUILT_IN else _process(process)
+    try:
+        path = None
+        if order_id is not None and db is not None:
+            with _engine(db, () if process in _BUILT_IN else (process,)) as engine:
+                path = engine.history(order_id)
+        text = diagram(drawn, format_, locale=lang, path=path)
+    except EscrowflowError as error:
+        raise click.ClickException(str(error)) from error
+    # As bytes: a picture is UTF-8, whatever the terminal speaks.
+    click.echo(text.encode(), nl=False)
 
 
 @contextmanager

@@ -125,6 +125,9 @@ class Row:
         opened_by: Asked of the policies: whether they ever open this row.  The
             table is the same under all of them; what is closed is refused with
             its own reason, and never offered as a way out.
+
+        chosen_by: By outcome, asked of the policies: whether they ever choose it.
+            An outcome that is not named may come up under any.
     """
 
     command: type[Command]
@@ -136,6 +139,21 @@ class Row:
     anywhere: bool = attrs.field(default=False, kw_only=True)
     offered: bool = attrs.field(default=True, kw_only=True)
     opened_by: Callable[[Any], bool] = attrs.field(default=_always, kw_only=True)
+    chosen_by: Mapping[str, Callable[[Any], bool]] = attrs.field(
+        factory=dict, kw_only=True
+    )
+
+    def leads(self, policies: Any) -> Mapping[str, Destination]:
+        """
+        Return the outcomes that come up under these policies; none if they close it.
+        """
+        if not self.opened_by(policies):
+            return {}
+        return {
+            outcome: to
+            for outcome, to in self.to.items()
+            if self.chosen_by.get(outcome, _always)(policies)
+        }
 
 
 class Urgency(enum.IntEnum):
@@ -480,6 +498,12 @@ class Process(Generic[P]):
         """
         return self.by_actor[role._value_]
 
+    def armed(self, kind: DeadlineKind) -> bool:
+        """
+        Whether the policies ever arm this kind of deadline.
+        """
+        return _armed(self, kind)
+
     def remembered(self, state: str) -> frozenset[str]:
         """
         Return the states an order in *state* may have been called away from.
@@ -659,6 +683,8 @@ def _unknown_names(process: Process[Any]) -> Iterable[str]:
                 yield f"{row.command.name}: unknown state {str(place)!r}"
         if not row.by or not row.states or not row.to:
             yield f"{row.command.name}: a row needs a role, a state and an outcome"
+        elif unknown := sorted(set(row.chosen_by) - set(row.to)):
+            yield f"{row.command.name}: no outcome {', '.join(unknown)} to choose"
     for kind in process.deadlines:
         for state in (*kind.runs, *kind.stops, *kind.sleeps, *kind.window_of):
             if state not in known:

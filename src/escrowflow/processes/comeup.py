@@ -14,7 +14,7 @@ from typing import Final
 from .. import commands as c
 from ..decisions import CHAPTERS
 from ..parties import Role
-from ..rules import No, Policies, Situation
+from ..rules import Alone, No, Policies, Situation
 from ..states import BACK, STAY, DeadlineKind, Gap, Process, Row, State, Urgency
 
 __all__ = ["DEADLINES", "ENDINGS", "GAPS", "ROWS", "comeup"]
@@ -65,6 +65,35 @@ def _asks_again(policies: Policies) -> bool:
     return not policies.revision.disputes_after(1)  # C4
 
 
+# Outcomes that only other policies choose.
+
+
+def _charged_later(policies: Policies) -> bool:
+    return policies.acceptance.charge_at == "acceptance"
+
+
+def _asking_is_enough(policies: Policies) -> bool:
+    return any(  # C11
+        isinstance(
+            policies.cancellation.request(
+                Situation(state=state, role=B, late=late, delivered=delivered)
+            ),
+            Alone,
+        )
+        for state in (IP, DE, RF)
+        for late in (False, True)
+        for delivered in (False, True)
+    )
+
+
+def _begins_at_once(policies: Policies) -> bool:
+    return not policies.revision.revision_needs_seller_answer  # C8
+
+
+def _answered(policies: Policies) -> bool:
+    return policies.revision.revision_needs_seller_answer  # C8
+
+
 # fmt: off
 ROWS: Final = (
     # Paying and the brief
@@ -74,7 +103,8 @@ ROWS: Final = (
     Row(c.SendMessage,            B | S,  (AW, PE, IP, CR, RQ, RF, CO, CA), STAY),
     # Acceptance
     #                                     the buyer's bank may hold the money still
-    Row(c.AcceptOrder,            S,      PE,                {"": IP, "charging": STAY}),
+    Row(c.AcceptOrder,            S,      PE,                {"": IP, "charging": STAY},
+        chosen_by={"charging": _charged_later}),
     Row(c.RefuseOrder,            S,      PE,                CA, settles=True),
     # Cancellation: CancellationRights says who may, and when (R16, R27, C2)
     Row(c.CancelOrder,            B,      AW,                CA, settles=True),
@@ -84,13 +114,14 @@ ROWS: Final = (
         opened_by=_delivered_is_cancelled),
     #                                     C11 chooses the outcome
     Row(c.RequestCancellation,    B,      IP,
-        {"asked": CR, "cancelled": CA}, settles=True, away=True),
+        {"asked": CR, "cancelled": CA}, settles=True, away=True,
+        chosen_by={"cancelled": _asking_is_enough}),
     Row(c.RequestCancellation,    B,      DE,
         {"asked": CR, "cancelled": CA}, settles=True, away=True,
-        opened_by=_asked_when_delivered),
+        opened_by=_asked_when_delivered, chosen_by={"cancelled": _asking_is_enough}),
     Row(c.RequestCancellation,    B,      RF,
         {"asked": CR, "cancelled": CA}, settles=True, away=True,
-        opened_by=_asked_when_refused),
+        opened_by=_asked_when_refused, chosen_by={"cancelled": _asking_is_enough}),
     Row(c.WithdrawCancellation,   B,      CR,                BACK),
     Row(c.AcceptCancellation,     S,      CR,                CA, settles=True),
     Row(c.RefuseCancellation,     S,      CR,                {"go_on": BACK, "dispute": DI}),
@@ -102,9 +133,10 @@ ROWS: Final = (
     Row(c.LeaveReview,            B,      (DE, RF),          CO, settles=True),
     Row(c.LeaveReview,            B,      CO,                STAY),
     # Revision; C8 chooses the outcome
-    Row(c.RequestRevision,        B,      DE,                {"asked": RQ, "begun": IP}),
+    Row(c.RequestRevision,        B,      DE,                {"asked": RQ, "begun": IP},
+        chosen_by={"asked": _answered, "begun": _begins_at_once}),
     Row(c.RequestRevision,        B,      RF,                {"asked": RQ, "begun": IP},
-        opened_by=_asks_again),
+        opened_by=_asks_again, chosen_by={"asked": _answered, "begun": _begins_at_once}),
     Row(c.AcceptRevision,         S,      RQ,                IP),
     Row(c.RefuseRevision,         S,      RQ,                RF),
     # Claims and disputes
@@ -146,9 +178,11 @@ ROWS: Final = (
     Row(c.RequestCoupon,          B,      EX,                STAY),
     # What became of the money, in any state
     Row(c.ReportCharge,           P | O,  PE,
-        {"": STAY, "accepted": IP, "cancelled": CA}, settles=True, offered=False),
+        {"": STAY, "accepted": IP, "cancelled": CA}, settles=True, offered=False,
+        chosen_by={"accepted": _charged_later, "cancelled": _charged_later}),
     Row(c.ReportCharge,           P | O,  FR,
-        {"": STAY, "cancelled": CA}, settles=True, offered=False),
+        {"": STAY, "cancelled": CA}, settles=True, offered=False,
+        chosen_by={"cancelled": _charged_later}),
     Row(c.ReportCharge,           P | O,  UNCHARGED,         STAY,
         anywhere=True, offered=False),
     Row(c.ReportRefund,           P | O,  tuple(State),      STAY,
@@ -161,7 +195,8 @@ ROWS: Final = (
         anywhere=True, offered=False),
     # The system, when a deadline is due
     Row(c.ExpirePayment,          Y,      AW,                CA, settles=True),
-    Row(c.ExpireHold,             Y,      HOLDING,           CA, settles=True),
+    Row(c.ExpireHold,             Y,      HOLDING,           CA, settles=True,
+        chosen_by={"": _charged_later}),
     Row(c.RemindAcceptance,       Y,      PE,                STAY),
     Row(c.ExpireAcceptance,       Y,      PE,                CA, settles=True),
     Row(c.MarkLate,               Y,      (IP, CR),          STAY),

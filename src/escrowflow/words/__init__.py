@@ -33,6 +33,7 @@ __all__ = [
     "choice_text",
     "command_text",
     "deadline_text",
+    "diagram_text",
     "difference_text",
     "event_text",
     "field_text",
@@ -162,6 +163,13 @@ def figure_text(name: str, locale: str = "en") -> str:
     Return what a figure of a seller is called: `Acceptance rate`.
     """
     return _label("figure", name, locale)
+
+
+def diagram_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a picture of a process says beside its names: `Legend`.
+    """
+    return _label("diagram", name, locale)
 
 
 def role_text(name: str, locale: str = "en") -> str:

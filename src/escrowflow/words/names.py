@@ -287,6 +287,16 @@ FIGURES: Final[Mapping[str, str]] = {
     "public_cancellations": "Public cancellations",
 }
 
+# What a picture of a process says.
+DIAGRAMS: Final[Mapping[str, str]] = {
+    "legend": "Legend",
+    "back": "back to where it was",
+    "usual": "thick: the shortest way",
+    "path": "thick: the way of this order",
+    "dashed": "dashed: by itself, when the time is over",
+    "list": "dotted: from each of these",
+}
+
 # What words are put together with.
 FORMS: Final[Mapping[str, str]] = {
     "unknown": "This is not possible now: %(code)s.",
@@ -371,6 +381,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "offer": OFFERS,
     "movement": MOVEMENTS,
     "figure": FIGURES,
+    "diagram": DIAGRAMS,
     "standing": STANDINGS,
     "form": FORMS,
     "field": FIELDS,
