@@ -16,6 +16,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, final
 
 import attrs
@@ -867,9 +868,7 @@ def _held(process: Process[Any]) -> Iterable[str]:
 # --- building ---------------------------------------------------------------------
 
 
-def _machine_of(
-    process: Process[Any], kind: type[transitions.Machine] = _Machine
-) -> Any:
+def _machine_of(process: Process[Any], kind: Callable[..., Any] = _Machine) -> Any:
     """
     Build the shared machine: one trigger for each command and outcome.
     """
@@ -877,16 +876,29 @@ def _machine_of(
     for row in process.rows:
         for state, trigger, to in _edges(process, row):
             steps[trigger, state] = to
+    return _built(
+        kind, tuple(process.members), str(process.initial), tuple(steps.items())
+    )
+
+
+# It has no state of its own, so processes that differ in their policies share it.
+@lru_cache(maxsize=64)
+def _built(
+    kind: Callable[..., Any],
+    states: tuple[str, ...],
+    initial: str,
+    steps: tuple[tuple[tuple[str, str], str], ...],
+) -> Any:
     return kind(
         model=None,
-        states=list(process.members),
-        initial=str(process.initial),
+        states=list(states),
+        initial=initial,
         auto_transitions=False,
         queued=False,
         transitions=[
             # Without a destination the state stays, and nothing is entered.
             {"trigger": trigger, "source": state, "dest": to if to != state else None}
-            for (trigger, state), to in steps.items()
+            for (trigger, state), to in steps
         ],
     )
 
