@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FLOORS = (
     {"errors"},
     {"inputs", "_iso4217"},
-    {"clock", "words"},
+    {"clock"},
+    {"words"},
     {"money"},
     {"ledger", "parties", "terms", "calendars"},
     {"refusals"},
@@ -38,7 +39,7 @@ FLOORS = (
     {"rules"},
     {"storage"},
     {"decisions"},
-    {"processes", "timeline", "diagram", "statistics"},
+    {"processes", "timeline", "diagram", "statistics", "rulebook"},
     {"telling"},
     {"engine", "checker"},
     {"payments"},

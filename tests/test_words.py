@@ -246,7 +246,7 @@ class TestCatalogues:
         """
         for message in catalogue_of(locale, tool):
             if message.context not in (None, "form"):
-                stop = message.context in ("blocker", "difference")
+                stop = message.context in ("blocker", "difference", "clause")
                 key = message.id if isinstance(message.id, str) else message.id[1]
                 for text in (key, *tool.strings(message)):
                     assert text.endswith(".") is stop, text

@@ -24,6 +24,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from escrowflow.words.blockers import BLOCKERS
+from escrowflow.words.clauses import CLAUSES, LENGTHS
 from escrowflow.words.differences import DIFFERENCES, TOTALS
 from escrowflow.words.names import LABELS
 
@@ -72,8 +73,12 @@ def english() -> Iterator[tuple[str, str, Key]]:
         for sentence in sentences:
             assert isinstance(sentence, str), "no difference is counted"
             yield "difference", code, sentence
-    for name, total in TOTALS.items():
-        yield "total", name, (total.one, total.many)
+    for kind, counted in (("total", TOTALS), ("length", LENGTHS)):
+        for name, sentence in counted.items():
+            yield kind, name, (sentence.one, sentence.many)
+    for name, clause in CLAUSES.items():
+        told = clause if isinstance(clause, str) else (clause.one, clause.many)
+        yield "clause", name, told
 
 
 def updated(page: str, language: str) -> Words:

@@ -28,6 +28,7 @@ from .engine.core import OrderProcess
 from .errors import EscrowflowError
 from .events import Recorded
 from .processes import comeup, vendor_consolidation
+from .rulebook import rulebook
 from .states import Process
 from .storage import open_storage
 from .words import LOCALES, total_text
@@ -310,12 +311,7 @@ def graph(
     """
     if (order_id is None) is not (db is None):
         raise click.UsageError("--order and --db go together")
-    if process not in _BUILT_IN and ":" not in process:
-        names = ", ".join(_BUILT_IN)
-        raise click.ClickException(
-            f"no process {process!r}: {names}, or one of yours as module:attribute"
-        )
-    drawn = _BUILT_IN[process]() if process in _BUILT_IN else _process(process)
+    drawn = _process_of(process)
     try:
         path = None
         if order_id is not None and db is not None:
@@ -326,6 +322,42 @@ def graph(
         raise click.ClickException(str(error)) from error
     # As bytes: a picture is UTF-8, whatever the terminal speaks.
     click.echo(text.encode(), nl=False)
+
+
+@main.command()
+@click.argument("process", metavar="PROCESS")
+@click.option(
+    "--lang",
+    type=click.Choice(LOCALES),
+    default="en",
+    show_default=True,
+    help="The language of its words.",
+)
+def terms(process: str, lang: str) -> None:
+    """
+    Write the rules of a process as its buyers and sellers would read them.
+
+    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
+    makes it.
+    """
+    for number, chapter in enumerate(rulebook(_process_of(process)), 1):
+        click.echo(f"{number}. {chapter.title(lang)}".encode())
+        for clause in chapter.clauses:
+            click.echo(f"   - {clause.text(lang)}".encode())
+
+
+def _process_of(process: str) -> OrderProcess:
+    """
+    Return a process of the library, or of a host.
+    """
+    if process in _BUILT_IN:
+        return _BUILT_IN[process]()
+    if ":" not in process:
+        names = ", ".join(_BUILT_IN)
+        raise click.ClickException(
+            f"no process {process!r}: {names}, or one of yours as module:attribute"
+        )
+    return _process(process)
 
 
 @contextmanager

@@ -14,14 +14,16 @@ from __future__ import annotations
 import gettext
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from ..clock import Months, Window
 from ..errors import InvalidInputError
 from .blockers import BLOCKERS
+from .clauses import CLAUSES, LENGTHS
 from .differences import DIFFERENCES, TOTALS
 from .names import CAUSES, KINDS_OF, LABELS, ROLES_OF
 from .sentences import Counted, Sentence
@@ -30,7 +32,9 @@ __all__ = [
     "LOCALES",
     "blocker_text",
     "cause_text",
+    "chapter_text",
     "choice_text",
+    "clause_text",
     "command_text",
     "deadline_text",
     "diagram_text",
@@ -39,6 +43,7 @@ __all__ = [
     "field_text",
     "figure_text",
     "instant_text",
+    "length_text",
     "role_text",
     "state_text",
     "total_text",
@@ -48,6 +53,9 @@ __all__ = [
 LOCALES: Final = ("en", "fr")
 
 _CATALOGUES: Final = Path(__file__).parents[1] / "locale"
+_FEW_DAYS: Final = timedelta(days=3)
+_HOUR: Final = 3600
+
 _END_OF_LANGUAGE: Final = re.compile(r"[-_.@]")
 _PART: Final = re.compile(r"%\((\w+)\)s")
 
@@ -100,6 +108,53 @@ def total_text(differing: int, in_transit: int, locale: str = "en") -> str:
         _told(TOTALS[name], {"count": count}, locale, "total")
         for name, count in counts.items()
     )
+
+
+def clause_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+    """
+    Return a rule of a process as one sentence.
+
+    Args:
+        code: The code of a clause.
+
+        params: The parts of the sentence, by name.
+    """
+    sentence = CLAUSES[code]
+    text = _chosen(sentence, params, locale, "clause")
+    return text % {name: _told_in_rule(name, params[name], locale) for name in params}
+
+
+def chapter_text(name: str, locale: str = "en") -> str:
+    """
+    Return the title of a chapter of the rules: `Acceptance`.
+    """
+    return _label("chapter", name, locale)
+
+
+def length_text(window: Window, locale: str = "en") -> str:
+    """
+    Return a length of time as people say it: `48 hours`, `7 days`, `5 months`.
+    """
+    if isinstance(window, Months):
+        counts = {"months": window.count}
+    else:
+        days, rest = window.days, window.seconds
+        if window < _FEW_DAYS and rest + window.days and not rest % _HOUR:
+            # Nobody says "two days" where the hour matters.
+            days, rest = 0, int(window.total_seconds())
+        hours, rest = divmod(rest, _HOUR)
+        counts = {
+            "days": days,
+            "hours": hours,
+            "minutes": rest // 60,
+            "seconds": rest % 60,
+        }
+    told = [
+        _chosen(LENGTHS[unit], {"count": count}, locale, "length") % {"count": count}
+        for unit, count in counts.items()
+        if count
+    ]
+    return " ".join(told)
 
 
 def command_text(name: str, locale: str = "en") -> str:
@@ -249,14 +304,20 @@ def _fits(sentence: Sentence, params: Mapping[str, Any]) -> bool:
 def _told(
     sentence: Sentence, params: Mapping[str, Any], locale: str, kind: str = "blocker"
 ) -> str:
+    text = _chosen(sentence, params, locale, kind)
+    return text % {name: _shown(name, params[name], locale) for name in parts(sentence)}
+
+
+def _chosen(
+    sentence: Sentence, params: Mapping[str, Any], locale: str, kind: str
+) -> str:
+    """
+    Return a sentence in a language, in the form that its number asks for.
+    """
     catalogue = _catalogue(locale)
     if isinstance(sentence, str):
-        text = catalogue.pgettext(kind, sentence)
-    else:
-        text = catalogue.npgettext(
-            kind, sentence.one, sentence.many, params[sentence.by]
-        )
-    return text % {name: _shown(name, params[name], locale) for name in parts(sentence)}
+        return catalogue.pgettext(kind, sentence)
+    return catalogue.npgettext(kind, sentence.one, sentence.many, params[sentence.by])
 
 
 def _shown(name: str, value: Any, locale: str) -> str:
@@ -272,6 +333,22 @@ def _shown(name: str, value: Any, locale: str) -> str:
     if kind is None:
         return str(value)
     return _form("quote", locale) % {"name": _label(kind, str(value), locale)}
+
+
+def _told_in_rule(name: str, value: Any, locale: str) -> str:
+    if name == "window":
+        return length_text(value, locale)
+    if name == "ruling":
+        return choice_text(value, locale).lower()
+    if name == "method":
+        return _label("method", value, locale)
+    if name == "name":
+        return _label("fee", value, locale)
+    if name == "names":
+        return ", ".join(_label("fee", one, locale) for one in value)
+    if name == "states":
+        return ", ".join(state_text(str(state), locale) for state in value)
+    return str(value)
 
 
 def _one_of(names: list[str], locale: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .clauses import CHAPTERS
+
 __all__ = [
     "CAUSES",
     "COMMANDS",
@@ -370,6 +372,19 @@ CHOICES: Final[Mapping[str, str]] = {
     "order": "The order",
 }
 
+METHODS: Final[Mapping[str, str]] = {
+    "card": "a card",
+    "paypal": "PayPal",
+    "wallet": "the wallet",
+}
+
+FEES: Final[Mapping[str, str]] = {
+    "buyer_fee": "service fee",
+    "seller_fee": "commission",
+    "bank_fee": "bank fee",
+    "tax": "tax",
+}
+
 # Every table, by what it names; the name is the context in the catalogues.
 LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
@@ -386,6 +401,9 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "form": FORMS,
     "field": FIELDS,
     "choice": CHOICES,
+    "chapter": CHAPTERS,
+    "method": METHODS,
+    "fee": FEES,
 }
 
 # The parts of a sentence that are names themselves, and of what.
