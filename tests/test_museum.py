@@ -179,6 +179,29 @@ def test_kept_for_the_next_check(tmp_path: Path, emptied: str, opened: str) -> N
     assert opened in done.stdout
 
 
+def test_not_kept_when_its_class_is_left(tmp_path: Path) -> None:
+    """
+    Whoever runs the checks of a class in two parts, with others in between, is given
+    no storage that was closed meanwhile.
+    """
+    body = """
+    def empty(self, storage):
+        storage.__init__()
+        return True
+
+class TestOther(TestMine):
+    pass
+    """
+    names = ("TestMine::test_one_settlement", "TestOther::test_one_settlement")
+    other = "TestMine::test_summary"
+    items = [f"{tmp_path / 'test_mine.py'}::{name}" for name in (*names, other)]
+
+    done = run(tmp_path, body, "test_", "-p", "no:randomly", items=items)
+
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
 def test_small_checks_come_first(tmp_path: Path) -> None:
     """
     Whoever stops at the first complaint is shown a small one, not a long history.
@@ -269,7 +292,11 @@ class ForgottenAwaited(AsyncStorageContract):
 
 
 def run(
-    folder: Path, body: str, wanted: str, *options: str
+    folder: Path,
+    body: str,
+    wanted: str,
+    *options: str,
+    items: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """
     Run pytest as somebody else would, in a folder of his own.
@@ -294,7 +321,7 @@ class TestMine(StorageContract):
                 "error",
                 "-k",
                 wanted,
-                str(folder),
+                *(items or (str(folder),)),
                 *options,
             ),
         ],

@@ -127,8 +127,13 @@ class Counted(abc.ABC):
         pytest.skip(why)
 
 
-def _close(storages: list[Storage]) -> None:
-    for storage in storages:
+def _close(checks: pytest.Class) -> None:
+    """
+    Close what was kept; whoever comes back to the class later begins anew.
+    """
+    kept = checks.stash[_KEPT]
+    del checks.stash[_KEPT]
+    for storage in kept:
         storage.close()
 
 
@@ -195,7 +200,7 @@ class Checks(Counted):
         checks = request.node.getparent(pytest.Class)
         if _KEPT not in checks.stash:
             checks.stash[_KEPT] = []
-            checks.addfinalizer(lambda: _close(checks.stash[_KEPT]))
+            checks.addfinalizer(lambda: _close(checks))
         kept: list[Storage] = checks.stash[_KEPT]
         return kept
 
