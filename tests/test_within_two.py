@@ -314,13 +314,13 @@ class TestWithoutSchema:
         with kind(database) as shop:
             inside = shop.within()
 
-            with pytest.raises(StorageError, match="call engine"):
+            with pytest.raises(StorageError, match="call storage"):
                 inside.place(an_order(), by=ANA, order_id=order_id)
 
             shop.list(order_id)
             shop.commit()
             assert database.listed(order_id) == 1
-            database.engine.migrate()
+            database.engine.storage.migrate()
             inside.place(an_order(), by=ANA, order_id=order_id)
             shop.commit()
         assert database.version(order_id) == PLACED
@@ -336,7 +336,7 @@ class TestWithoutSchema:
         with kind(databases["postgresql"]) as shop:
             shop.within().storage.load(order_id)
         with kind(databases.new("postgresql")) as shop:
-            with pytest.raises(StorageError, match="call engine"):
+            with pytest.raises(StorageError, match="call storage"):
                 e.Engine(COMEUP, storage).within(shop.handle).order(order_id)
             # A statement failed: what is left is to roll back.
             with pytest.raises(StorageError, match="roll it back") as caught:
@@ -445,7 +445,7 @@ class TestTwoOnSqlite:
         Whatever the host's connection does to what it deletes, and does again after.
         """
         database = databases.new("sqlite")
-        database.engine.migrate()
+        database.engine.storage.migrate()
         words = "nobody else's business"
         text = StoredText(ref="r", subject_id="ana", salt=b"", text=words)
         with closing(sqlite3.connect(database.path)) as handle:

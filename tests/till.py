@@ -325,7 +325,7 @@ class Till:
         card, paypal = self.wrapped or self.gateways
         return payments.handlers(
             card,
-            methods={"paypal": paypal},
+            methods={"paypal": paypal, "wallet": card},
             clock=self.clock,
             restored_at=self.restored_at,
         )
