@@ -1173,6 +1173,36 @@ class TestIncremental:
                 assert ("performance_score" in named) == bool(scored)
             order, tally = evolve(order, recorded), after
 
+    def test_what_a_command_touches(self) -> None:
+        """
+        Several events touch what they change together: a payment that comes with the
+        order, and an acceptance that is answered at once.
+        """
+        history = history_of(in_progress())
+
+        assert touched(None, *history) == (
+            "acceptance_rate",
+            "cancellation_rate",
+            "response_time",
+            "performance_score",
+            "sales",
+            "revenue_generated",
+        )
+        assert touched(None) == ()
+
+    def test_what_an_option_says_is_a_part_of_it(self) -> None:
+        """
+        R116: what is said beforehand to fall is touched when it happens.
+        """
+        story = pending()
+        said = story.option(ANA, ef.CancelOrder).consequences
+        before = story.order
+        story.buyer(CANCEL)
+
+        assert said is not None
+        assert said.statistics == ("acceptance_rate", "visibility")
+        assert set(said.statistics) <= set(touched(before, *story.last.events))
+
     def test_lives_touch_everything(self) -> None:
         """
         The lives above are no idle ones: every figure is touched in them.
