@@ -1173,6 +1173,38 @@ class TestIncremental:
                 assert ("performance_score" in named) == bool(scored)
             order, tally = evolve(order, recorded), after
 
+    def test_what_a_command_touches(self) -> None:
+        """
+        Several events touch what they change together: a payment that comes with the
+        order, and an acceptance that is answered at once.
+        """
+        history = history_of(in_progress())
+
+        assert touched(None, *history) == (
+            "acceptance_rate",
+            "cancellation_rate",
+            "response_time",
+            "performance_score",
+            "sales",
+            "revenue_generated",
+        )
+        assert touched(None) == ()
+
+    def test_options_say_it_beforehand(self) -> None:
+        """
+        R116: what a command touches stands among its consequences.
+        """
+        story = pending()
+        said = story.option(ANA, ef.CancelOrder).consequences
+        before = story.order
+        story.buyer(CANCEL)
+
+        found = touched(before, *story.last.events, policy=COMEUPS)
+
+        assert {"acceptance_rate", "visibility"} <= set(found)
+        assert said is not None
+        assert said.statistics == found
+
     def test_lives_touch_everything(self) -> None:
         """
         The lives above are no idle ones: every figure is touched in them.

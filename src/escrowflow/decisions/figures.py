@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Final, final
 
 import attrs
@@ -254,37 +255,40 @@ def _rated(
 
 def touched(
     order: Order | None,
-    recorded: Recorded,
-    *,
+    *history: Recorded,
     policy: StatisticsPolicy | None = None,
 ) -> tuple[str, ...]:
     """
-    Return the figures of the seller that an event touches, in the order of `FIGURES`.
+    Return the figures of the seller that events touch, in the order of `FIGURES`.
 
     Args:
-        order: The order before the event; `None` before `OrderPlaced`.
+        order: The order before them; `None` before `OrderPlaced`.
+
+        history: What happens to it: one event, or all those of a command.
 
         policy: Whose rates are meant; without, those of any policy.
 
     Returns:
-        Every figure that the event changes.  Also `response_time` for what could be
-        an answer: an order does not say whether a message was answered before.  Not
+        Every figure that they change.  Also `response_time` for what could be an
+        answer: an order does not say whether a message was answered before.  Not
         named is that an order may be the one by which a seller has figures at all
         (R103).
     """
-    if order is None:
+    before = None if order is None else _seen(order)
+    after = reduce(followed, history, before)
+    if after is None:
         return ()
-    before = _seen(order)
-    after = followed(before, recorded)
-    earlier, later = _by_figure(before, policy), _by_figure(after, policy)
+    earlier = {} if before is None else _by_figure(before, policy)
+    later = _by_figure(after, policy)
     changed = {name for name in FIGURES if earlier.get(name) != later.get(name)}
     if earlier and not later:
         # It leaves, with the answers that were counted.
         changed.add("response_time")
     if changed & _SCORED:
         changed.add("performance_score")
-    ending = after.order.ending if order.ending is None else None
-    if ending is not None and "visibility" in ending.statistics:
+    ending = after.order.ending
+    ends = ending is not None and (order is None or order.ending is None)
+    if ends and ending is not None and "visibility" in ending.statistics:
         changed.add("visibility")
     return tuple(name for name in FIGURES if name in changed)
 
