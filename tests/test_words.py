@@ -37,12 +37,16 @@ from escrowflow.words import (
     command_text,
     deadline_text,
     difference_text,
+    duration_text,
     event_text,
     figure_text,
     instant_text,
+    language,
+    move_text,
     parts,
     role_text,
     state_text,
+    story_text,
     total_text,
 )
 from escrowflow.words.blockers import BLOCKERS
@@ -350,6 +354,7 @@ class TestNames:
                 "Acceptance rate",
                 "Taux d’acceptation",
             ),
+            (story_text, "deliveries", "Deliveries", "Livraisons"),
             (role_text, "buyer", "buyer", "acheteur"),
             (role_text, "buyer, seller", "buyer or seller", "acheteur ou vendeur"),
         ],
@@ -389,6 +394,48 @@ class TestNames:
         A region, a charset or a capital letter makes no other language.
         """
         assert state_text("frozen", locale) == "Gelée"
+
+    @pytest.mark.parametrize(
+        ("asked", "spoken"),
+        [("en", "en"), ("fr_CA", "fr"), ("FR", "fr"), ("de", "en"), ("", "en")],
+    )
+    def test_which_language_that_is(self, asked: str, spoken: str) -> None:
+        """
+        Whoever asks for a language can know which one he gets.
+        """
+        assert language(asked) == spoken
+
+    @pytest.mark.parametrize("to", ["escrow", "buyer", "seller", "platform"])
+    def test_where_money_went(self, to: str) -> None:
+        """
+        Money that moved is told with its amount, in either language.
+        """
+        told = {move_text(to, Money(3000, "EUR"), locale) for locale in LOCALES}
+
+        assert len(told) == len(LOCALES)
+        assert all("30.00 EUR" in one for one in told)
+
+    @pytest.mark.parametrize(
+        ("window", "english", "french"),
+        [
+            (timedelta(), "0 s", "0 s"),
+            (timedelta(seconds=59, microseconds=9), "59 s", "59 s"),
+            (timedelta(seconds=61), "1 min", "1 min"),
+            (
+                timedelta(hours=26, minutes=5, seconds=4),
+                "1 d 2 h 5 min",
+                "1 j 2 h 5 min",
+            ),
+            (timedelta(days=-2), "2 d", "2 j"),
+            (timedelta(days=400), "400 d", "400 j"),
+        ],
+    )
+    def test_how_long(self, window: timedelta, english: str, french: str) -> None:
+        """
+        A length is told in days, hours and minutes; in seconds if it has no more.
+        """
+        assert duration_text(window) == english
+        assert duration_text(window, "fr") == french
 
     @pytest.mark.parametrize("locale", ["", "de", "xx", "frr", "../fr", "en_GB"])
     def test_unknown_languages_speak_english(self, locale: str) -> None:

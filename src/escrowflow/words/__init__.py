@@ -39,13 +39,17 @@ __all__ = [
     "deadline_text",
     "diagram_text",
     "difference_text",
+    "duration_text",
     "event_text",
     "field_text",
     "figure_text",
     "instant_text",
+    "language",
     "length_text",
+    "move_text",
     "role_text",
     "state_text",
+    "story_text",
     "total_text",
 ]
 
@@ -235,6 +239,34 @@ def role_text(name: str, locale: str = "en") -> str:
     return _one_of(roles, locale)
 
 
+def story_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a part of a story or of a case file is called: `Who`, `Deliveries`.
+    """
+    return _label("story", name, locale)
+
+
+def move_text(to: str, amount: object, locale: str = "en") -> str:
+    """
+    Return where money went: `30.00 EUR to the buyer`.
+    """
+    return _label("move", to, locale) % {"amount": amount}
+
+
+def duration_text(window: timedelta, locale: str = "en") -> str:
+    """
+    Return how long something is: `5 d`, `1 d 2 h 30 min`; seconds only below a minute.
+    """
+    seconds = int(abs(window).total_seconds())
+    sizes = (86_400, 3_600, 60, 1)
+    told: list[str] = []
+    for size, unit in zip(sizes, _form("units", locale).split(), strict=True):
+        count, seconds = divmod(seconds, size)
+        if count and not (size == 1 and told):
+            told.append(f"{count} {unit}")
+    return " ".join(told) or f"0 {unit}"
+
+
 def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:
     """
     Return an instant as a wall shows it: `Tue 5 May 2026, 10:00 (+02:00)`.
@@ -358,12 +390,19 @@ def _one_of(names: list[str], locale: str) -> str:
     return _form("or", locale) % {"others": ", ".join(others), "last": last}
 
 
+def language(locale: str) -> str:
+    """
+    Return the language that is spoken where one is asked for: one of `LOCALES`.
+    """
+    spoken, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
+    return spoken if spoken in LOCALES else LOCALES[0]
+
+
 def _catalogue(locale: str) -> gettext.NullTranslations:
-    language, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
-    return _loaded(language if language in LOCALES else LOCALES[0])
+    return _loaded(language(locale))
 
 
 @cache
-def _loaded(language: str) -> gettext.NullTranslations:
+def _loaded(spoken: str) -> gettext.NullTranslations:
     # There is no catalogue of English: its words are here.
-    return gettext.translation("escrowflow", _CATALOGUES, [language], fallback=True)
+    return gettext.translation("escrowflow", _CATALOGUES, [spoken], fallback=True)

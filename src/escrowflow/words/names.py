@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .clauses import CHAPTERS
+from .stories import MOVES, STORY
 
 __all__ = [
     "CAUSES",
@@ -309,6 +310,8 @@ FORMS: Final[Mapping[str, str]] = {
     "months": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
     # The day of the month: French counts it, and only it.
     "first": "1",
+    # Days, hours, minutes, seconds
+    "units": "d h min s",
 }
 
 # What a form asks for, and what may be chosen in it.
@@ -398,6 +401,8 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "figure": FIGURES,
     "diagram": DIAGRAMS,
     "standing": STANDINGS,
+    "move": MOVES,
+    "story": STORY,
     "form": FORMS,
     "field": FIELDS,
     "choice": CHOICES,
