@@ -502,19 +502,9 @@ class _Reckoning:
             else:
                 self._acted(key, recorded, "lifted")
         for key, wait in waits.items():
-            if wait.runs and key not in self.awaited and not self._was_met(wait):
+            if wait.runs and key not in self.awaited:
                 self.awaited[key] = len(self.found)
                 self.found.append(_begun(wait))
-
-    def _was_met(self, wait: Deadline) -> bool:
-        """
-        Whether it is one that was met, and still stands in the books.
-        """
-        return any(
-            (kept.name, kept.subject, kept.due_at)
-            == (wait.name, wait.subject, wait.due_at)
-            for kept in self.found
-        )
 
     def _acted(self, key: tuple[str, str], recorded: Recorded, outcome: str) -> None:
         place = self.awaited.pop(key)
