@@ -300,6 +300,16 @@ class TestProof:
 
         assert attrs.evolve(case, exhibits=tuple(exhibits)).wrong == 8
 
+    @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"by": "eve", "data": {}}'])
+    def test_what_cannot_be_read_is_not_sound(self, body: str) -> None:
+        """
+        An exhibit whose bytes say nothing, or somebody else's, proves nothing.
+        """
+        exhibit = file_of(heard()).exhibits[3]
+        assert exhibit.sound()
+
+        assert not attrs.evolve(exhibit, body=body).sound()
+
     def test_other_words_show(self) -> None:
         """
         Nor can words be put into somebody's mouth.
@@ -638,6 +648,44 @@ class TestForPeople:
         page = read_html(as_html(file_of(story)))
 
         assert page.text.count(words) == 2
+
+    def test_of_an_order_that_is_late(self) -> None:
+        """
+        That it is late, what was agreed without limit, and each offer by its name.
+        """
+        story = in_progress(terms={"revisions": "unlimited"})
+        story.seller(
+            ef.SendOffer(title="More", price=euros("5"), delivery_window="P2D")
+        )
+        (offer,) = story.order.offers
+        story.after(days=5, hours=1)
+
+        text = as_text(file_of(story), zone="Europe/Paris")
+
+        assert "State: In progress (late)\n" in text
+        assert "Revisions agreed: without limit\n" in text
+        assert "    Time to deliver: 2 d\n" in text
+        assert (
+            f"Time to take the custom offer ({offer.id}), Mon 8 Jun 2026, 12:00 "
+            "(+02:00): still runs\n"
+        ) in text
+
+    def test_a_lifted_deadline_that_stood_still(self) -> None:
+        """
+        Where time stood still, nothing is said of how much there was.
+        """
+        case = file_of(
+            in_progress().staff(
+                FREEZE, ef.RuleDispute(ruling=ef.FullRefund(), reason="fraud")
+            )
+        )
+
+        (line,) = (
+            line
+            for line in as_text(case).splitlines()
+            if line.startswith("Time to deliver,")
+        )
+        assert line.endswith(": ended before its time, platform staff ops (#7)")
 
     def test_a_change_is_said(self) -> None:
         """
