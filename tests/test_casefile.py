@@ -580,9 +580,9 @@ class TestForPeople:
                     "#8  Sun 7 Jun 2026, 13:00 (+02:00)  seller luc  Order delivered",
                     "    Files: logo.svg",
                     "    | not included",
-                    "    Ruling: Divided (30.00 EUR)",
+                    "    Ruling: Divide (30.00 EUR)",
                     "Time to deliver, Sat 6 Jun 2026, 13:00 (+02:00): missed, "
-                    "seller luc (#8), 1 d after the end",
+                    "seller luc (#8), 24 hours after the end",
                     "Nothing was changed: every hash and every text is as it was "
                     "written",
                 ],
@@ -594,9 +594,9 @@ class TestForPeople:
                     "#8  dim. 7 juin 2026 à 13:00 (+02:00)  vendeur luc  "
                     "Commande livrée",
                     "    Fichiers\xa0: logo.svg",
-                    "    Décision\xa0: Partage (30.00 EUR)",
+                    "    Décision\xa0: Partager (30.00 EUR)",
                     "Délai de réalisation, sam. 6 juin 2026 à 13:00 (+02:00)\xa0: "
-                    "manqué, vendeur luc (#8), 1 j après la fin",
+                    "manqué, vendeur luc (#8), 24 heures après la fin",
                 ],
             ),
         ],
@@ -663,8 +663,8 @@ class TestForPeople:
         text = as_text(file_of(story), zone="Europe/Paris")
 
         assert "State: In progress (late)\n" in text
-        assert "Revisions agreed: without limit\n" in text
-        assert "    Time to deliver: 2 d\n" in text
+        assert "Revisions agreed: Unlimited\n" in text
+        assert "    Time to deliver: 48 hours\n" in text
         assert (
             f"Time to take the custom offer ({offer.id}), Mon 8 Jun 2026, 12:00 "
             "(+02:00): still runs\n"
@@ -686,6 +686,28 @@ class TestForPeople:
             if line.startswith("Time to deliver,")
         )
         assert line.endswith(": ended before its time, platform staff ops (#7)")
+
+    def test_by_how_much_at_a_glance(self) -> None:
+        """
+        A margin is told in whole minutes, in seconds below one, and not at all below
+        a second.
+        """
+        for length, told in (
+            (
+                {"hours": 50, "minutes": 5, "seconds": 7},
+                "2 days 2 hours 5 minutes after the end",
+            ),
+            ({"seconds": 30}, "30 seconds after the end"),
+            ({"microseconds": 1}, "missed, seller luc (#8)"),
+        ):
+            story = revision_requested().after(hours=48).after(**length)
+            story.seller(ef.AcceptRevision())
+            (line,) = (
+                line
+                for line in as_text(file_of(story)).splitlines()
+                if line.startswith("Time to answer,")
+            )
+            assert line.endswith(told)
 
     def test_a_change_is_said(self) -> None:
         """

@@ -37,7 +37,6 @@ from escrowflow.words import (
     command_text,
     deadline_text,
     difference_text,
-    duration_text,
     event_text,
     figure_text,
     instant_text,
@@ -414,28 +413,6 @@ class TestNames:
 
         assert len(told) == len(LOCALES)
         assert all("30.00 EUR" in one for one in told)
-
-    @pytest.mark.parametrize(
-        ("window", "english", "french"),
-        [
-            (timedelta(), "0 s", "0 s"),
-            (timedelta(seconds=59, microseconds=9), "59 s", "59 s"),
-            (timedelta(seconds=61), "1 min", "1 min"),
-            (
-                timedelta(hours=26, minutes=5, seconds=4),
-                "1 d 2 h 5 min",
-                "1 j 2 h 5 min",
-            ),
-            (timedelta(days=-2), "2 d", "2 j"),
-            (timedelta(days=400), "400 d", "400 j"),
-        ],
-    )
-    def test_how_long(self, window: timedelta, english: str, french: str) -> None:
-        """
-        A length is told in days, hours and minutes; in seconds if it has no more.
-        """
-        assert duration_text(window) == english
-        assert duration_text(window, "fr") == french
 
     @pytest.mark.parametrize("locale", ["", "de", "xx", "frr", "../fr", "en_GB"])
     def test_unknown_languages_speak_english(self, locale: str) -> None:

@@ -38,11 +38,12 @@ from .storage.codec import commitment, decode_event
 from .terms import Terms
 from .timeline import actor_html, actor_text, instant_html, quoted, quoted_html
 from .words import (
+    choice_text,
     deadline_text,
-    duration_text,
     event_text,
     instant_text,
     language,
+    length_text,
     role_text,
     state_text,
     story_text,
@@ -570,14 +571,14 @@ def _facts(event: Event, locale: str) -> Iterator[tuple[str, str]]:
     if isinstance(terms, Terms):
         window = terms.delivery_window
     if window is not None:
-        yield story_text("delivery_window", locale), duration_text(window, locale)
+        yield story_text("delivery_window", locale), length_text(window, locale)
     if isinstance(terms, Terms) and terms.revisions is not None:
         agreed = terms.revisions
-        shown = story_text(agreed, locale) if isinstance(agreed, str) else str(agreed)
+        shown = choice_text(agreed, locale) if isinstance(agreed, str) else str(agreed)
         yield story_text("revisions", locale), shown
     ruling = getattr(event, "ruling", None)
     if ruling is not None:
-        told = story_text(plain(ruling)["kind"], locale)
+        told = choice_text(plain(ruling)["kind"], locale)
         to_buyer = getattr(ruling, "to_buyer", None)
         yield (
             story_text("ruling", locale),
@@ -617,11 +618,22 @@ def _kept_text(kept: Kept, locale: str, zone: str) -> str:
     if kept.by is None:
         return told
     told += f", {actor_text(kept.by, locale)} (#{kept.seq})"
-    if kept.margin is None:
+    margin = _rounded(kept.margin)
+    if not margin:
         return told
     side = "after" if kept.outcome == "missed" else "early"
-    apart = story_text(side, locale) % {"time": duration_text(kept.margin, locale)}
+    apart = story_text(side, locale) % {"time": length_text(margin, locale)}
     return f"{told}, {apart}"
+
+
+def _rounded(margin: timedelta | None) -> timedelta:
+    """
+    Return a margin as people tell it: in whole minutes, in seconds if it has no more.
+    """
+    if margin is None:
+        return timedelta()
+    unit = timedelta(minutes=1) if margin >= timedelta(minutes=1) else timedelta(0, 1)
+    return margin // unit * unit
 
 
 def _verdict(case: CaseFile, locale: str) -> str:

@@ -39,7 +39,6 @@ __all__ = [
     "deadline_text",
     "diagram_text",
     "difference_text",
-    "duration_text",
     "event_text",
     "field_text",
     "figure_text",
@@ -251,20 +250,6 @@ def move_text(to: str, amount: object, locale: str = "en") -> str:
     Return where money went: `30.00 EUR to the buyer`.
     """
     return _label("move", to, locale) % {"amount": amount}
-
-
-def duration_text(window: timedelta, locale: str = "en") -> str:
-    """
-    Return how long something is: `5 d`, `1 d 2 h 30 min`; seconds only below a minute.
-    """
-    seconds = int(abs(window).total_seconds())
-    sizes = (86_400, 3_600, 60, 1)
-    told: list[str] = []
-    for size, unit in zip(sizes, _form("units", locale).split(), strict=True):
-        count, seconds = divmod(seconds, size)
-        if count and not (size == 1 and told):
-            told.append(f"{count} {unit}")
-    return " ".join(told) or f"0 {unit}"
 
 
 def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:

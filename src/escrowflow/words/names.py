@@ -310,8 +310,6 @@ FORMS: Final[Mapping[str, str]] = {
     "months": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
     # The day of the month: French counts it, and only it.
     "first": "1",
-    # Days, hours, minutes, seconds
-    "units": "d h min s",
 }
 
 # What a form asks for, and what may be chosen in it.
