@@ -645,6 +645,7 @@ def absent(order: Order, name: str, role: Role) -> tuple[str, ...]:
 
     - `not_your_command`: the row never has this role.
     - `deadline_passed`: it was possible until a deadline led here; said first.
+    - `dispute_ruled`: what a mediator is told after his ruling, and by him.
     - `order_ended`, `not_in_this_state`: why it is not possible where it is.
     """
     if not any(role in GRID[name, state] for state in State):
@@ -659,6 +660,9 @@ def absent(order: Order, name: str, role: Role) -> tuple[str, ...]:
         role in GRID[name, State(left)] or (name, State(left), role) in SUPERSET
     ):
         codes = ("deadline_passed",)
+    ruled = order.dispute is not None and order.dispute.ruling is not None
+    if ruled and name in ("ask_parties", "answer_mediator", "rule_dispute"):
+        codes = (*codes, "dispute_ruled")
     return (*codes, "order_ended" if state in ENDINGS else "not_in_this_state")
 
 

@@ -1,6 +1,6 @@
 """
 The command line of a host: `escrowflow worker`, `verify`, `export`, `import`,
-`reconcile` and `graph`.
+`reconcile`, `graph`, `timeline` and `case`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from escrowflow.states import Row
 from escrowflow.storage import Query
 from escrowflow.storage.sqlite import SqliteStorage
 from tests.given import ANA, COMEUP, LUC, an_engine, an_order, brought_to
+from tests.markup import read_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,24 @@ def one_line(result: Result) -> str:
     return line.removeprefix("Error: ")
 
 
+def forge(change: str, value: object) -> None:
+    """
+    Change the second event of an order behind everybody's back.
+    """
+    with sqlite3.connect("orders.db") as raw:
+        # Somebody who knows what he does, and leaves the schema as it was.
+        ((fixed,),) = raw.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'escrowflow_event_fixed'"
+        )
+        raw.execute("DROP TRIGGER escrowflow_event_fixed")
+        raw.execute(
+            f"UPDATE escrowflow_event SET {change} WHERE order_id = 'good' AND seq = 2",
+            (value,),
+        )
+        raw.execute(fixed)
+    raw.close()
+
+
 DB: Final = ("--db", "sqlite:///orders.db")
 
 
@@ -154,19 +173,7 @@ class TestVerify:
         """
         What was changed behind its back is named, and the status is 1.
         """
-        with sqlite3.connect("orders.db") as raw:
-            # Somebody who knows what he does, and leaves the schema as it was.
-            ((fixed,),) = raw.execute(
-                "SELECT sql FROM sqlite_master WHERE name = 'escrowflow_event_fixed'"
-            )
-            raw.execute("DROP TRIGGER escrowflow_event_fixed")
-            raw.execute(
-                "UPDATE escrowflow_event SET body = ?"
-                " WHERE order_id = 'good' AND seq = 2",
-                (b"{}",),
-            )
-            raw.execute(fixed)
-        raw.close()
+        forge("body = ?", b"{}")
 
         result = invoked("verify", *DB)
 
@@ -220,6 +227,125 @@ class TestVerify:
 
         assert result.exit_code == 1
         assert "--process" in result.stderr
+
+
+class TestStories:
+    """
+    `escrowflow timeline` and `escrowflow case`.
+    """
+
+    @pytest.mark.parametrize(
+        ("lang", "zone", "line"),
+        [
+            ("en", "UTC", "Mon 2 Mar 2020, 09:00 (UTC)  buyer ana   Order placed"),
+            (
+                "fr",
+                "Europe/Paris",
+                "lun. 2 mars 2020 à 10:00 (+01:00)  acheteur ana  Commande passée",
+            ),
+        ],
+    )
+    def test_a_timeline(self, folder: Path, lang: str, zone: str, line: str) -> None:
+        """
+        The story of an order, in the language and the zone of whoever reads it.
+        """
+        result = invoked("timeline", "good", *DB, "--lang", lang, "--zone", zone)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.splitlines()[1].startswith(line)
+
+    @pytest.mark.parametrize(
+        ("lang", "last"),
+        [("en", "Nothing was changed"), ("fr", "Rien n’a été modifié")],
+    )
+    def test_a_case(self, folder: Path, lang: str, last: str) -> None:
+        """
+        The file of an order ends with its proof.
+        """
+        result = invoked("case", "good", *DB, "--lang", lang)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.splitlines()[-2].startswith(last)
+
+    @pytest.mark.parametrize(
+        ("command", "title"), [("timeline", "Ce qui s’est passé"), ("case", "Dossier")]
+    )
+    def test_a_page(self, folder: Path, command: str, title: str) -> None:
+        """
+        As HTML it is a whole page, which a browser shows as it is.
+        """
+        result = invoked(command, "good", *DB, "--format", "html", "--lang", "fr")
+
+        assert result.exit_code == 0
+        head, _, rest = result.stdout.partition("<body>\n")
+        assert head == (
+            '<!doctype html>\n<html lang="fr">\n<head>\n<meta charset="utf-8">\n'
+            f"<title>{title}</title>\n</head>\n"
+        )
+        fragment, _, end = rest.partition("</body>")
+        assert end == "\n</html>\n"
+        assert "ana" in read_html(fragment).text
+
+    def test_as_json(self, folder: Path) -> None:
+        """
+        For programs it is JSON.
+        """
+        moments = json.loads(
+            invoked("timeline", "good", *DB, "--format", "json").stdout
+        )
+        case = json.loads(invoked("case", "good", *DB, "--format", "json").stdout)
+
+        assert moments[0]["event"] == "order_placed"
+        assert (case["order_id"], case["wrong"]) == ("good", None)
+        assert case["head"] == case["exhibits"][-1]["hash"]
+
+    def test_a_forged_event_in_a_case(self, folder: Path) -> None:
+        """
+        A file that does not prove itself says so, and the status is 1.
+        """
+        forge("recorded_at = recorded_at + ?", 1)
+
+        result = invoked("case", "good", *DB)
+
+        assert result.exit_code == 1
+        assert "event 2 is not as it was written" in result.stdout
+
+    @pytest.mark.parametrize("command", ["timeline", "case"])
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("nowhere",), "nowhere"),
+            (("good", "--zone", "Mars"), "no time zone 'Mars'"),
+        ],
+    )
+    def test_what_cannot_be_told(
+        self, folder: Path, command: str, words: tuple[str, ...], says: str
+    ) -> None:
+        """
+        An order that is not there, or a zone nobody knows, is one clear line.
+        """
+        assert says in one_line(invoked(command, *words, *DB))
+
+    @pytest.mark.parametrize("command", ["timeline", "case"])
+    def test_whatever_the_terminal_speaks(self, folder: Path, command: str) -> None:
+        """
+        What a terminal cannot show is spelled out.
+        """
+        with filled(folder / "words.db") as engine:
+            brought_to(engine, "in_progress", "o1")
+            engine.execute("o1", c.DeliverOrder(note="voilà"), by=LUC)
+
+        told = subprocess.run(
+            [
+                *(sys.executable, "-m", "escrowflow"),
+                *(command, "o1", "--db", "sqlite:///words.db"),
+            ],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=True,
+        )
+
+        assert rb"    | voil\xe0" in told.stdout
 
 
 class TestExport:

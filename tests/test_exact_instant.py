@@ -155,6 +155,13 @@ def expected(
     inclusive = armed != awaited(eve_, kind).due_at
     to = MOVES.get((WAITS[kind, state], state), (state,))[0] if passed else state
     if to is not state and role not in GRID[name, to]:
+        if kind == "ruling" and name in (
+            "ask_parties",
+            "answer_mediator",
+            "rule_dispute",
+        ):
+            # The ruling agreed in advance was made: what comes now is too late.
+            return ("deadline_passed", "dispute_ruled", "order_ended")
         return ("deadline_passed", "order_ended")
 
     def over(start: DateTime, window: timedelta) -> bool:

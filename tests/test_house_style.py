@@ -40,6 +40,7 @@ FLOORS = (
     {"storage"},
     {"decisions"},
     {"processes", "timeline", "diagram", "statistics", "rulebook"},
+    {"casefile"},
     {"telling"},
     {"engine", "checker"},
     {"payments"},

@@ -40,9 +40,12 @@ from escrowflow.words import (
     event_text,
     figure_text,
     instant_text,
+    language,
+    move_text,
     parts,
     role_text,
     state_text,
+    story_text,
     total_text,
 )
 from escrowflow.words.blockers import BLOCKERS
@@ -350,6 +353,7 @@ class TestNames:
                 "Acceptance rate",
                 "Taux d’acceptation",
             ),
+            (story_text, "deliveries", "Deliveries", "Livraisons"),
             (role_text, "buyer", "buyer", "acheteur"),
             (role_text, "buyer, seller", "buyer or seller", "acheteur ou vendeur"),
         ],
@@ -389,6 +393,26 @@ class TestNames:
         A region, a charset or a capital letter makes no other language.
         """
         assert state_text("frozen", locale) == "Gelée"
+
+    @pytest.mark.parametrize(
+        ("asked", "spoken"),
+        [("en", "en"), ("fr_CA", "fr"), ("FR", "fr"), ("de", "en"), ("", "en")],
+    )
+    def test_which_language_that_is(self, asked: str, spoken: str) -> None:
+        """
+        Whoever asks for a language can know which one he gets.
+        """
+        assert language(asked) == spoken
+
+    @pytest.mark.parametrize("to", ["escrow", "buyer", "seller", "platform"])
+    def test_where_money_went(self, to: str) -> None:
+        """
+        Money that moved is told with its amount, in either language.
+        """
+        told = {move_text(to, Money(3000, "EUR"), locale) for locale in LOCALES}
+
+        assert len(told) == len(LOCALES)
+        assert all("30.00 EUR" in one for one in told)
 
     @pytest.mark.parametrize("locale", ["", "de", "xx", "frr", "../fr", "en_GB"])
     def test_unknown_languages_speak_english(self, locale: str) -> None:

@@ -181,6 +181,7 @@ class Wanderer:
             if hasattr(placed, "recorded") and placed.order is not None:
                 break
         self.order: Order = placed.order
+        self.history = list(placed.recorded)
         self.effects = list(placed.effects)
 
     def options(self, by: Actor) -> tuple[Option, ...]:
@@ -210,11 +211,13 @@ class Wanderer:
         command = command_within(rng, option.command, option.fields)
         done: Any = decide(self.process, self.order, command, by=by, now=self.now)
         self.order = done.order
+        self.history += done.recorded
 
     def _until(self, now: Any) -> None:
         self.now = max(self.now, now)
         settled = settle(self.process, self.order, now=self.now, recorded_at=self.now)
         self.order = settled.order
+        self.history += settled.recorded
 
 
 def wanderers(seed: str, count: int, steps: int = 24) -> Iterator[Wanderer]:

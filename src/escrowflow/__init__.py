@@ -6,6 +6,7 @@ A marketplace imports this; it never runs by itself.  Begin with `Engine`,
 `processes` and `storage.open_storage`.
 """
 
+from .casefile import CaseFile, Exhibit, Kept
 from .clock import FakeClock, SystemClock
 from .commands import (
     AcceptCancellation,
@@ -177,6 +178,7 @@ from .states import DeadlineKind, Gap, Process, Row, State
 from .statistics import Figures, Marks, Rate, Tally
 from .telling import to_json
 from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
+from .timeline import Moment
 from .worker import AsyncWorker, Worker, WorkReport
 
 __version__ = "0.1.0.dev0"
@@ -210,6 +212,7 @@ __all__ = [
     "ByConsent",
     "CancelOrder",
     "CancellationRights",
+    "CaseFile",
     "Changed",
     "Charge",
     "CloseConversation",
@@ -237,6 +240,7 @@ __all__ = [
     "EscrowflowError",
     "Event",
     "ExcuseCancellation",
+    "Exhibit",
     "ExpireAcceptance",
     "ExpireHold",
     "ExpireOffer",
@@ -257,6 +261,7 @@ __all__ = [
     "Gap",
     "GatewayError",
     "InvalidInputError",
+    "Kept",
     "KeyReusedError",
     "LeaveConversation",
     "LeaveReview",
@@ -267,6 +272,7 @@ __all__ = [
     "Mediator",
     "Migration",
     "MissingExtraError",
+    "Moment",
     "Money",
     "Move",
     "No",

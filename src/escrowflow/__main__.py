@@ -6,6 +6,7 @@ What a host hands over on it is named `module:attribute`.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
@@ -19,8 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
-from . import payments
-from .demo import Line, play, rendered, totals
+from . import casefile, payments, timeline
+from .demo import play, rendered, totals
 from .diagram import FORMATS, Format, diagram
 from .effects import Publish
 from .engine import Engine, OrderPage
@@ -31,7 +32,9 @@ from .processes import comeup, vendor_consolidation
 from .rulebook import rulebook
 from .states import Process
 from .storage import open_storage
-from .words import LOCALES, total_text
+from .telling import to_json
+from .timeline import Line
+from .words import LOCALES, story_text, total_text
 from .worker import Worker
 
 __all__ = ["main"]
@@ -168,6 +171,93 @@ def verify(db: str, processes: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
+_LANG: Final = click.option(
+    "--lang",
+    type=click.Choice(LOCALES),
+    default="en",
+    show_default=True,
+    help="The language to say it in.",
+)
+_ZONE: Final = click.option(
+    "--zone",
+    default="UTC",
+    show_default=True,
+    metavar="NAME",
+    help="Whose wall clock, such as Europe/Paris.",
+)
+_FORMAT: Final = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html", "json"]),
+    default="text",
+    show_default=True,
+    help="For a terminal, a browser or a program.",
+)
+
+
+@main.command("timeline")
+@_DB
+@_PROCESSES
+@_LANG
+@_ZONE
+@_FORMAT
+@click.argument("order")
+def timeline_(
+    db: str, processes: tuple[str, ...], lang: str, zone: str, form: str, order: str
+) -> None:
+    """Tell the story of one order: who, what, when, why, and the money."""
+    with _engine(db, processes) as engine:
+        try:
+            moments = engine.view(order).timeline
+            if form == "json":
+                _print_json(to_json(moments, locale=lang))
+            elif form == "html":
+                _print_page(
+                    story_text("timeline", lang),
+                    timeline.as_html(moments, locale=lang, zone=zone),
+                    lang,
+                )
+            else:
+                (lines,) = timeline.as_lines(
+                    [moments], locale=lang, zone=zone, width=_width()
+                )
+                for line in lines:
+                    _print(Line(line.kind, _speakable(line.text)))
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@_DB
+@_PROCESSES
+@_LANG
+@_ZONE
+@_FORMAT
+@click.argument("order")
+def case(
+    db: str, processes: tuple[str, ...], lang: str, zone: str, form: str, order: str
+) -> None:
+    """Write a mediator's file of one order, which proves itself."""
+    with _engine(db, processes) as engine:
+        try:
+            found = engine.case_file(order)
+            if form == "json":
+                _print_json(to_json(found, locale=lang))
+            elif form == "html":
+                _print_page(
+                    story_text("case_file", lang),
+                    casefile.as_html(found, locale=lang, zone=zone),
+                    lang,
+                )
+            else:
+                text = casefile.as_text(found, locale=lang, zone=zone, width=_width())
+                click.echo(_speakable(text), nl=False)
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+    if found.wrong is not None:
+        raise click.exceptions.Exit(1)
+
+
 @main.command()
 @_DB
 @_PROCESSES
@@ -228,12 +318,7 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
     "all of them.",
 )
 @click.option("--no-payouts", is_flag=True, help="This gateway pays no sellers.")
-@click.option(
-    "--lang",
-    type=click.Choice(LOCALES),
-    default="en",
-    help="The language to say it in.",
-)
+@_LANG
 @click.argument("file", type=click.File(encoding="utf-8-sig"), default="-")
 def reconcile(
     db: str,
@@ -483,11 +568,36 @@ def _width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
 
 
+def _speakable(text: str) -> str:
+    """
+    Return a text with what the terminal cannot show spelled out: people write what
+    they like.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _print_json(told: Any) -> None:
+    # As bytes: JSON is UTF-8, whatever the terminal speaks.
+    click.echo(json.dumps(told, ensure_ascii=False, indent=2).encode())
+
+
+def _print_page(title: str, fragment: str, lang: str) -> None:
+    """
+    Print a whole page around a piece of HTML: a browser shows a file as it is.
+    """
+    click.echo(
+        f'<!doctype html>\n<html lang="{lang}">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{title}</title>\n</head>\n<body>\n{fragment}</body>\n"
+        "</html>".encode()
+    )
+
+
 def _print(line: Line) -> None:
     # Colours only where a person looks: click drops them in a pipe.
     if line.kind == "title":
         click.secho(line.text, bold=True)
-    elif line.kind == "head":
+    elif line.kind in ("head", "why"):
         click.secho(line.text, dim=True)
     else:
         click.echo(line.text)

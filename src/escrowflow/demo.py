@@ -14,18 +14,18 @@ from typing import Final, TypeAlias, final
 import attrs
 
 from . import commands as c
-from .clock import FakeClock, to_zone
+from .clock import FakeClock
 from .engine import Engine, Outcome
 from .money import Money, Payment
 from .order import Order
-from .parties import SYSTEM, Buyer, Mediator, Seller
+from .parties import Buyer, Mediator, Seller
 from .processes import comeup
 from .storage.sqlite import SqliteStorage
 from .terms import Split, Terms
-from .timeline import Moment, timeline
-from .words import LOCALES, event_text, role_text, state_text
+from .timeline import Line, Moment, as_lines, timeline
+from .words import LOCALES, story_text
 
-__all__ = ["STORIES", "Line", "Played", "Story", "play", "rendered", "totals"]
+__all__ = ["STORIES", "Played", "Story", "play", "rendered", "totals"]
 
 ANA: Final = Buyer("ana")
 LUC: Final = Seller("luc")
@@ -252,31 +252,11 @@ def play(database: str) -> Sequence[Played]:
 
 # --- as text ----------------------------------------------------------------------
 
-_HEADS: Final = (
-    ("When", "Who", "What", "State", "Held", "Refunded", "Released", "Kept"),
-    ("Quand", "Qui", "Quoi", "État", "Bloqué", "Remboursé", "Versé", "Gardé"),
-)
-_DAYS: Final = (
-    ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
-    ("lun", "mar", "mer", "jeu", "ven", "sam", "dim"),
-)
 _SUMS: Final = ("All ledgers together", "Tous les comptes ensemble")
 _PAID_IN: Final = ("paid in", "encaissé")
-_LATE: Final = ("late", "en retard")
 
-# Where the columns of money begin; they are set to the right.
-_MONEY: Final = 4
-
-
-@final
-@attrs.frozen
-class Line:
-    """
-    A line to print, and what it is: `title`, `head`, `moment` or `total`.
-    """
-
-    kind: str
-    text: str
+# The parts of a ledger, and what they are called.
+_PARTS: Final = ("held", "refunded", "released", "kept")
 
 
 def rendered(played: Sequence[Played], locale: str, width: int) -> Iterator[Line]:
@@ -288,15 +268,12 @@ def rendered(played: Sequence[Played], locale: str, width: int) -> Iterator[Line
 
         width: The columns there are.
     """
-    language = LOCALES.index(locale)
-    heads = _HEADS[language]
-    tables = [[_cells(moment, locale) for moment in one.moments] for one in played]
-    # The columns stand in one place from the first story to the last.
-    columns = zip(heads, *(row for rows in tables for row in rows), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    for one, rows in zip(played, tables, strict=True):
-        yield Line("title", one.story.title[language])
-        yield from _table(heads, rows, widths, width)
+    told = as_lines(
+        [one.moments for one in played], locale=locale, zone=_ZONE, width=width
+    )
+    for one, lines in zip(played, told, strict=True):
+        yield Line("title", one.story.title[LOCALES.index(locale)])
+        yield from lines
         yield Line("moment", "")
 
 
@@ -307,51 +284,12 @@ def totals(played: Sequence[Played], locale: str) -> Iterator[Line]:
     language = LOCALES.index(locale)
     ledgers = [one.order.ledger for one in played]
     zero = Money.zero("EUR")
-    sums = [
-        sum((getattr(ledger, part) for ledger in ledgers), zero)
-        for part in ("held", "refunded", "released", "kept")
-    ]
+    sums = [sum((getattr(ledger, part) for ledger in ledgers), zero) for part in _PARTS]
     paid_in = sum((ledger.paid_in for ledger in ledgers), zero)
     sign = "=" if sum(sums, zero) == paid_in else "≠"
     parts = " + ".join(
-        f"{name} {money.amount}"
-        for name, money in zip(_HEADS[language][_MONEY:], sums, strict=True)
+        f"{story_text(part, locale)} {money.amount}"
+        for part, money in zip(_PARTS, sums, strict=True)
     )
     yield Line("title", _SUMS[language])
     yield Line("total", f"{parts} {sign} {_PAID_IN[language]} {paid_in}")
-
-
-def _cells(moment: Moment, locale: str) -> tuple[str, ...]:
-    language = LOCALES.index(locale)
-    at = to_zone(moment.at, _ZONE)
-    who = role_text(moment.by.role.text, locale)
-    state = state_text(moment.state, locale)
-    ledger = moment.ledger
-    money = (ledger.held, ledger.refunded, ledger.released, ledger.kept)
-    return (
-        f"{_DAYS[language][at.weekday()]} {at:%Y-%m-%d %H:%M}",
-        who if moment.by is SYSTEM else f"{who} {moment.by.id}",
-        event_text(moment.event, locale),
-        f"{state} ({_LATE[language]})" if moment.late else state,
-        *(str(amount.amount) for amount in money),
-    )
-
-
-def _table(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    widths: Sequence[int],
-    width: int,
-) -> Iterator[Line]:
-    # A narrow window gets the state and the money on a line of their own.
-    broken = sum(widths) + 2 * (len(widths) - 1) > width
-    for kind, cells in (("head", heads), *(("moment", row) for row in rows)):
-        padded = [
-            cell.rjust(size) if number >= _MONEY else cell.ljust(size)
-            for number, (cell, size) in enumerate(zip(cells, widths, strict=True))
-        ]
-        if broken:
-            yield Line(kind, "  ".join(padded[:3]).rstrip())
-            yield Line(kind, "    " + "  ".join(padded[3:]).rstrip())
-        else:
-            yield Line(kind, "  ".join(padded).rstrip())

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import attrs
+
+from .casefile import CaseFile, Exhibit, Kept
 from .decisions import Coming, Option
 from .events import Recorded
 from .forms import Field, plain
@@ -15,7 +18,15 @@ from .order import Order
 from .parts import Deadline
 from .refusals import Blocker, Way
 from .timeline import Moment
-from .words import choice_text, command_text, deadline_text, event_text, state_text
+from .words import (
+    cause_text,
+    choice_text,
+    command_text,
+    deadline_text,
+    event_text,
+    state_text,
+    story_text,
+)
 
 __all__ = ["to_json"]
 
@@ -164,10 +175,57 @@ def _moment(moment: Moment, locale: str) -> Mapping[str, Any]:
         "event": moment.event,
         "label": event_text(moment.event, locale),
         "said": moment.said,
+        "erased": moment.said.erased,
+        "cause": moment.cause,
+        "cause_label": cause_text(moment.cause, locale) if moment.cause else "",
         "state": moment.state,
         "state_label": state_text(moment.state, locale),
         "late": moment.late,
+        "moved": moment.moved,
         "ledger": moment.ledger,
+    }
+
+
+def _exhibit(exhibit: Exhibit, locale: str) -> Mapping[str, Any]:
+    return {
+        "seq": exhibit.seq,
+        "topic": exhibit.topic,
+        "topic_label": story_text(exhibit.topic, locale),
+        "name": exhibit.event.name,
+        "label": event_text(exhibit.event.name, locale),
+        "by": exhibit.by,
+        "effective_at": exhibit.effective_at,
+        "recorded_at": exhibit.recorded_at,
+        "data": exhibit.event,
+        "texts": exhibit.texts,
+        "body": exhibit.body,
+        "settles": exhibit.settles,
+        "hash": exhibit.hash,
+    }
+
+
+def _kept(kept: Kept, locale: str) -> Mapping[str, Any]:
+    return {
+        "name": kept.name,
+        "label": deadline_text(kept.name, locale),
+        "subject": kept.subject,
+        "due_at": kept.due_at,
+        "role": kept.role,
+        "outcome": kept.outcome,
+        "outcome_label": story_text(kept.outcome, locale),
+        "seq": kept.seq,
+        "by": kept.by,
+        "at": kept.at,
+        "margin": kept.margin,
+    }
+
+
+def _case_file(case: CaseFile, locale: str) -> Mapping[str, Any]:
+    told = {field.name: getattr(case, field.name) for field in attrs.fields(CaseFile)}
+    return {
+        **told,
+        "state_label": state_text(case.state, locale),
+        "wrong": case.wrong,
     }
 
 
@@ -182,4 +240,7 @@ _TOLD: Final[Mapping[type, Callable[[Any, str], Mapping[str, Any]]]] = {
     Coming: _coming,
     Recorded: _recorded,
     Moment: _moment,
+    Exhibit: _exhibit,
+    Kept: _kept,
+    CaseFile: _case_file,
 }

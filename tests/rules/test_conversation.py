@@ -71,6 +71,24 @@ def test_only_a_reference_is_kept() -> None:
     assert last.data == {"reference": "message-1"}
 
 
+@pytest.mark.parametrize("state", ["delivered", "disputed", "frozen"])
+def test_blocked_says_where_it_is_open(state: str) -> None:
+    """
+    R50, R75: who writes in a blocked window is told in which states he can, so that
+    nobody takes what was never sent for evidence.
+    """
+    story = IN[state]()
+
+    answer = story.engine.attempt(story.id, HELLO, by=ANA)
+
+    assert isinstance(answer, ef.Refusal)
+    (blocker,) = answer.blockers
+    assert blocker.code == "not_in_this_state"
+    assert blocker.params["state"] == state
+    assert set(blocker.params["states"]) == OPEN
+    assert "message_sent" not in story.names
+
+
 class TestAfterTheEnd:
     """
     Seven days to talk.

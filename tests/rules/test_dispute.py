@@ -446,6 +446,100 @@ class TestDisputed:
         assert "message_sent" in [recorded.name for recorded in history]
 
 
+class TestLateEvidence:
+    """
+    What comes too late, or where there is nobody to hear it, is refused and says why.
+    """
+
+    ANSWER = ef.AnswerMediator(text="one thing more", files=("late.png",))
+
+    @pytest.mark.parametrize("ruling", [SPLIT, FULL_REFUND, PAY_SELLER, RELAUNCH])
+    @pytest.mark.parametrize("actor", [ANA, LUC], ids=str)
+    def test_r77_after_the_ruling(self, ruling: ef.Command, actor: ef.Actor) -> None:
+        """
+        R77, R82: what is said after the ruling does not count, and is told since when.
+        """
+        story = disputed().mediator(ruling)
+        ruled_at = story.clock.now()
+        story.after(hours=1)
+        where = "not_in_this_state" if ruling is RELAUNCH else "order_ended"
+
+        assert story.refused(actor, self.ANSWER) == ("dispute_ruled", where)
+        (option,) = (
+            one
+            for one in story.engine.options(story.id, by=actor)
+            if one.command is ef.AnswerMediator
+        )
+        assert [one.code for one in option.blockers] == ["dispute_ruled", where]
+        assert option.blockers[0].params == {"ruled_at": ruled_at}
+        assert "mediator_answered" not in story.names
+
+    def test_r77_after_a_default_ruling(self) -> None:
+        """
+        R77: nor after the ruling that was agreed in advance, at its very instant.
+        """
+        policies = {
+            "dispute": {"ruling_window": "P10D", "default_ruling": ef.FullRefund()}
+        }
+        story = disputed(policies=policies).after(days=10)
+
+        assert story.refused(ANA, self.ANSWER) == (
+            "deadline_passed",
+            "dispute_ruled",
+            "order_ended",
+        )
+
+    def test_r77_no_more_questions(self) -> None:
+        """
+        R77: nor does the mediator ask any more.
+        """
+        story = disputed().mediator(SPLIT)
+
+        assert story.refused(MIA, ef.AskParties(text="and then?")) == (
+            "dispute_ruled",
+            "order_ended",
+        )
+
+    def test_r77_a_new_dispute_hears_anew(self) -> None:
+        """
+        R77: in another dispute, after a relaunch, evidence counts again.
+        """
+        story = disputed().mediator(RELAUNCH).buyer(CLAIM).mediator(ASSIGN)
+        assert story.refused(ANA, self.ANSWER)[0] == "dispute_ruled"
+
+        story.mediator(ef.ConvertClaim()).buyer(self.ANSWER)
+
+        assert story.names[-1] == "mediator_answered"
+
+    @pytest.mark.parametrize("state", sorted(set(IN) - {"disputed"}))
+    @pytest.mark.parametrize("actor", [ANA, LUC], ids=str)
+    def test_r77_where_nobody_asks(self, state: str, actor: ef.Actor) -> None:
+        """
+        R77: outside a dispute there is no mediator's thread.
+        """
+        story = IN[state]()
+
+        codes = story.refused(actor, self.ANSWER)
+
+        ended = story.process.ended(state)
+        assert codes[-1] == ("order_ended" if ended else "not_in_this_state")
+
+    @pytest.mark.parametrize("state", sorted(set(IN) - {"awaiting_payment", "pending"}))
+    def test_r77_a_brief_that_comes_late(self, state: str) -> None:
+        """
+        R7, R77: once the order is accepted the brief is what it is; whoever has more
+        to say is told in which states it would have counted.
+        """
+        story = IN[state]()
+        brief = story.order.brief
+
+        codes = story.refused(ANA, ef.SubmitBrief(text="I always wanted green"))
+
+        ended = story.process.ended(state)
+        assert codes[-1] == ("order_ended" if ended else "not_in_this_state")
+        assert story.order.brief == brief
+
+
 class TestRuling:
     """
     What a mediator decides.

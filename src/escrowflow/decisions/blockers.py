@@ -5,15 +5,26 @@ What is in the way of a command: no row here, or what the chapter that decides i
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
-from ..commands import AssignMediator, Command
+from ..commands import (
+    AnswerMediator,
+    AskParties,
+    AssignMediator,
+    Command,
+    RuleDispute,
+)
+from ..order import Order
 from ..parties import Role
 from ..refusals import Blocker, Way
 from ..rules import Policies
 from ..states import BACK, Process
 from .case import Case, way
 
-__all__ = ["absent", "blockers_of", "elsewhere", "judge"]
+__all__ = ["absent", "blockers_of", "elsewhere", "judge", "ruled"]
+
+# What only counts before the ruling (R77, R82).
+_BEFORE_RULING: Final = frozenset({AnswerMediator, AskParties, RuleDispute})
 
 
 def judge(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
@@ -49,6 +60,8 @@ def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
     process, order, role = case.process, case.order, case.by.role
     standing = order.standing
     blockers = elsewhere(process, standing.state, command.name, role._value_)
+    if command in _BEFORE_RULING and process.places(command, role):
+        blockers = (*ruled(order), *blockers)
     if standing.moved_by and standing.moved_from in process.places(command, role):
         # It was possible until a deadline passed: say so first.
         passed = Blocker(
@@ -61,6 +74,16 @@ def absent(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
         )
         return (passed, *blockers)
     return blockers
+
+
+def ruled(order: Order) -> tuple[Blocker, ...]:
+    """
+    Return that the dispute is decided, if it is: evidence comes too late.
+    """
+    dispute = order.dispute
+    if dispute is None or dispute.ruling is None:
+        return ()
+    return (Blocker(code="dispute_ruled", params={"ruled_at": dispute.ruled_at}),)
 
 
 # Asked for with every page a host shows, and a function of the table alone.

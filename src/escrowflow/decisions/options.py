@@ -26,7 +26,7 @@ from ..parts import Deadline
 from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
-from .blockers import absent, blockers_of, elsewhere
+from .blockers import absent, blockers_of, elsewhere, ruled
 from .case import Case
 from .figures import FIGURES, touched
 from .moves import Move, moved
@@ -237,7 +237,7 @@ def options(
 
 def _options(case: Case, unwritable: tuple[Blocker, ...]) -> Iterator[Option]:
     standing = case.order.standing
-    plain = not unwritable and not standing.moved_by
+    plain = not (unwritable or standing.moved_by or ruled(case.order))
     for command, absence in _frame(case.process, standing.state, case.by.role._value_):
         if absence is not None and plain:
             yield absence

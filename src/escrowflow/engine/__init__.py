@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar, final
 
 from pendulum import DateTime
 
+from ..casefile import CaseFile
 from ..clock import Clock
 from ..commands import Command, PlaceOrder
 from ..decisions import Forecast, Migration, Option, Refusal
@@ -48,6 +49,7 @@ from .journal import Fault, Verified, erase, exported, restore, verify
 from .migrating import migrate_order
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
 from .reading import (
+    read_case_file,
     read_forecast,
     read_history,
     read_options,
@@ -345,6 +347,25 @@ class Engine:
             OrderNotFoundError: If there is no such order for this actor.
         """
         return self._drive(read_history(self._core, order_id, by))
+
+    def case_file(self, order_id: str, *, by: Actor | None = None) -> CaseFile:
+        """
+        Return a mediator's file of an order: all that counts as evidence, each with its
+        hash and its instants, and which deadlines were kept (R77).
+
+        Args:
+            by: Who reads: the mediator of the order, any one while it looks for one,
+                or staff; without, the host itself.
+
+        Raises:
+            InvalidInputError: If *by* is another: a party reads `view`.
+
+            OrderNotFoundError: If there is no such order for this mediator.
+
+            CorruptJournalError: If an event cannot be read.  One that was changed
+                is named by `CaseFile.wrong`.
+        """
+        return self._drive(read_case_file(self._core, order_id, by))
 
     def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
         """
@@ -807,6 +828,12 @@ class AsyncEngine:
         See `Engine.history`.
         """
         return await self._drive(read_history(self._core, order_id, by))
+
+    async def case_file(self, order_id: str, *, by: Actor | None = None) -> CaseFile:
+        """
+        See `Engine.case_file`.
+        """
+        return await self._drive(read_case_file(self._core, order_id, by))
 
     async def effects(self, order_id: str) -> tuple[EffectStatus, ...]:
         """

@@ -11,18 +11,21 @@ from collections.abc import Iterable
 import attrs
 from pendulum import DateTime
 
+from ..casefile import CaseFile, case_file
 from ..decisions import Forecast, Option, forecast, options
 from ..errors import CorruptJournalError, InvalidInputError
 from ..events import ClaimFiled, ClaimRejected, Recorded
 from ..inputs import Text, as_id
 from ..order import Order
 from ..parties import Actor, Role, as_actor
-from ..storage import Page, Query, StoredOrder
+from ..storage import Page, Query, StoredOrder, StoredText
+from ..storage.codec import decode_event
 from ..timeline import timeline
 from .answers import OrderPage, View
-from .core import Asking, Core
+from .core import Asking, Core, naming
 
 __all__ = [
+    "read_case_file",
     "read_forecast",
     "read_history",
     "read_options",
@@ -136,12 +139,37 @@ def read_view(core: Core, order_id: str, by: Actor | None) -> Asking[View]:
     )
 
 
+def read_case_file(core: Core, order_id: str, by: Actor | None) -> Asking[CaseFile]:
+    """
+    See `Engine.case_file`.
+    """
+    by = None if by is None else as_actor(by)
+    if by is not None and by.role not in Role.MEDIATOR | Role.OPERATOR:
+        raise InvalidInputError(
+            "by",
+            "a case file is for the mediator of the order and for staff: "
+            f"a {by.role.text} reads what is for him with view(order_id, by=)",
+        )
+    loaded = yield from _loaded(order_id)
+    due = core.reading(loaded, by)
+    journal = yield from core.journal(loaded.order_id, loaded.version)
+    # With their salts; one that is erased meanwhile is erased here, too.
+    found: Iterable[StoredText] = yield "texts", (loaded.order_id,)
+    texts = tuple(found)
+    words = {text.ref: text.text for text in texts}
+    with naming(loaded.order_id):
+        history = tuple(decode_event(one, words, core.events) for one in journal)
+    return case_file(
+        due.order, history, journal, texts, due=due.recorded, head=loaded.head
+    )
+
+
 def _for_reader(history: Iterable[Recorded], by: Actor | None) -> tuple[Recorded, ...]:
     """
-    Return a history as a party may read it: why a mediator did not keep a claim is
-    for its filer only (R71).
+    Return a history as somebody may read it: why a mediator did not keep a claim is
+    for its filer only (R71), and for those who must know everything.
     """
-    if by is None or by.role not in Role.BUYER | Role.SELLER:
+    if by is None or by.role in Role.MEDIATOR | Role.OPERATOR:
         return tuple(history)
     filer: Role | None = None
     found = []

@@ -43,9 +43,12 @@ __all__ = [
     "field_text",
     "figure_text",
     "instant_text",
+    "language",
     "length_text",
+    "move_text",
     "role_text",
     "state_text",
+    "story_text",
     "total_text",
 ]
 
@@ -235,6 +238,20 @@ def role_text(name: str, locale: str = "en") -> str:
     return _one_of(roles, locale)
 
 
+def story_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a part of a story or of a case file is called: `Who`, `Deliveries`.
+    """
+    return _label("story", name, locale)
+
+
+def move_text(to: str, amount: object, locale: str = "en") -> str:
+    """
+    Return where money went: `30.00 EUR to the buyer`.
+    """
+    return _label("move", to, locale) % {"amount": amount}
+
+
 def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:
     """
     Return an instant as a wall shows it: `Tue 5 May 2026, 10:00 (+02:00)`.
@@ -358,12 +375,19 @@ def _one_of(names: list[str], locale: str) -> str:
     return _form("or", locale) % {"others": ", ".join(others), "last": last}
 
 
+def language(locale: str) -> str:
+    """
+    Return the language that is spoken where one is asked for: one of `LOCALES`.
+    """
+    spoken, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
+    return spoken if spoken in LOCALES else LOCALES[0]
+
+
 def _catalogue(locale: str) -> gettext.NullTranslations:
-    language, *_ = _END_OF_LANGUAGE.split(str(locale).lower())
-    return _loaded(language if language in LOCALES else LOCALES[0])
+    return _loaded(language(locale))
 
 
 @cache
-def _loaded(language: str) -> gettext.NullTranslations:
+def _loaded(spoken: str) -> gettext.NullTranslations:
     # There is no catalogue of English: its words are here.
-    return gettext.translation("escrowflow", _CATALOGUES, [language], fallback=True)
+    return gettext.translation("escrowflow", _CATALOGUES, [spoken], fallback=True)

@@ -93,6 +93,11 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     ),
     # Claims and disputes
     "never_accepted": ("The order was never accepted: there is nothing to dispute.",),
+    "dispute_ruled": (
+        "The dispute was decided on %(ruled_at)s: what comes after that does not "
+        "count.",
+        "The dispute was decided already: what comes after that does not count.",
+    ),
     "may_not_call_mediator": (
         "On this platform, your side of the order cannot call a mediator.",
     ),

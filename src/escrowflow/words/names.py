@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .clauses import CHAPTERS
+from .stories import MOVES, STORY
 
 __all__ = [
     "CAUSES",
@@ -398,6 +399,8 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "figure": FIGURES,
     "diagram": DIAGRAMS,
     "standing": STANDINGS,
+    "move": MOVES,
+    "story": STORY,
     "form": FORMS,
     "field": FIELDS,
     "choice": CHOICES,
