@@ -367,6 +367,15 @@ class TestParse:
 
         assert caught.value.field == field
 
+    def test_a_name_without_an_end(self) -> None:
+        """
+        What is said of a field that there is not is short, whatever was sent.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse("accept_order", {"x" * 1_000_000: 1})
+
+        assert len(str(caught.value)) < 200
+
     @pytest.mark.parametrize(
         ("terms", "field"),
         [

@@ -61,6 +61,9 @@ __all__ = [
     "specimen",
 ]
 
+# What is told of a name that there is not.
+_NAME_MAX: Final = 60
+
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -316,7 +319,8 @@ def _read_fields(
         if name not in known:
             has = ", ".join(known) or "none"
             raise InvalidInputError(
-                f"{within}{name}" if isinstance(name, str) else where,
+                # Whatever somebody sent: no more of it than helps.
+                f"{within}{name[:_NAME_MAX]}" if isinstance(name, str) else where,
                 f"no such field; there are: {has}",
             )
     for name, field in known.items():

@@ -716,6 +716,8 @@ class TestRelaunch:
         assert story.refused(MIA, RELAUNCH) == ("due_at_required",)
         past = ef.Relaunch(due_at="2026-06-20T12:00:00+02:00")
         assert story.refused(MIA, rule(past)) == ("due_at_passed",)
+        never = ef.Relaunch(due_at="9999-12-31T23:59:59Z")
+        assert story.refused(MIA, rule(never)) == ("due_at_too_late",)
         relaunched(story, ef.Relaunch(due_at="2026-06-29T09:00:00+02:00"))
 
         assert story.row == ("in_progress", "2026-06-29T09:00:00+02:00", "100/0/0/0")

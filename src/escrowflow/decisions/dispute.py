@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from pendulum import DateTime
 
+from ..clock import WINDOW_DAYS_MAX
 from ..commands import (
     AlertMediator,
     AnswerMediator,
@@ -294,6 +295,10 @@ def rule_dispute(case: Case, command: RuleDispute) -> Iterable[Step]:
     yield _ruled(case, ruled, command.name)
 
 
+def _latest(case: Case) -> DateTime:
+    return case.after(timedelta(days=WINDOW_DAYS_MAX))
+
+
 @rule_dispute.given
 def _(case: Case) -> Iterable[Narrowing]:
     choices = ["full_refund"]
@@ -308,7 +313,8 @@ def _(case: Case) -> Iterable[Narrowing]:
     yield "ruling", {"choices": tuple(choices)}
     if case.policies.delivery.relaunch_takes_date:
         soonest = datetime.__add__(case.now, timedelta(microseconds=1))
-        yield "ruling.due_at", {"required": True, "minimum": soonest}
+        limits = {"required": True, "minimum": soonest, "maximum": _latest(case)}
+        yield "ruling.due_at", limits
     else:
         yield "ruling.due_at", {"left_out": True}
 
@@ -331,6 +337,9 @@ def _(case: Case, command: RuleDispute) -> Iterable[Blocker]:
             yield Blocker(code="due_at_required")
         elif ruling.due_at <= case.now:
             yield Blocker(code="due_at_passed")
+        elif ruling.due_at > _latest(case):
+            # A slip of the year, after which no deadline could be reckoned.
+            yield Blocker(code="due_at_too_late", params={"latest": _latest(case)})
     elif ruling.due_at is not None:
         yield Blocker(code="due_at_not_taken")
 

@@ -335,7 +335,7 @@ class Core:
             process, before, due = self._opened(loaded, by, command, now)
             if if_version is not None and if_version != due.order.version:
                 # What is due is written all the same; the command is not judged.
-                if (yield from self._written(process, loaded, before, due, now)):
+                if (yield from self.written(process, loaded, before, due, now)):
                     raise OrderChangedError(
                         order_id, expected=if_version, actual=due.order.version
                     )
@@ -572,7 +572,7 @@ class Core:
         due = self.settled(process, decided.order, now)
         return _joined(decided, due) if due.recorded else decided
 
-    def _written(
+    def written(
         self,
         process: OrderProcess,
         loaded: StoredOrder,

@@ -55,6 +55,9 @@ def migrate_order(
         if dry_run:
             return report
         if report.blockers:
+            # What is due is written all the same, as with any refusal.
+            if not (yield from core.written(process, loaded, before, due, now)):
+                continue
             raise CommandRefusedError(report.blockers, report.order)
         assert staff is not None
         moved = migrated(process, due.order, there, consents=agreed, by=staff, now=now)

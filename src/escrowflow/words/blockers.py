@@ -217,6 +217,14 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The conversation closed on %(closed_at)s.",
         "The conversation is closed.",
     ),
+    "due_at_too_late": (
+        "The new deadline must not be after %(latest)s.",
+        "The new deadline is too far away.",
+    ),
+    "method_differs": (
+        "This payment is known here as one by %(expected)s, and not by %(method)s.",
+        "This payment is known here by another method.",
+    ),
     # Other rules
     "same_rules": ("The order is under these rules already.",),
     "state_unknown_there": (
@@ -228,19 +236,24 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "over.",
         "The other rules do not know a deadline of this order.",
     ),
-    "way_out_closed": (
-        "In the state %(state)s the %(role)s could no longer do this as before: "
-        "%(command)s. It takes the consent of the %(role)s.",
-        "One side could no longer do what it could: it takes that side’s consent.",
+    "events_unknown_there": (
+        "The other rules do not know the event %(event)s: nobody could read the history "
+        "of this order any more.",
+        "The other rules do not know an event of this order.",
+    ),
+    "hold_unknown_there": (
+        "The buyer’s bank holds money for this order still, and under the other rules "
+        "nobody would charge it.",
+    ),
+    "rule_changed": (
+        "Another rule (%(rule)s) could cost the %(role)s something: it takes the "
+        "consent of the %(role)s.",
+        "Another rule could cost one side something: it takes that side’s consent.",
     ),
     "window_shortened": (
         "The %(role)s would have less time (%(rule)s: %(after)s): it takes the consent "
         "of the %(role)s.",
         "One side would have less time: it takes that side’s consent.",
-    ),
-    "money_lessened": (
-        "The %(role)s could get less (%(rule)s): it takes the consent of the %(role)s.",
-        "One side could get less: it takes that side’s consent.",
     ),
     # Texts
     "too_many_texts": (
