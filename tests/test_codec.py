@@ -104,6 +104,7 @@ VALUES: dict[str, Any] = {
     "seller_id": "luc",
     "process": "comeup",
     "fingerprint": "comeup:1",
+    "consents": ("buyer", "seller"),
     "price": eur(100),
     "tip": eur(0),
     "add_ons": (AddOn(title=SECRET, price=eur(1), extra_window="P1D"),),

@@ -491,29 +491,6 @@ class TestMoneyTooLate:
         assert blocker.params == {"amount": euros(amount), "expected": euros("100")}
         assert story.order == before
 
-    @pytest.mark.parametrize("state", PAYS_NOTHING)
-    def test_same_reference_by_another_method(self, state: str) -> None:
-        """
-        Two providers that number alike: the second one's money is not dropped without a
-        word.
-        """
-        story = IN[state]()
-        before = story.order
-        payment = ef.Payment("another", "pay-1", euros("100"))
-
-        answer = story.engine.attempt(
-            story.id, ef.ConfirmPayment(payment=payment), by=BANK
-        )
-
-        assert isinstance(answer, ef.Refusal)
-        (blocker,) = answer.blockers
-        assert blocker.code == "method_differs"
-        assert blocker.params == {
-            "method": "another",
-            "expected": before.payments[0].method,
-        }
-        assert story.order == before
-
     @pytest.mark.parametrize(
         ("first", "second", "held", "back"),
         [

@@ -237,19 +237,21 @@ def _lost(
 
 
 def _loss(changed: Changed, role: Role) -> Blocker:
-    params = {"role": role.text, "rule": changed.rule}
     if role in _GROWS.get(changed.rule, _NOBODY):
         before, after = _window(changed.before), _window(changed.after)
         if before is not None and after is not None and _is_longer(before, after):
             return Blocker(
                 code="window_shortened",
                 params={
-                    **params,
+                    "role": role.text,
+                    "rule": changed.rule,
                     "before": changed.before,
                     "after": changed.after,
                 },
             )
-    return Blocker(code="rule_changed", params=params)
+    return Blocker(
+        code="rule_changed", params={"role": role.text, "rule": changed.rule}
+    )
 
 
 # Windows, with whose they are: longer, they cost nobody anything but patience.

@@ -222,18 +222,10 @@ def _(case: Case, command: ConfirmPayment) -> Iterable[Blocker]:
 
 def _differs(order: Order, payment: Payment) -> Iterable[Blocker]:
     """
-    Yield that something else came under this reference: a reference counts once, so
+    Yield that another amount came under this reference: a reference counts once, so
     what is said of it later must be the same (F43, F44).
     """
-    booked, hold = order.payment(payment.reference), order.hold(payment.reference)
-    known = booked or hold
-    method = booked.method if booked else hold.payment.method if hold else None
-    if method is not None and payment.method != method:
-        # Two providers that number alike: one of them has money nobody counted.
-        yield Blocker(
-            code="method_differs",
-            params={"method": payment.method, "expected": method},
-        )
+    known = order.payment(payment.reference) or order.hold(payment.reference)
     if known is not None and payment.amount != known.amount:
         yield Blocker(
             code="amount_differs",

@@ -221,10 +221,6 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The new deadline must not be after %(latest)s.",
         "The new deadline is too far away.",
     ),
-    "method_differs": (
-        "This payment is known here as one by %(expected)s, and not by %(method)s.",
-        "This payment is known here by another method.",
-    ),
     # Other rules
     "same_rules": ("The order is under these rules already.",),
     "state_unknown_there": (
