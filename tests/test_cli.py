@@ -33,6 +33,7 @@ from escrowflow.engine import Engine
 from escrowflow.events import Event
 from escrowflow.parties import Role
 from escrowflow.processes import vendor_consolidation
+from escrowflow.rulebook import rulebook
 from escrowflow.states import Row
 from escrowflow.storage import Query
 from escrowflow.storage.sqlite import SqliteStorage
@@ -976,6 +977,44 @@ def engine_of(folder: Path) -> str:
         brought_to(engine, "pending", "late")
         engine.close()
     return f"sqlite:///{path}"
+
+
+class TestTerms:
+    """
+    `escrowflow terms`.
+    """
+
+    @pytest.mark.parametrize("lang", ["en", "fr"])
+    def test_every_rule_once(self, lang: str) -> None:
+        """
+        Chapter by chapter, each rule on a line.
+        """
+        result = invoked("terms", "comeup", "--lang", lang)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = []
+        for number, chapter in enumerate(rulebook(COMEUP), 1):
+            lines.append(f"{number}. {chapter.title(lang)}")
+            lines += [f"   - {clause.text(lang)}" for clause in chapter.clauses]
+        assert result.stdout_bytes.decode().splitlines() == lines
+
+    def test_a_process_of_ones_own(self, folder: Path) -> None:
+        """
+        A process of a host has rules, too.
+        """
+        result = invoked("terms", f"{shop_of(folder)}:theirs")
+
+        assert result.exit_code == 0
+        assert "1. Payment" in result.stdout
+
+    def test_no_such_process(self) -> None:
+        """
+        What there is is named.
+        """
+        result = invoked("terms", "etsy")
+
+        assert result.exit_code == 1
+        assert "comeup, vendor_consolidation" in result.stderr
 
 
 class TestGraph:
