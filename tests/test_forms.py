@@ -65,6 +65,15 @@ class PaintHouse(c.Command):
 
 
 @attrs.frozen(kw_only=True)
+class Either(c.Command):
+    """
+    Do one thing or another.
+    """
+
+    what: bytes | float = attrs.field()
+
+
+@attrs.frozen(kw_only=True)
 class Demolish(c.Command):
     """
     Take it down.
@@ -156,6 +165,23 @@ class TestForm:
         with pytest.raises(InvalidInputError) as caught:
             specimen(Demolish, form_of(Demolish))
         assert caught.value.field == "floors"
+
+    def test_a_specimen_is_never_one_that_is_excluded(self) -> None:
+        """
+        Whatever is known already is not made up again.
+        """
+        fields = [("mediator_id", {"excludes": ("-", "--")})]
+        form = narrowed(form_of(c.AssignMediator), fields, "EUR")
+
+        assert specimen(c.AssignMediator, form) == c.AssignMediator(mediator_id="---")
+
+    def test_one_thing_or_another(self) -> None:
+        """
+        What may be several things is left to whoever made it.
+        """
+        (what,) = form_of(Either)
+
+        assert (what.name, what.kind) == ("what", "value")
 
     def test_a_rating(self) -> None:
         """

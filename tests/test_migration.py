@@ -622,6 +622,18 @@ class TestBad:
         }
         assert report.blockers[0].params["state"] == "paused"
 
+    def test_events_that_both_know(self) -> None:
+        """
+        A host's own events are no hindrance where the other rules know them.
+        """
+        first = pausing()
+        second = first.with_policies(extras={"offer_window": "P9D"})
+        engine = an_engine(MemoryStorage(), first, clock=FakeClock(T0), also=(second,))
+        brought_to(engine, "in_progress")
+        engine.execute("o1", PauseOrder(reason="ill"), by=LUC)
+
+        assert engine.migrate("o1", second, by=OPS).allowed
+
     def test_a_place_for_it(self) -> None:
         """
         An order in a state, or with a deadline, that the other rules lack stays.

@@ -330,6 +330,22 @@ class TestRulebook:
 
         assert used == set(CLAUSES)
 
+    def test_rules_that_are_not_there(self) -> None:
+        """
+        Who may call no mediator is not told that he may; nor is what a host's own
+        object does not say.
+        """
+        buyers = COMEUP.with_policies(dispute={"dispute_openers": {"buyer"}})
+        never = COMEUP.with_policies(
+            cancellation={"auto_dispute_after_cancel_refusals": None},
+            conversation=Quiet(),
+        )
+
+        assert "The buyer may ask for a mediator" in told(buyers)
+        assert "The seller may ask for a mediator" not in told(buyers)
+        assert "opens by itself" not in told(never)
+        assert "write to each other" not in told(never)
+
     def test_no_process(self) -> None:
         """
         Only a process has rules.
@@ -338,6 +354,18 @@ class TestRulebook:
             rulebook("comeup")  # type: ignore[arg-type]
 
         assert caught.value.field == "process"
+
+
+@attrs.frozen
+class Quiet:
+    """
+    Nobody writes to anybody once it is over.
+    """
+
+    version = "quiet"
+
+    def closes_at(self, *, ended_at: Any, **_: Any) -> Any:
+        return ended_at
 
 
 @attrs.frozen

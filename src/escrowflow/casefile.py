@@ -671,9 +671,8 @@ def as_text(
             lines += ["", story_text(topic, locale)]
         for exhibit in exhibits:
             lines += _exhibit_lines(exhibit, locale, zone, width)
-    if case.deadlines:
-        lines += ["", story_text("deadlines", locale)]
-        lines += [_kept_text(kept, locale, zone) for kept in case.deadlines]
+    lines += ["", story_text("deadlines", locale)]
+    lines += [_kept_text(kept, locale, zone) for kept in case.deadlines]
     lines += ["", story_text("proof", locale), _verdict(case, locale)]
     lines += [_fact(story_text("hash", locale), case.head, locale)]
     return "".join(f"{line}\n" for line in lines)
@@ -719,12 +718,11 @@ def as_html(case: CaseFile, *, locale: str = "en", zone: str = "UTC") -> str:
         if exhibits:
             items = "".join(_exhibit_html(one, locale, zone) for one in exhibits)
             chapters.append(_chapter(topic, f"<ol>\n{items}</ol>\n", locale))
-    if case.deadlines:
-        items = "".join(
-            f"<li>{escape(_kept_text(kept, locale, zone))}</li>\n"
-            for kept in case.deadlines
-        )
-        chapters.append(_chapter("deadlines", f"<ul>\n{items}</ul>\n", locale))
+    items = "".join(
+        f"<li>{escape(_kept_text(kept, locale, zone))}</li>\n"
+        for kept in case.deadlines
+    )
+    chapters.append(_chapter("deadlines", f"<ul>\n{items}</ul>\n", locale))
     proof = (
         f"<p>{escape(_verdict(case, locale))}</p>\n{_code('hash', case.head, locale)}"
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeAlias, final
 
 import attrs
@@ -99,14 +101,20 @@ def _clause(code: str, **params: Any) -> Clause:
     return Clause(code=code, params=FrozenDict(params))
 
 
+def _first(ends: Callable[[int], bool]) -> Iterator[int]:
+    """
+    Return the first number at which something ends, if it ever does.
+    """
+    return islice((count for count in range(1, _MANY) if ends(count)), 1)
+
+
 # --- the chapters -----------------------------------------------------------------
 
 
 def _payment(process: _Process) -> Iterator[Clause]:
     policies = process.policies
     yield _clause("held")
-    if "payment" in process.kinds:
-        yield _clause("pay_within", window=policies.lifetime.payment_window)
+    yield _clause("pay_within", window=policies.lifetime.payment_window)
     if policies.acceptance.charge_at == "acceptance":
         yield _clause("charged_at_acceptance")
 
@@ -147,10 +155,8 @@ def _cancellation(process: _Process) -> Iterator[Clause]:
     if asked:
         yield _clause("asks", states=asked)
         yield _clause("answer_cancellation", window=rules.answer_window)
-        for count in range(1, _MANY):
-            if rules.disputes_after(count, delivered=False):
-                yield _clause("refused_cancellations", count=count)
-                break
+        for count in _first(partial(rules.disputes_after, delivered=False)):
+            yield _clause("refused_cancellations", count=count)
 
 
 def _alone(process: _Process, role: Role, *, late: bool) -> dict[str, Share]:
@@ -191,10 +197,8 @@ def _revision(process: _Process) -> Iterator[Clause]:
     if rules.revision_needs_seller_answer:
         yield _clause("answer_revision", window=rules.answer_window)
         yield _clause("choose_within", window=rules.choice_window)
-        for count in range(1, _MANY):
-            if rules.disputes_after(count):
-                yield _clause("refused_revisions", count=count)
-                break
+        for count in _first(rules.disputes_after):
+            yield _clause("refused_revisions", count=count)
     else:
         yield _clause("no_answer_needed")
 
@@ -230,8 +234,7 @@ def _refunds(process: _Process) -> Iterator[Clause]:
 def _extras(process: _Process) -> Iterator[Clause]:
     rules = process.policies.extras
     yield _clause("offer_within", window=rules.offer_window)
-    if rules.tip_max != NOTHING:
-        yield _clause("tip_max", share=rules.tip_max)
+    yield _clause("tip_max", share=rules.tip_max)
 
 
 def _fees(process: _Process) -> Iterator[Clause]:

@@ -7,7 +7,7 @@ answer, for ever.
 
 - `settle` applies every deadline that has passed, each at its own instant, before
   anybody is heard: an outcome never depends on how late a worker ran.
-- `judge` names everything that is in the way.
+- `options` says beforehand what is possible, and names everything that is in the way.
 - One file a chapter of an order's life holds the rules; the table of the process
   says where each outcome leads.
 """
@@ -48,7 +48,7 @@ from . import (
     revision,
     staff,
 )
-from .blockers import absent, blockers_of, judge
+from .blockers import absent, blockers_of
 from .case import Case, Decides, Step, deadline, decides
 from .forecast import Coming, Forecast, forecast
 from .migration import Changed, Migration, migrated, migration
@@ -75,7 +75,6 @@ __all__ = [
     "decide",
     "decides",
     "forecast",
-    "judge",
     "migrated",
     "migration",
     "next_due",

@@ -21,19 +21,10 @@ from ..rules import Policies
 from ..states import BACK, Process
 from .case import Case, way
 
-__all__ = ["absent", "blockers_of", "elsewhere", "judge", "ruled"]
+__all__ = ["absent", "blockers_of", "elsewhere", "ruled"]
 
 # What only counts before the ruling (R77, R82).
 _BEFORE_RULING: Final = frozenset({AnswerMediator, AskParties, RuleDispute})
-
-
-def judge(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
-    """
-    Return everything in the way of a command, whatever its payload.
-    """
-    if case.process.row(case.order.standing.state, command, case.by.role) is None:
-        return absent(case, command)
-    return blockers_of(case, command)
 
 
 def blockers_of(case: Case, command: type[Command]) -> tuple[Blocker, ...]:
