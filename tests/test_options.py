@@ -212,19 +212,6 @@ class TestFields:
         assert [part.name for part in payment.fields] == ["method", "reference"]
         assert payment.fields[1].excludes == ("pi_1",)
 
-    def test_payouts(self, engine: Engine) -> None:
-        """
-        Only what has surely not left can go to somebody else.
-        """
-        brought_to(engine, "delivered")
-        engine.execute("o1", c.ApproveDelivery(), by=ANA)
-        (owed,) = engine.order("o1").payouts
-
-        key, payee, reason = of(engine, OPS, "redirect_payout").fields
-
-        assert key.choices == (owed.key,)
-        assert (payee.kind, reason.kind) == ("id", "text")
-
     def test_mediators(self, engine: Engine) -> None:
         """
         A mediator takes a case himself; staff names anybody but the parties.

@@ -35,7 +35,6 @@ from ..events import (
     RefundPaid,
     RefundSent,
 )
-from ..forms import Narrowing
 from ..money import Money
 from ..order import Chargeback, Hold, Order, OwedPayout, OwedRefund
 from ..parts import Covered
@@ -270,12 +269,6 @@ def redirect_payout(case: Case, command: RedirectPayout) -> Iterable[Step]:
 def _(case: Case) -> Iterable[Blocker]:
     if not any(owed.status in UNSENT for owed in case.order.payouts):
         yield Blocker(code="no_payout_to_redirect")
-
-
-@redirect_payout.given
-def _(case: Case) -> Iterable[Narrowing]:
-    unsent = (owed.key for owed in case.order.payouts if owed.status in UNSENT)
-    yield "key", {"choices": tuple(unsent)}
 
 
 @redirect_payout.within
