@@ -541,17 +541,20 @@ class PostgresStorage(_Settings, SqlStorage):
             home = self._home = _Home()
         if home.pool is None:
             with home.lock:
-                if home.pool is None:
-                    self._prepare(migrate=False)
-                    home.pool = ConnectionPool(
-                        self.dsn,
-                        kwargs=self._named(psycopg.RawCursor),
-                        min_size=0,
-                        max_size=self.connections,
-                        timeout=self.timeout,
-                        open=True,
-                    )
+                # Another thread may have been faster.
+                home.pool = home.pool or self._opened()
         return home.pool
+
+    def _opened(self) -> _Pool:
+        self._prepare(migrate=False)
+        return ConnectionPool(
+            self.dsn,
+            kwargs=self._named(psycopg.RawCursor),
+            min_size=0,
+            max_size=self.connections,
+            timeout=self.timeout,
+            open=True,
+        )
 
     def _prepare(self, *, migrate: bool) -> None:
         """
