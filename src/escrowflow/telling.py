@@ -67,38 +67,35 @@ _ORDER: Final = (
 )
 
 
+def _parts(value: object, *names: str) -> dict[str, Any]:
+    """
+    Return what is told of a value under its own name.
+    """
+    return {name: getattr(value, name) for name in names}
+
+
 def _order(order: Order, locale: str) -> Mapping[str, Any]:
-    told = {name: getattr(order, name) for name in _ORDER}
-    return {**told, "state_label": state_text(str(order.state), locale)}
+    return {
+        **_parts(order, *_ORDER),
+        "state_label": state_text(str(order.state), locale),
+    }
 
 
 def _ledger(ledger: Ledger, locale: str) -> Mapping[str, Any]:
-    return {
-        "held": ledger.held,
-        "refunded": ledger.refunded,
-        "released": ledger.released,
-        "kept": ledger.kept,
-    }
+    return _parts(ledger, "held", "refunded", "released", "kept")
 
 
 def _deadline(wait: Deadline, locale: str) -> Mapping[str, Any]:
     return {
-        "name": wait.name,
+        **_parts(wait, "name", "due_at", "subject", "runs", "left"),
         "label": deadline_text(wait.name, locale),
-        "due_at": wait.due_at,
-        "subject": wait.subject,
-        "runs": wait.runs,
-        "left": wait.left,
     }
 
 
 def _blocker(blocker: Blocker, locale: str) -> Mapping[str, Any]:
     return {
-        "code": blocker.code,
+        **_parts(blocker, "code", "params", "unblocked_by", "unblocked_at"),
         "message": blocker.message(locale),
-        "params": blocker.params,
-        "unblocked_by": blocker.unblocked_by,
-        "unblocked_at": blocker.unblocked_at,
     }
 
 
@@ -112,111 +109,111 @@ def _way(way: Way, locale: str) -> Mapping[str, Any]:
 
 def _option(option: Option, locale: str) -> Mapping[str, Any]:
     return {
-        "name": option.name,
+        **_parts(option, "name", "allowed", "blockers", "fields", "consequences"),
         "label": option.label(locale),
-        "allowed": option.allowed,
-        "blockers": option.blockers,
-        "fields": option.fields,
-        "consequences": option.consequences,
     }
 
 
 def _field(field: Field, locale: str) -> Mapping[str, Any]:
     return {
-        "name": field.name,
+        **_parts(
+            field,
+            "name",
+            "kind",
+            "required",
+            "minimum",
+            "maximum",
+            "excludes",
+            "one_of",
+            "fields",
+            "choice",
+        ),
         "label": field.label(locale),
-        "kind": field.kind,
-        "required": field.required,
         "choices": [
             {"value": choice, "label": choice_text(choice, locale)}
             for choice in field.choices
         ],
-        "minimum": field.minimum,
-        "maximum": field.maximum,
-        "excludes": field.excludes,
-        "one_of": field.one_of,
-        "fields": field.fields,
-        "choice": field.choice,
     }
 
 
 def _coming(coming: Coming, locale: str) -> Mapping[str, Any]:
     return {
-        "at": coming.at,
-        "deadline": coming.deadline,
+        **_parts(
+            coming, "at", "deadline", "subject", "command", "state", "late", "moved"
+        ),
         "label": deadline_text(coming.deadline, locale),
-        "subject": coming.subject,
-        "command": coming.command,
         "command_label": command_text(coming.command, locale),
-        "state": coming.state,
         "state_label": state_text(coming.state, locale),
-        "late": coming.late,
-        "moved": coming.moved,
     }
 
 
 def _recorded(recorded: Recorded, locale: str) -> Mapping[str, Any]:
     return {
-        "seq": recorded.seq,
-        "name": recorded.name,
+        **_parts(recorded, "seq", "name", "by", "effective_at", "recorded_at"),
         "label": event_text(recorded.name, locale),
-        "by": recorded.by,
-        "effective_at": recorded.effective_at,
-        "recorded_at": recorded.recorded_at,
         "data": recorded.event,
     }
 
 
 def _moment(moment: Moment, locale: str) -> Mapping[str, Any]:
     return {
-        "at": moment.at,
-        "recorded_at": moment.recorded_at,
-        "by": moment.by,
-        "event": moment.event,
+        **_parts(
+            moment,
+            "at",
+            "recorded_at",
+            "by",
+            "event",
+            "said",
+            "cause",
+            "state",
+            "late",
+            "moved",
+            "ledger",
+        ),
         "label": event_text(moment.event, locale),
-        "said": moment.said,
         "erased": moment.said.erased,
-        "cause": moment.cause,
         "cause_label": cause_text(moment.cause, locale) if moment.cause else "",
-        "state": moment.state,
         "state_label": state_text(moment.state, locale),
-        "late": moment.late,
-        "moved": moment.moved,
-        "ledger": moment.ledger,
     }
 
 
 def _exhibit(exhibit: Exhibit, locale: str) -> Mapping[str, Any]:
     return {
-        "seq": exhibit.seq,
-        "topic": exhibit.topic,
+        **_parts(
+            exhibit,
+            "seq",
+            "topic",
+            "by",
+            "effective_at",
+            "recorded_at",
+            "texts",
+            "body",
+            "settles",
+            "hash",
+        ),
         "topic_label": story_text(exhibit.topic, locale),
         "name": exhibit.event.name,
         "label": event_text(exhibit.event.name, locale),
-        "by": exhibit.by,
-        "effective_at": exhibit.effective_at,
-        "recorded_at": exhibit.recorded_at,
         "data": exhibit.event,
-        "texts": exhibit.texts,
-        "body": exhibit.body,
-        "settles": exhibit.settles,
-        "hash": exhibit.hash,
     }
 
 
 def _kept(kept: Kept, locale: str) -> Mapping[str, Any]:
     return {
-        "name": kept.name,
+        **_parts(
+            kept,
+            "name",
+            "subject",
+            "due_at",
+            "role",
+            "outcome",
+            "seq",
+            "by",
+            "at",
+            "margin",
+        ),
         "label": deadline_text(kept.name, locale),
-        "subject": kept.subject,
-        "due_at": kept.due_at,
-        "role": kept.role,
-        "outcome": kept.outcome,
         "outcome_label": story_text(kept.outcome, locale),
-        "seq": kept.seq,
-        "by": kept.by,
-        "at": kept.at,
-        "margin": kept.margin,
     }
 
 
