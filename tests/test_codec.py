@@ -661,7 +661,12 @@ class TestEffects:
                 kind="order_paid",
                 to="seller",
                 recipient_id="luc",
-                params={"state": "pending"},
+                params={
+                    "state": "pending",
+                    "rating": 5,
+                    "price": eur(100),
+                    "due_at": NOW,
+                },
                 useless_after=NOW,
             ),
         ],

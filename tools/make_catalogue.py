@@ -27,6 +27,7 @@ from escrowflow.words.blockers import BLOCKERS
 from escrowflow.words.clauses import CLAUSES, LENGTHS
 from escrowflow.words.differences import DIFFERENCES, TOTALS
 from escrowflow.words.names import LABELS
+from escrowflow.words.notices import MONEY, NOTICES, RUNNING
 
 TARGET = Path(__file__).parents[1] / "src" / "escrowflow" / "locale"
 CATALOGUE = "*/LC_MESSAGES/escrowflow.po"
@@ -69,6 +70,11 @@ def english() -> Iterator[tuple[str, str, Key]]:
                 yield "blocker", code, sentence
             else:
                 yield "blocker", code, (sentence.one, sentence.many)
+    for notices in (NOTICES, RUNNING, {"money": MONEY}):
+        for name, by_role in notices.items():
+            for role, sentences in by_role.items():
+                for sentence in sentences:
+                    yield "notice", f"{name} {role}", sentence
     for code, sentences in DIFFERENCES.items():
         for sentence in sentences:
             assert isinstance(sentence, str), "no difference is counted"

@@ -20,12 +20,14 @@ from .clock import as_utc
 from .errors import InvalidInputError
 from .inputs import FrozenDict, snake_case
 from .money import Money, Payment
+from .words import notice_text, subject_text
 
 __all__ = [
     "EFFECTS",
     "Charge",
     "Done",
     "Effect",
+    "Fact",
     "Movement",
     "NotDone",
     "Notify",
@@ -39,6 +41,9 @@ __all__ = [
     "Withdraw",
     "effect_key",
 ]
+
+# What a message may tell.
+Fact: TypeAlias = str | int | Money | DateTime
 
 
 def effect_key(order_id: str, seq: int, kind: str, part: str, epoch: int = 0) -> str:
@@ -245,7 +250,8 @@ class Notify(Effect):
 
         recipient_id: Who is told; empty for staff.
 
-        params: What the message is about.
+        params: What the message is about, by name: `state`, `cause`, `amount`,
+            `due_at`.  Never what somebody wrote.
 
         useless_after: The instant after which it is better not sent.
     """
@@ -253,8 +259,29 @@ class Notify(Effect):
     kind: str
     to: str
     recipient_id: str
-    params: Mapping[str, Any] = attrs.field(factory=FrozenDict)
+    params: Mapping[str, Fact] = attrs.field(factory=FrozenDict)
     useless_after: DateTime | None = None
+
+    def subject(self, locale: str = "en") -> str:
+        """
+        Return what stands above the message: `Order delivered`.
+        """
+        return subject_text(self.kind, locale)
+
+    def message(self, locale: str = "en", zone: str = "UTC") -> str:
+        """
+        Return what its reader is told: what happened, what money of theirs moves,
+        and what runs now.
+
+        Args:
+            locale: The language; English where it is unknown.
+
+            zone: Whose wall clock: a name of the IANA database.
+
+        Raises:
+            InvalidInputError: If the zone is unknown.
+        """
+        return notice_text(self.kind, self.to, self.params, locale, zone)
 
 
 @final

@@ -11,6 +11,7 @@ import attrs
 
 from .casefile import CaseFile, Exhibit, Kept
 from .decisions import Coming, Option
+from .effects import Notify
 from .events import Recorded
 from .forms import Field, plain
 from .ledger import Ledger
@@ -217,6 +218,24 @@ def _kept(kept: Kept, locale: str) -> Mapping[str, Any]:
     }
 
 
+def _notice(notice: Notify, locale: str) -> Mapping[str, Any]:
+    return {
+        **_parts(
+            notice,
+            "order_id",
+            "seq",
+            "key",
+            "kind",
+            "to",
+            "recipient_id",
+            "params",
+            "useless_after",
+        ),
+        "subject": notice.subject(locale),
+        "message": notice.message(locale),
+    }
+
+
 def _case_file(case: CaseFile, locale: str) -> Mapping[str, Any]:
     told = {field.name: getattr(case, field.name) for field in attrs.fields(CaseFile)}
     return {
@@ -239,5 +258,6 @@ _TOLD: Final[Mapping[type, Callable[[Any, str], Mapping[str, Any]]]] = {
     Moment: _moment,
     Exhibit: _exhibit,
     Kept: _kept,
+    Notify: _notice,
     CaseFile: _case_file,
 }

@@ -4,64 +4,28 @@ What an event makes the host do: its effects, and nothing else does (I5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from ..effects import (
     Charge,
     Effect,
-    Notify,
     PayOut,
     Refund,
     ReleaseHold,
     effect_key,
 )
 from ..events import (
-    AcceptanceReminded,
-    BriefSubmitted,
-    CancellationRefused,
-    CancellationRequested,
-    CancellationWithdrawn,
     ChargeAsked,
-    ChargebackClosed,
     ChargebackCovered,
-    ChargebackOpened,
     ChargeFailed,
     ChargePaid,
-    ClaimFiled,
-    ClaimRejected,
-    ClaimWithdrawn,
-    CouponRequested,
-    DeadlinesExtended,
-    DisputeOpened,
-    DisputeRuled,
-    DisputeUnlocked,
     Event,
     HoldReleased,
-    MediatorAlerted,
-    MediatorAnswered,
-    MediatorAssigned,
-    MessageSent,
-    OfferExpired,
-    OfferPaid,
-    OfferRefused,
-    OfferSent,
-    OfferWithdrawn,
-    OrderAccepted,
     OrderCancelled,
     OrderCompleted,
-    OrderDelivered,
     OrderExpired,
-    OrderFrozen,
-    OrderMarkedLate,
-    OrderMigrated,
-    OrderPaid,
-    OrderUnfrozen,
     PartialRefundAccepted,
-    PartialRefundProposed,
-    PartialRefundRefused,
-    PartialRefundWithdrawn,
-    PartiesAsked,
     PaymentReturned,
     PayoutFailed,
     PayoutPaid,
@@ -69,82 +33,11 @@ from ..events import (
     Recorded,
     RefundFailed,
     RefundPaid,
-    ReviewLeft,
-    ReviewReplied,
-    RevisionAccepted,
-    RevisionRefused,
-    RevisionRequested,
-    VerificationReminded,
 )
-from ..inputs import FrozenDict
 from ..order import Hold, Order, OwedPayout, OwedRefund
-from ..parties import Role
+from .notices import notices
 
-__all__ = ["NOTICES", "effects_of", "over_keys"]
-
-_BOTH: Final = Role.BUYER | Role.SELLER
-_STAFF: Final = Role.OPERATOR
-
-# Who is told of what; never the one who did it.
-NOTICES: Final[Mapping[type[Event], Role]] = {
-    OrderPaid: Role.SELLER,  # R2
-    BriefSubmitted: Role.SELLER,  # R7
-    MessageSent: _BOTH,  # R7
-    AcceptanceReminded: Role.BUYER,  # R8
-    OrderAccepted: Role.BUYER,
-    ChargeFailed: Role.BUYER | _STAFF,
-    HoldReleased: Role.BUYER,
-    OrderMarkedLate: _BOTH,
-    OrderDelivered: Role.BUYER,
-    VerificationReminded: Role.BUYER,  # R54
-    RevisionRequested: Role.SELLER,
-    RevisionAccepted: Role.BUYER,
-    RevisionRefused: Role.BUYER,
-    CancellationRequested: Role.SELLER,  # R31
-    CancellationWithdrawn: Role.SELLER,
-    CancellationRefused: Role.BUYER,
-    DisputeUnlocked: _BOTH,
-    ClaimFiled: _BOTH | _STAFF,  # R69
-    ClaimWithdrawn: _BOTH,
-    ClaimRejected: _BOTH,  # R71
-    DisputeOpened: _BOTH | _STAFF,
-    MediatorAssigned: _BOTH | Role.MEDIATOR,
-    MediatorAlerted: _STAFF,  # C23
-    PartiesAsked: _BOTH,
-    MediatorAnswered: Role.MEDIATOR,
-    DisputeRuled: _BOTH,
-    PartialRefundProposed: _BOTH,
-    PartialRefundWithdrawn: _BOTH,
-    PartialRefundAccepted: _BOTH,
-    PartialRefundRefused: _BOTH,
-    OfferSent: Role.BUYER,
-    OfferWithdrawn: Role.BUYER,
-    OfferRefused: Role.SELLER,
-    OfferExpired: Role.SELLER,
-    OfferPaid: Role.SELLER,
-    OrderFrozen: _BOTH,
-    OrderMigrated: _BOTH,
-    OrderUnfrozen: _BOTH,
-    DeadlinesExtended: _BOTH,
-    ReviewLeft: Role.SELLER,
-    ReviewReplied: Role.BUYER,
-    PaymentReturned: Role.BUYER,
-    OrderCancelled: _BOTH,
-    OrderCompleted: _BOTH,
-    OrderExpired: _BOTH,
-    CouponRequested: _STAFF,  # R100
-    RefundFailed: _STAFF,
-    PayoutFailed: Role.SELLER | _STAFF,
-    ChargebackOpened: Role.SELLER | _STAFF,
-    ChargebackClosed: Role.SELLER | _STAFF,
-}
-
-# The window whose end makes a reminder useless.
-_REMINDS_OF: Final[Mapping[type[Event], str]] = {
-    AcceptanceReminded: "acceptance",
-    VerificationReminded: "verification",
-}
-
+__all__ = ["effects_of", "over_keys"]
 
 # The events by which somebody is owed money that he was not owed before.
 _OWES: Final = (
@@ -164,11 +57,6 @@ _MOVING: Final = frozenset({*_OWES, *_NEXT, ChargebackCovered, HoldReleased})
 
 _Owed = TypeVar("_Owed", OwedRefund, OwedPayout, Hold)
 
-_TOLD: Final = {
-    event: tuple((role, role.text) for role in roles)
-    for event, roles in NOTICES.items()
-}
-
 
 def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
     """
@@ -182,9 +70,8 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
     kind = type(recorded.event)
     if kind in _MOVING:
         yield from _movements(order, recorded)
-    told = _TOLD.get(kind)
-    if told is not None and not _is_quiet(order, recorded.event):
-        yield from _notices(order, recorded, told)
+    if not _is_quiet(order, recorded.event):
+        yield from notices(order, recorded)
 
 
 def _is_quiet(order: Order, event: Event) -> bool:
@@ -303,34 +190,3 @@ def over_keys(event: Event) -> Iterable[str]:
     elif isinstance(event, ChargebackCovered):
         for part in (*event.refunds, *event.payouts):
             yield part.key
-
-
-def _notices(
-    order: Order, recorded: Recorded, told: tuple[tuple[Role, str], ...]
-) -> Iterable[Notify]:
-    event = recorded.event
-    window = _REMINDS_OF.get(type(event))
-    ends = order.deadline(window) if window is not None else None
-    doer = recorded.by.role
-    for role, text in told:
-        recipient = _recipient(order, role)
-        if role is doer or recipient is None:
-            continue
-        yield Notify(
-            order_id=order.id,
-            seq=recorded.seq,
-            key=effect_key(order.id, recorded.seq, "notify", text),
-            kind=event.name,
-            to=text,
-            recipient_id=recipient,
-            params=FrozenDict(state=str(order.state)),
-            useless_after=ends.due_at if ends is not None else None,
-        )
-
-
-def _recipient(order: Order, role: Role) -> str | None:
-    if role is Role.BUYER:
-        return order.buyer_id
-    if role is Role.SELLER:
-        return order.seller_id
-    return order.mediator_id if role is Role.MEDIATOR else ""

@@ -23,7 +23,7 @@ from pendulum import DateTime
 
 from ..clock import from_micros, to_micros
 from ..commands import Command
-from ..effects import Effect, Movement
+from ..effects import Effect, Fact, Movement
 from ..errors import CorruptJournalError, InvalidInputError, LedgerError
 from ..events import EVENTS, Event, Recorded
 from ..forms import plain
@@ -79,9 +79,9 @@ def _build() -> Converter:
     )
 
     def leaf(kind: Any, out: Callable[[Any], Any], into: Callable[[Any], Any]) -> None:
-        converter.register_unstructure_hook_func(lambda t: t is kind, out)
+        converter.register_unstructure_hook_func(lambda t: t == kind, out)
         converter.register_structure_hook_func(
-            lambda t: t is kind, lambda value, _: into(value)
+            lambda t: t == kind, lambda value, _: into(value)
         )
 
     leaf(DateTime, to_micros, from_micros)
@@ -129,7 +129,24 @@ def _build() -> Converter:
     converter.register_structure_hook_func(
         lambda t: Mapping in (t, get_origin(t)), lambda value, _: FrozenDict(value)
     )
+    leaf(
+        Mapping[str, Fact],
+        lambda facts: {name: _fact_out(facts[name]) for name in facts},
+        lambda facts: FrozenDict({name: _fact_in(facts[name]) for name in facts}),
+    )
     return converter
+
+
+def _fact_out(fact: Any) -> Any:
+    if isinstance(fact, Money):
+        return [fact.minor, fact.currency]
+    return {"at": to_micros(fact)} if isinstance(fact, DateTime) else fact
+
+
+def _fact_in(said: Any) -> Any:
+    if isinstance(said, list):
+        return Money(*said)
+    return from_micros(said["at"]) if isinstance(said, dict) else said
 
 
 def _is_ruling(kind: Any) -> bool:

@@ -26,6 +26,7 @@ from .blockers import BLOCKERS
 from .clauses import CLAUSES, LENGTHS
 from .differences import DIFFERENCES, TOTALS
 from .names import CAUSES, KINDS_OF, LABELS, ROLES_OF
+from .notices import MONEY, NOTICES, RUNNING, SUBJECTS
 from .sentences import Counted, Sentence
 
 __all__ = [
@@ -46,9 +47,11 @@ __all__ = [
     "language",
     "length_text",
     "move_text",
+    "notice_text",
     "role_text",
     "state_text",
     "story_text",
+    "subject_text",
     "total_text",
 ]
 
@@ -82,6 +85,58 @@ def blocker_text(code: str, params: Mapping[str, Any], locale: str = "en") -> st
         if _fits(sentence, params):
             return _told(sentence, params, locale)
     return _form("unknown", locale) % {"code": _spelled(code)}
+
+
+def notice_text(
+    kind: str,
+    role: str,
+    params: Mapping[str, Any],
+    locale: str = "en",
+    zone: str = "UTC",
+) -> str:
+    """
+    Return what somebody is told of an event, as one to three sentences.
+
+    Args:
+        kind: The name of the event.
+
+        role: The role of the reader.
+
+        params: The parts of the sentences, by name; those that are missing or
+            `None` are not spoken of.
+
+        locale: As for `blocker_text`.
+
+        zone: Whose wall clock: a name of the IANA database.
+
+    Raises:
+        InvalidInputError: If the zone is unknown.
+    """
+    running = RUNNING.get(str(params.get("deadline")), {})
+    found = (
+        next((one for one in sentences if _fits(one, params)), None)
+        for sentences in (
+            NOTICES.get(kind, {}).get(role, ()),
+            MONEY.get(role, ()),
+            running.get(role, ()),
+        )
+    )
+    told = [
+        _told(sentence, params, locale, "notice", zone)
+        for sentence in found
+        if sentence is not None
+    ]
+    if kind not in NOTICES:
+        told.insert(0, f"{event_text(kind, locale)}.")
+    return " ".join(told)
+
+
+def subject_text(kind: str, locale: str = "en") -> str:
+    """
+    Return what stands above the message of an event: `Order delivered`.
+    """
+    known = kind in SUBJECTS
+    return _label("subject", kind, locale) if known else event_text(kind, locale)
 
 
 def difference_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
@@ -319,10 +374,16 @@ def _fits(sentence: Sentence, params: Mapping[str, Any]) -> bool:
 
 
 def _told(
-    sentence: Sentence, params: Mapping[str, Any], locale: str, kind: str = "blocker"
+    sentence: Sentence,
+    params: Mapping[str, Any],
+    locale: str,
+    kind: str = "blocker",
+    zone: str = "UTC",
 ) -> str:
     text = _chosen(sentence, params, locale, kind)
-    return text % {name: _shown(name, params[name], locale) for name in parts(sentence)}
+    return text % {
+        name: _shown(name, params[name], locale, zone) for name in parts(sentence)
+    }
 
 
 def _chosen(
@@ -337,11 +398,11 @@ def _chosen(
     return catalogue.npgettext(kind, sentence.one, sentence.many, params[sentence.by])
 
 
-def _shown(name: str, value: Any, locale: str) -> str:
+def _shown(name: str, value: Any, locale: str, zone: str) -> str:
     if isinstance(value, datetime):
-        return instant_text(value, locale)
+        return instant_text(value, locale, zone)
     if isinstance(value, (list, tuple)):
-        return _one_of([_shown(name, item, locale) for item in value], locale)
+        return _one_of([_shown(name, item, locale, zone) for item in value], locale)
     if name in ROLES_OF:
         return role_text(str(value), locale)
     if name == "movement":
@@ -349,7 +410,10 @@ def _shown(name: str, value: Any, locale: str) -> str:
     kind = KINDS_OF.get(name)
     if kind is None:
         return str(value)
-    return _form("quote", locale) % {"name": _label(kind, str(value), locale)}
+    label = cause_text(str(value), locale)
+    if kind != "cause":
+        label = _label(kind, str(value), locale)
+    return _form("quote", locale) % {"name": label}
 
 
 def _told_in_rule(name: str, value: Any, locale: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .clauses import CHAPTERS
+from .notices import SUBJECTS
 from .stories import MOVES, STORY
 
 __all__ = [
@@ -407,6 +408,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "chapter": CHAPTERS,
     "method": METHODS,
     "fee": FEES,
+    "subject": SUBJECTS,
 }
 
 # The parts of a sentence that are names themselves, and of what.
@@ -414,6 +416,8 @@ KINDS_OF: Final[Mapping[str, str]] = {
     "cause": "cause",
     "command": "command",
     "deadline": "deadline",
+    "default_ruling": "choice",
+    "ruling": "choice",
     "state": "state",
     "states": "state",
     "status": "offer",
