@@ -31,7 +31,7 @@ from ..events import (
 )
 from ..parties import Role
 from ..refusals import Blocker, Way
-from ..rules import Alone, ByConsent, No, Right, Situation
+from ..rules import Alone, ByConsent, No, Situation
 from .case import Case, Step, deadline, decides, way
 from .charging import under_way
 from .dispute import dispute
@@ -91,22 +91,27 @@ def cancel_order(case: Case, command: CancelOrder) -> Iterable[Step]:
 
 @cancel_order.unless
 def _(case: Case) -> Iterable[Blocker]:
-    yield from _without_right(case, case.policies.cancellation.cancel(_situation(case)))
+    situation = _situation(case)
+    right = case.policies.cancellation.cancel(situation)
+    if not isinstance(right, Alone):
+        yield from _without_right(case, situation, right)
     yield from under_way(case)
 
 
-def _without_right(case: Case, right: Right) -> Iterable[Blocker]:
-    if isinstance(right, Alone):
-        return
+def _without_right(
+    case: Case, situation: Situation, right: ByConsent | No
+) -> Iterable[Blocker]:
     asked = case.order.cancellation is not None
     if isinstance(right, ByConsent):
         # Two ways out: ask, or wait until the order is late (R16, R27).
         yield Blocker(
             code="consent_needed",
             unblocked_by=(
-                way(AcceptCancellation, Role.SELLER) if asked else _asking(case)
+                way(AcceptCancellation, Role.SELLER)
+                if asked
+                else _asking(case, situation)
             ),
-            unblocked_at=_free_from(case),
+            unblocked_at=_free_from(case, situation),
         )
         return
     ways: tuple[Way, ...] = ()
@@ -114,24 +119,26 @@ def _without_right(case: Case, right: Right) -> Iterable[Blocker]:
         ways = way(RequestRevision, Role.BUYER)
     elif right.code == "request_cancellation_instead":
         # Where a request is open already, it is made anew.
-        ways = way(WithdrawCancellation, Role.BUYER) if asked else _asking(case)
+        ways = (
+            way(WithdrawCancellation, Role.BUYER) if asked else _asking(case, situation)
+        )
     yield Blocker(code=right.code, unblocked_by=ways)
 
 
-def _asking(case: Case) -> tuple[Way, ...]:
-    if isinstance(case.policies.cancellation.request(_situation(case)), No):
+def _asking(case: Case, situation: Situation) -> tuple[Way, ...]:
+    if isinstance(case.policies.cancellation.request(situation), No):
         return ()
     return way(RequestCancellation, Role.BUYER)
 
 
-def _free_from(case: Case) -> DateTime | None:
+def _free_from(case: Case, situation: Situation) -> DateTime | None:
     """
     Return from when lateness will give the right to leave alone, if it will.
     """
     wait = case.order.deadline("delivery")
-    once_late = attrs.evolve(_situation(case), late=True)
     if wait is None or not wait.runs:
         return None
+    once_late = attrs.evolve(situation, late=True)
     if not isinstance(case.policies.cancellation.cancel(once_late), Alone):
         return None
     return case.policies.time.armed_at(wait.due_at)
@@ -167,9 +174,10 @@ def request_cancellation(case: Case, command: RequestCancellation) -> Iterable[S
 
 @request_cancellation.unless
 def _(case: Case) -> Iterable[Blocker]:
-    right = case.policies.cancellation.request(_situation(case))
-    if not isinstance(right, (Alone, ByConsent)):
-        yield from _without_right(case, right)
+    situation = _situation(case)
+    right = case.policies.cancellation.request(situation)
+    if isinstance(right, No):
+        yield from _without_right(case, situation, right)
 
 
 @decides(WithdrawCancellation)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
 from pendulum import DateTime
 
@@ -57,6 +58,8 @@ from .settlement import cancelled, completed, to_seller
 __all__ = ["CHAPTER", "dispute"]
 
 PARTIES = Role.BUYER | Role.SELLER
+
+_NO_CLAIM: Final = Blocker(code="no_claim", unblocked_by=way(FileClaim, PARTIES))
 
 
 def dispute(
@@ -168,7 +171,7 @@ def withdraw_claim(case: Case, command: WithdrawClaim) -> Iterable[Step]:
 def _not_the_filers(case: Case) -> Iterable[Blocker]:
     claim = case.order.claim
     if claim is None:
-        yield Blocker(code="no_claim", unblocked_by=way(FileClaim, PARTIES))
+        yield _NO_CLAIM
         return
     if claim.by is not case.by.role:
         yield Blocker(code="not_the_filer", params={"filer": claim.by.text})
@@ -200,7 +203,7 @@ def convert_claim(case: Case, command: ConvertClaim) -> Iterable[Step]:
 
 def _no_claim(case: Case) -> Iterable[Blocker]:
     if case.order.claim is None:
-        yield Blocker(code="no_claim", unblocked_by=way(FileClaim, PARTIES))
+        yield _NO_CLAIM
 
 
 reject_claim.unless(_no_claim)
@@ -226,7 +229,7 @@ def _(case: Case) -> Iterable[Blocker]:
     order = case.order
     open_dispute = order.dispute is not None and order.dispute.ruling is None
     if order.claim is None and not open_dispute:
-        yield Blocker(code="no_claim", unblocked_by=way(FileClaim, PARTIES))
+        yield _NO_CLAIM
     if case.by.role is Role.MEDIATOR and order.mediator_id is not None:
         yield Blocker(
             code="mediator_assigned", unblocked_by=way(AssignMediator, Role.OPERATOR)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Final
 
 import attrs
 
@@ -109,22 +110,29 @@ def offer_paid(case: Case, offer: Offer, payments: tuple[Payment, ...]) -> Step:
     )
 
 
-def _room(case: Case) -> Money:
+# Room that a unit more, and its fees, never takes up.
+_PLENTY: Final = AMOUNT_MAX // 2
+
+
+def _room(case: Case) -> int:
     """
-    Return what the order may still be worth more.
+    Return what the order may still be worth more, in minor units.
     """
     order = case.order
-    # What was turned down is no part of it.
-    prices = [order.price, order.tip, order.fees]
-    prices += [add_on.price for add_on in order.add_ons]
-    prices += [add_on.fees for add_on in order.add_ons if not add_on.paid]
-    prices += [o.price for o in order.offers if o.status in ("open", "paid")]
-    total = sum(part.minor for part in prices)
-    return Money(max(AMOUNT_MAX - total, 0), order.currency)
+    total = order.price.minor + order.tip.minor + order.fees.minor
+    for add_on in order.add_ons:
+        total += add_on.price.minor
+        if not add_on.paid:
+            total += add_on.fees.minor
+    for offer in order.offers:
+        # What was turned down is no part of it.
+        if offer.status in ("open", "paid"):
+            total += offer.price.minor
+    return max(AMOUNT_MAX - total, 0)
 
 
 def _too_much(case: Case, price: Money) -> Iterable[Blocker]:
-    if price + fees_on(case, price) > _room(case):
+    if (price + fees_on(case, price)).minor > _room(case):
         maximum = Money(AMOUNT_MAX, price.currency)
         yield Blocker(code="order_worth_too_much", params={"maximum": maximum})
 
@@ -133,16 +141,16 @@ def _price(case: Case) -> Iterable[Narrowing]:
     """
     Yield the highest price there may still be: with its fees it fits into the room.
     """
-    room = _room(case)
-    lowest, highest = 1, max(room.minor, 1)
+    room, currency = _room(case), case.order.currency
+    lowest, highest = 1, max(room, 1)
     while lowest < highest:
         middle = (lowest + highest + 1) // 2
-        price = Money(middle, room.currency)
-        if price + fees_on(case, price) > room:
+        price = Money(middle, currency)
+        if (price + fees_on(case, price)).minor > room:
             highest = middle - 1
         else:
             lowest = middle
-    yield "price", {"maximum": Money(lowest, room.currency)}
+    yield "price", {"maximum": Money(lowest, currency)}
 
 
 def _payment(case: Case) -> Iterable[Narrowing]:
@@ -209,8 +217,7 @@ def buy_add_on(case: Case, command: BuyAddOn) -> Iterable[Step]:
 @buy_add_on.unless
 def _(case: Case) -> Iterable[Blocker]:
     yield from _too_many(case)
-    # A unit more, and its fees, is never more than a few.
-    if _room(case) < Money(10, case.order.currency):
+    if _room(case) < _PLENTY:
         yield from _too_much(case, Money(1, case.order.currency))
     if not case.order.terms.add_ons:
         yield Blocker(code="add_ons_not_sold")
@@ -255,8 +262,7 @@ def send_offer(case: Case, command: SendOffer) -> Iterable[Step]:
 @send_offer.unless
 def _(case: Case) -> Iterable[Blocker]:
     yield from _too_many(case)
-    # A unit more, and its fees, is never more than a few.
-    if _room(case) < Money(10, case.order.currency):
+    if _room(case) < _PLENTY:
         yield from _too_much(case, Money(1, case.order.currency))
     if not case.order.terms.offers:
         # R22: whether a seller may is the host's matter, said in the terms.
@@ -273,14 +279,17 @@ def _(case: Case, command: SendOffer) -> Iterable[Blocker]:
     yield from _too_much(case, command.price)
 
 
+_NONE_EVER: Final = Blocker(code="no_open_offer")
+_NO_OPEN_OFFER: Final = attrs.evolve(
+    _NONE_EVER, unblocked_by=way(SendOffer, Role.SELLER)
+)
+
+
 def _no_open_offer(case: Case) -> Iterable[Blocker]:
     if not any(offer.status == "open" for offer in case.order.offers):
         # Offers outlive the states in which the seller may send one.
         here = case.process.row(case.order.state, SendOffer, Role.SELLER)
-        yield Blocker(
-            code="no_open_offer",
-            unblocked_by=way(SendOffer, Role.SELLER) if here else (),
-        )
+        yield _NO_OPEN_OFFER if here else _NONE_EVER
 
 
 def _not_open(

@@ -6,6 +6,7 @@ R90).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ..commands import (
     AcceptPartialRefund,
@@ -30,6 +31,10 @@ from .settlement import refund_parts
 __all__ = ["CHAPTER", "above_maximum", "maximum"]
 
 PARTIES = Role.BUYER | Role.SELLER
+
+_NO_PROPOSAL: Final = Blocker(
+    code="no_proposal", unblocked_by=way(ProposePartialRefund, PARTIES)
+)
 
 
 def maximum(case: Case) -> Money:
@@ -107,9 +112,7 @@ def withdraw_partial_refund(
 def _(case: Case) -> Iterable[Blocker]:
     proposal = case.order.partial_refund
     if proposal is None:
-        yield Blocker(
-            code="no_proposal", unblocked_by=way(ProposePartialRefund, PARTIES)
-        )
+        yield _NO_PROPOSAL
     elif proposal.by is not case.by.role:
         yield Blocker(
             code="not_the_proposer",
@@ -154,9 +157,7 @@ def _(case: Case) -> Iterable[Blocker]:
 def _not_the_other(case: Case) -> Iterable[Blocker]:
     proposal = case.order.partial_refund
     if proposal is None:
-        yield Blocker(
-            code="no_proposal", unblocked_by=way(ProposePartialRefund, PARTIES)
-        )
+        yield _NO_PROPOSAL
     elif proposal.by is case.by.role:
         yield Blocker(
             code="own_proposal", unblocked_by=way(WithdrawPartialRefund, proposal.by)
