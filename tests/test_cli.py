@@ -1089,8 +1089,8 @@ class TestGraph:
             ),
             (
                 ("vendor_consolidation", "--order", "good", *DB),
-                "path: the history of an order of vendor_consolidation, from its "
-                "beginning",
+                "path: the history of an order of vendor_consolidation, not of comeup, "
+                "from its beginning",
             ),
             (("comeup", "--order", "bad", *DB), "no order 'bad'"),
             (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -25,7 +25,7 @@ from escrowflow.telling import to_json
 from escrowflow.terms import Relaunch, Split, Terms
 from escrowflow.words import choice_text
 from escrowflow.words.names import LABELS
-from tests.given import ANA, COMEUP, LUC, OPS, T0, an_engine, brought_to, eur
+from tests.given import ANA, COMEUP, LUC, MIA, OPS, T0, an_engine, brought_to, eur
 from tests.wander import PEOPLE, command_within, wanderers
 
 if TYPE_CHECKING:
@@ -436,6 +436,71 @@ class TestParse:
 
         assert caught.value.field.startswith("add_ons")
 
+    @pytest.mark.parametrize("by", [ANA, LUC], ids=str)
+    @pytest.mark.parametrize(
+        ("name", "data", "field"),
+        [
+            (
+                "buy_add_on",
+                {"payment": {"method": "card", "reference": "x"}},
+                "payment",
+            ),
+            ("buy_add_on", {"price": {"amount": "0.01", "currency": "EUR"}}, "price"),
+            ("buy_add_on", {"title": "Logo"}, "title"),
+            ("buy_add_on", {"extra_window": "P99D"}, "extra_window"),
+            ("pay_offer", {"offer_id": "offer-1", "payment": None}, "payment"),
+            ("place_order", {"seller_id": "luc", "terms": {}}, "terms"),
+            ("place_order", {"add_ons": []}, "add_ons"),
+        ],
+    )
+    def test_what_no_browser_can_know(
+        self, by: Any, name: str, data: Any, field: str
+    ) -> None:
+        """
+        That money arrived, and what a platform's own things cost, is not taken from a
+        buyer or a seller.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse(name, data, by=by)
+
+        assert caught.value.field == field
+        assert "vouched" in caught.value.problem
+
+    def test_what_the_server_vouches_for(self) -> None:
+        """
+        The server adds it; a provider and staff say it themselves.
+        """
+        payment = Payment("card", "pi_9")
+        found: Any = COMEUP.parse(
+            "pay_offer", {"offer_id": "offer-1"}, by=ANA, vouched={"payment": payment}
+        )
+        said = {"payment": {"method": "card", "reference": "pi_9"}}
+
+        assert (found.offer_id, found.payment) == ("offer-1", (payment,))
+        assert COMEUP.parse("confirm_payment", said, by=OPS) == c.ConfirmPayment(
+            payment=payment
+        )
+        with pytest.raises(InvalidInputError, match="payment: it is required"):
+            COMEUP.parse("pay_offer", {"offer_id": "offer-1"}, by=ANA)
+
+    def test_forms_say_what_is_vouched_for(self) -> None:
+        """
+        A page leaves it out, and a schema says that it is the server's.
+        """
+        fields = {field.name: field.vouched for field in form(c.PayOffer)}
+        schema = json_schema(c.PayOffer)["properties"]
+
+        assert fields == {"offer_id": False, "payment": True}
+        assert schema["payment"]["readOnly"] is True
+        assert "readOnly" not in schema["offer_id"]
+
+    def test_a_slip_of_the_pen(self) -> None:
+        """
+        Who mistypes a command is told which one he may have meant.
+        """
+        with pytest.raises(InvalidInputError, match="did you mean 'approve_delivery'"):
+            COMEUP.parse("aprove_delivery", {})
+
     def test_it_is_executed(self) -> None:
         """
         What was parsed is a command like any other.
@@ -567,6 +632,53 @@ class TestJson:
 
         assert to_json(said) == {"reason": "I am ill"}
         assert to_json(said, texts=False) == {"reason": True}
+
+    def test_labels_of_what_has_a_name(self) -> None:
+        """
+        What is told by a code has its words beside it, on the reader's wall clock.
+        """
+        engine = an_engine(MemoryStorage(), clock=FakeClock(T0))
+        brought_to(engine, "disputed")
+        engine.execute("o1", c.AssignMediator(mediator_id="mia"), by=OPS)
+        view = engine.view("o1", by=MIA)
+
+        told = to_json(view, locale="fr", zone="Europe/Paris")
+        (rule,) = (o for o in told["options"] if o["name"] == "rule_dispute")
+        full = rule["consequences"]["by_choice"]["full_refund"]
+
+        assert full["state_label"] == "Annulée"
+        assert full["moved"][0]["label"].endswith("l’acheteur")
+        assert full["statistics_labels"]
+        assert told["order"]["dispute"]["label"]
+        assert told["timeline"][0]["by_label"] == "acheteur ana"
+
+    def test_whose_wall_clock(self) -> None:
+        """
+        Sentences show the instants of the reader's zone.
+        """
+        clock = FakeClock(T0)
+        engine = an_engine(MemoryStorage(), clock=clock)
+        brought_to(engine, "pending")
+        clock.advance(days=3)
+        refused = engine.attempt("o1", c.AcceptOrder(), by=LUC)
+
+        assert isinstance(refused, ef.Refusal)
+        paris = to_json(refused, zone="Europe/Paris")["blockers"][0]["message"]
+
+        assert "10:00 (+02:00)" in paris
+        assert "08:00 (UTC)" in to_json(refused)["blockers"][0]["message"]
+        assert refused.blockers[0].message("en", "Europe/Paris") == paris
+        with pytest.raises(InvalidInputError) as caught:
+            to_json(refused, zone=None)  # type: ignore[arg-type]
+        assert caught.value.field == "zone"
+
+    def test_days_of_a_curve(self) -> None:
+        """
+        A day is ISO 8601, too; what is no value of the library is refused.
+        """
+        assert to_json({"2026-05-05": date(2026, 5, 5)}) == {"2026-05-05": "2026-05-05"}
+        with pytest.raises(InvalidInputError, match="a value of the library"):
+            to_json(object())
 
     def test_no_time_left(self) -> None:
         """

@@ -28,7 +28,7 @@ from escrowflow.history import evolve
 from escrowflow.money import Money, Payment
 from escrowflow.storage import open_storage
 from escrowflow.telling import to_json
-from escrowflow.terms import Split
+from escrowflow.terms import Relaunch, Split
 from escrowflow.words import (
     LOCALES,
     cause_text,
@@ -38,7 +38,7 @@ from escrowflow.words import (
     parts,
 )
 from escrowflow.words import notices as words
-from tests.given import ANA, COMEUP, LUC, MIA, OPS, STRIPE, T0, an_order, eur
+from tests.given import ANA, COMEUP, LUC, MIA, OPS, STRIPE, T0, an_order, eur, paid
 from tests.lives import VARIANTS
 from tests.wander import wanderers
 
@@ -56,7 +56,7 @@ ELSEWHERE = {
     *(("chargeback_opened", role) for role in ("seller", "operator")),
     *(("chargeback_closed", role) for role in ("seller", "operator")),
     *(("payout_failed", role) for role in ("seller", "operator")),
-    ("refund_failed", "operator"),
+    *(("refund_failed", role) for role in ("buyer", "operator")),
     ("hold_released", "buyer"),
     *(("order_migrated", role) for role in ("buyer", "seller")),
 }
@@ -396,9 +396,76 @@ class TestTold:
             ),
             (
                 "refund_failed",
+                "buyer",
+                "Your refund of 100.00 EUR is delayed: it is sent again.",
+            ),
+            (
+                "refund_failed",
                 "operator",
                 "A refund of 100.00 EUR did not happen: it is sent again by itself.",
             ),
+        ]
+
+    def test_whom_it_is_no_news_to(self) -> None:
+        """
+        Who did it is not told, but who opened a dispute without asking for one (R35);
+        nor the seller of an order that was never paid, nor staff of a dispute that has
+        its mediator.
+        """
+        engine = Engine(COMEUP, open_storage("memory://"), clock=FakeClock(T0))
+
+        def told(order: str, *steps: tuple[c.Command, Actor]) -> list[str]:
+            for command, by in steps:
+                engine.execute(order, command, by=by)
+            found = (status.effect for status in engine.effects(order))
+            last = engine.history(order)[-1].seq
+            return [
+                f"{one.kind} {one.to}"
+                for one in found
+                if isinstance(one, Notify) and one.seq > last - 2
+            ]
+
+        ask = c.RequestCancellation(reason="x"), ANA
+        refuse = c.RefuseCancellation(reason="x"), LUC
+        refused, claimed, unpaid = (
+            engine.place(an_order(**given), by=ANA).order.id
+            for given in ({}, {"payment": paid("pi_2")}, {"payment": None})
+        )
+        assert told(refused, (c.AcceptOrder(), LUC), ask, refuse, ask, refuse) == [
+            "cancellation_refused buyer",
+            "dispute_opened buyer",
+            "dispute_opened seller",
+            "dispute_opened operator",
+        ]
+        assert told(
+            claimed,
+            (c.AcceptOrder(), LUC),
+            (c.FileClaim(reason="x"), ANA),
+            (c.AssignMediator(mediator_id="mia"), OPS),
+            (c.ConvertClaim(), MIA),
+        )[-2:] == ["dispute_opened buyer", "dispute_opened seller"]
+        assert told(unpaid, (c.CancelOrder(), ANA)) == []
+
+    def test_back_to_work(self) -> None:
+        """
+        Both sides hear until when, once a mediator sends the order back to work (R80).
+        """
+        engine = Engine(COMEUP, open_storage("memory://"), clock=FakeClock(T0))
+        order = engine.place(an_order(), by=ANA).order.id
+        for command, by in (
+            (c.AcceptOrder(), LUC),
+            (c.OpenDispute(reason="x"), OPS),
+            (c.AssignMediator(mediator_id="mia"), OPS),
+            (c.RuleDispute(ruling=Relaunch(), reason="x"), MIA),
+        ):
+            engine.execute(order, command, by=by)
+
+        found = [status.effect for status in engine.effects(order)][-2:]
+
+        assert [one.message() for one in found if isinstance(one, Notify)] == [
+            "The order goes back to work. The delivery is due on Sun 10 May 2026, 08:00 "
+            "(UTC).",
+            "The order goes back to work. Deliver before Sun 10 May 2026, 08:00 (UTC).",
         ]
 
     def test_own_money_only(self) -> None:

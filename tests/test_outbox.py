@@ -1687,12 +1687,12 @@ class TestStuck:
         self._parked(engine, "o1", "o2")
         hands = Hands()
 
-        # Two messages, the refund, and what tells staff that it failed.
-        assert engine.redrive("o1") == 4
+        # Two messages, the refund, and what tells the buyer and staff that it failed.
+        assert engine.redrive("o1") == 5
 
-        assert engine.run_effects(hands.handlers) == EffectReport(done=4)
+        assert engine.run_effects(hands.handlers) == EffectReport(done=5)
         assert {effect.order_id for effect in hands.seen} == {"o1"}
-        assert [stuck.order_id for stuck in engine.stuck()] == ["o2"] * 4
+        assert [stuck.order_id for stuck in engine.stuck()] == ["o2"] * 5
         assert engine.redrive("o1") == 0
 
     def test_one_key(self, engine: Engine) -> None:
@@ -1712,7 +1712,7 @@ class TestStuck:
 
         engine.run_effects(hands.handlers)
         assert hands.keys == [key]
-        assert len(engine.stuck()) == 7
+        assert len(engine.stuck()) == 9
         (refund,) = engine.order("o1").refunds
         assert (refund.status, refund.key) == ("paid", key)
 

@@ -68,6 +68,9 @@ def main() -> None:
 )
 def demo(lang: str, db: str | None) -> None:
     """Play five orders from payment to the last cent."""
+    if db is not None:
+        # A URL, as every other command takes it, does as well.
+        db = db.removeprefix("sqlite:///")
     with tempfile.TemporaryDirectory() as folder:
         database = db if db is not None else str(Path(folder) / "demo.db")
         try:
@@ -76,6 +79,9 @@ def demo(lang: str, db: str | None) -> None:
                 _print(line)
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
+    if db is not None:
+        last = played[-1].order.id
+        click.echo(f"\nescrowflow timeline {last} --db sqlite:///{db} --lang {lang}")
 
 
 # --- a host's own storage ---------------------------------------------------------

@@ -25,6 +25,7 @@ import attrs
 from .commands import Command
 from .errors import InvalidInputError
 from .events import Recorded
+from .inputs import kind_of
 from .parties import Role
 from .states import BACK, STAY, DeadlineKind, Process
 from .words import (
@@ -105,6 +106,8 @@ def diagram(
         InvalidInputError: If there is no such format, or the history is of another
             process.
     """
+    if not isinstance(process, Process):
+        raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
     if format not in FORMATS:
         raise InvalidInputError("format", f"one of {', '.join(map(repr, FORMATS))}")
     picture = _drawn(process, locale)
@@ -465,8 +468,9 @@ def _walked(
     visited: list[str] = []
     placed = [recorded.data.get("process") for recorded in history[:1]]
     if placed != [process.name]:
+        of = f", not of {placed[0]}" if placed and placed[0] else ""
         raise InvalidInputError(
-            "path", f"the history of an order of {process.name}, from its beginning"
+            "path", f"the history of an order of {process.name}{of}, from its beginning"
         )
     for recorded in history:
         standing = recorded.standing

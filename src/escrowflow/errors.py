@@ -397,12 +397,12 @@ class WalletRefusedError(EscrowflowError):
         params: Mapping[str, Any] = self._blocker.params
         return params
 
-    def message(self, locale: str = "en") -> str:
+    def message(self, locale: str = "en", zone: str = "UTC") -> str:
         """
         Return the reason as a sentence for the wallet's owner; it names nobody.
         English where a language is unknown.
         """
-        message: str = self._blocker.message(locale)
+        message: str = self._blocker.message(locale, zone)
         return message
 
 

@@ -9,7 +9,7 @@ or an order leaves of it is told by whoever decides the command.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from types import NoneType, UnionType
 from typing import (
     Any,
@@ -111,6 +111,9 @@ class Field:
         fields: What it is made of itself.
 
         choice: The choice of the field around it that it belongs to; empty for all.
+
+        vouched: Whether your server says it, and no form of a buyer's or a seller's
+            asks for it: a payment, a price of yours.
     """
 
     name: str
@@ -123,6 +126,7 @@ class Field:
     one_of: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
     choice: str = ""
+    vouched: bool = False
 
     def label(self, locale: str = "en") -> str:
         """
@@ -165,7 +169,10 @@ def form_of(command: type[Command]) -> tuple[Field, ...]:
     """
     form = _FORMS.get(command)
     if form is None:
-        form = _FORMS[command] = _fields(command, command.one_of)
+        form = _FORMS[command] = tuple(
+            attrs.evolve(field, vouched=field.name in command.vouched)
+            for field in _fields(command, command.one_of)
+        )
     return form
 
 
@@ -293,19 +300,37 @@ def _narrowed(
 # --- filling it in ----------------------------------------------------------------
 
 
-def parse(command: type[Command], data: object) -> Command:
+def parse(
+    command: type[Command],
+    data: object,
+    by: Actor | None = None,
+    vouched: Mapping[str, Any] | None = None,
+) -> Command:
     """
     Return a command read from plain data, such as the JSON of a request.
 
     Args:
         data: The fields by name, each as `Field` says.
 
+        by: Whose request it is.  What your server vouches for is not taken from a
+            buyer or a seller.  `None`: it is your own data.
+
+        vouched: What your server says of it, by name.
+
     Raises:
-        InvalidInputError: If a field is missing, unknown or cannot be read; it names
-            the field: `"price.amount"`.
+        InvalidInputError: If a field is missing, unknown, not to be said by *by*, or
+            cannot be read; it names the field: `"price.amount"`.
     """
-    read = _read_fields(data, form_of(command), "", of=f"fields of {command.name}")
-    return command(**read)
+    form = form_of(command)
+    if isinstance(data, Mapping):
+        if by is not None and by.role in Role.BUYER | Role.SELLER:
+            for name in command.vouched:
+                if name in data:
+                    raise InvalidInputError(
+                        name, f"not taken from a {by.role.text}: pass it in `vouched`"
+                    )
+        data = {**data, **(vouched or {})}
+    return command(**_read_fields(data, form, "", of=f"fields of {command.name}"))
 
 
 def _read_fields(
@@ -432,6 +457,8 @@ def plain(value: Any, *, texts: bool = True, tell: Telling | None = None) -> Any
         return value.isoformat()
     if isinstance(value, timedelta):
         return window_text(value) if value else "PT0S"
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Role):
         return value.text
     if isinstance(value, (Actor, Share)):
@@ -447,6 +474,10 @@ def plain(value: Any, *, texts: bool = True, tell: Telling | None = None) -> Any
     if said is not None:
         return plain(said, texts=texts, tell=tell)
     kind = type(value)
+    if not attrs.has(kind):
+        raise InvalidInputError(
+            "value", f"a value of the library, not {kind_of(value)}"
+        )
     fields = {
         str(field.alias): plain(getattr(value, field.name), texts=texts, tell=tell)
         for field in attrs.fields(kind)
@@ -470,7 +501,14 @@ def json_schema(
 
     Args:
         fields: What an order leaves of the form: `Option.fields`.
+
+    What your server vouches for is `readOnly`.
+
+    Raises:
+        InvalidInputError: If it is not the class of a command.
     """
+    if not isinstance(command, type) or not issubclass(command, Command):
+        raise InvalidInputError("command", "the class of a command")
     form = form_of(command) if fields is None else fields
     says, _, _ = (command.__doc__ or "").strip().partition("\n")
     return {
@@ -486,9 +524,12 @@ def _object(form: tuple[Field, ...]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             # What is optional and null was not given.
-            field.name: _schema(field)
-            if field.required and field.kind != "payment"
-            else {"anyOf": [_schema(field), {"type": "null"}]}
+            field.name: (
+                _schema(field)
+                if field.required and field.kind != "payment"
+                else {"anyOf": [_schema(field), {"type": "null"}]}
+            )
+            | ({"readOnly": True} if field.vouched else {})
             for field in form
         },
         "required": [field.name for field in form if field.required],

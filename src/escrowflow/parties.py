@@ -172,6 +172,9 @@ class _System(Actor):
 
 SYSTEM: Final[Actor] = _System("system")
 
+# Who says what became of an effect: whoever carried it out for the engine.
+OUTBOX: Final = Provider("outbox")
+
 _ACTORS: Final[dict[Role, type[Actor]]] = {
     actor.role: actor for actor in (Buyer, Seller, Mediator, Operator, Provider)
 }

@@ -61,11 +61,19 @@ class Blocker:
     unblocked_by: tuple[Way, ...] = ()
     unblocked_at: DateTime | None = None
 
-    def message(self, locale: str = "en") -> str:
+    def message(self, locale: str = "en", zone: str = "UTC") -> str:
         """
-        Return the reason as a sentence; English where a language is unknown.
+        Return the reason as a sentence.
+
+        Args:
+            locale: The language; English where it is unknown.
+
+            zone: Whose wall clock: a name of the IANA database.
+
+        Raises:
+            InvalidInputError: If the zone is unknown.
         """
         # Sentences are only needed when somebody reads one.
         from .words import blocker_text
 
-        return blocker_text(self.code, self.params, locale)
+        return blocker_text(self.code, self.params, locale, zone)

@@ -16,6 +16,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, final
 
@@ -28,7 +29,7 @@ from .errors import InvalidInputError, ProcessError
 from .events import EVENTS, Event
 from .forms import parse
 from .inputs import kind_of
-from .parties import Role
+from .parties import Actor, Role
 
 __all__ = [
     "BACK",
@@ -439,7 +440,14 @@ class Process(Generic[P]):
         """
         return self.members.get(text, text)
 
-    def parse(self, name: str, data: Mapping[str, Any]) -> Command:
+    def parse(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        *,
+        by: Actor | None = None,
+        vouched: Mapping[str, Any] | None = None,
+    ) -> Command:
         """
         Return a command of this process from plain data, such as the JSON of a
         request: one route serves all commands.
@@ -449,19 +457,26 @@ class Process(Generic[P]):
 
             data: Its fields by name, as `Field` says.
 
+            by: Whose request it is: of a buyer or a seller, nothing is taken that
+                your server vouches for.  `None`: it is your own data.
+
+            vouched: What your server says of it, by name: `{"payment": ...}`.
+
         Raises:
             InvalidInputError: If the process has no such command for people, or a
-                field is missing, unknown or cannot be read.
+                field is missing, unknown, not to be said by *by*, or cannot be read.
         """
         commands = {**self.commands, PlaceOrder.name: PlaceOrder}
         command = commands.get(name) if isinstance(name, str) else None
         if command is not PlaceOrder and (
             command is None or not self._for_people(command)
         ):
+            near = get_close_matches(str(name)[:100], self.commands, 1)
+            meant = f": did you mean {near[0]!r}?" if near else ""
             raise InvalidInputError(
-                "command", f"{self.name} has no command {str(name)[:100]!r}"
+                "command", f"{self.name} has no command {str(name)[:100]!r}{meant}"
             )
-        return parse(command, data)
+        return parse(command, data, by, vouched)
 
     def _for_people(self, command: type[Command]) -> bool:
         return any(row.by & ~Role.SYSTEM for row in self.rows if row.command is command)

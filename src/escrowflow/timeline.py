@@ -25,7 +25,7 @@ from .history import evolve
 from .inputs import Text
 from .ledger import Ledger
 from .order import Order
-from .parties import SYSTEM, Actor
+from .parties import OUTBOX, SYSTEM, Actor
 from .parts import Ending
 from .words import (
     cause_text,
@@ -263,12 +263,16 @@ def _reasons(moment: Moment, locale: str) -> Iterator[str]:
         yield move_text(move.to, move.most, locale)
 
 
+# Who has no name of their own.
+_NOBODY: Final = (SYSTEM, OUTBOX)
+
+
 def actor_text(actor: Actor, locale: str = "en") -> str:
     """
     Return who somebody is: `buyer ana`, `system`.
     """
     role = role_text(actor.role.text, locale)
-    return role if actor is SYSTEM else f"{role} {actor.id}"
+    return role if actor in _NOBODY else f"{role} {actor.id}"
 
 
 def quoted(said: Text, locale: str = "en", width: int | None = None) -> Iterator[str]:
@@ -337,7 +341,7 @@ def actor_html(actor: Actor, locale: str = "en") -> str:
     Return who somebody is, as HTML; the id cannot turn around what is beside it.
     """
     role = escape(role_text(actor.role.text, locale))
-    return role if actor is SYSTEM else f"{role} <bdi>{escape(actor.id)}</bdi>"
+    return role if actor in _NOBODY else f"{role} <bdi>{escape(actor.id)}</bdi>"
 
 
 def instant_html(instant: DateTime, locale: str = "en", zone: str = "UTC") -> str:

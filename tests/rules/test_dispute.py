@@ -197,6 +197,27 @@ class TestClaim:
         ]
         assert not any("nothing to see" in str(notice) for notice in notices)
 
+    def test_gap_reasons_for_one_side_only(self) -> None:
+        """
+        Why money did not arrive is told to whose it is, why staff froze an order to
+        neither side, why a cancellation is excused to the seller.
+        """
+        frozen = in_progress().staff(ef.FreezeOrder(reason="a suspicion"))
+        excused = in_progress().seller(ef.CancelOrder(reason="I am ill"))
+        excused.staff(ef.ExcuseCancellation(reason="a certificate"))
+
+        def readers(story: Story, words: str) -> set[str]:
+            return {
+                by.role.text
+                for by in (ANA, LUC, OPS)
+                if words in repr(story.engine.history(story.id, by=by))
+                and words in repr(story.engine.view(story.id, by=by).timeline)
+            }
+
+        assert readers(frozen, "a suspicion") == {"operator"}
+        assert readers(excused, "a certificate") == {"seller", "operator"}
+        assert readers(excused, "I am ill") == {"buyer", "seller", "operator"}
+
     @pytest.mark.parametrize("state", ACCEPTED)
     def test_r72_converted(self, state: str) -> None:
         """

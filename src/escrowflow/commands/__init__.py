@@ -288,6 +288,8 @@ class PlaceOrder(Command):
         metadata: The host's own labels, text to text; never personal data.
     """
 
+    vouched: ClassVar[tuple[str, ...]] = ("price", "payment", "terms", "add_ons")
+
     seller_id: str = attrs.field(converter=_seller_id)
     price: Money = attrs.field(converter=_price)
     payment: tuple[Payment, ...] = attrs.field(converter=_payments)
@@ -619,8 +621,10 @@ class RefusePartialRefund(Command):
 @attrs.frozen(kw_only=True)
 class BuyAddOn(Command):
     """
-    Buy an option on the running order (R17).  The host vouches for the price.
+    Buy an option on the running order (R17).  You vouch for all of it.
     """
+
+    vouched: ClassVar[tuple[str, ...]] = ("title", "price", "payment", "extra_window")
 
     title: Text = attrs.field(converter=_title)
     price: Money = attrs.field(converter=_price)
@@ -668,8 +672,10 @@ class RefuseOffer(Command):
 @attrs.frozen(kw_only=True)
 class PayOffer(Command):
     """
-    Take an offer and pay for it, once (R21).
+    Take an offer and pay for it, once (R21).  You vouch that the money arrived.
     """
+
+    vouched: ClassVar[tuple[str, ...]] = ("payment",)
 
     offer_id: str = attrs.field(converter=_offer_id)
     payment: tuple[Payment, ...] = attrs.field(

@@ -28,6 +28,9 @@ class Command:
     # Fields of which at least one must be given.
     one_of: ClassVar[tuple[str, ...]] = ()
 
+    # Fields that buyers and sellers cannot know, or would not say: your server does.
+    vouched: ClassVar[tuple[str, ...]] = ()
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.name = snake_case(cls.__name__)

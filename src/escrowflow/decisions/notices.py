@@ -10,7 +10,9 @@ from typing import Any, Final
 from ..effects import Fact, Notify, effect_key
 from ..events import (
     AcceptanceReminded,
+    AddOnBought,
     BriefSubmitted,
+    CancellationExcused,
     CancellationRefused,
     CancellationRequested,
     CancellationWithdrawn,
@@ -45,6 +47,7 @@ from ..events import (
     OrderMarkedLate,
     OrderMigrated,
     OrderPaid,
+    OrderRelaunched,
     OrderUnfrozen,
     PartialRefundAccepted,
     PartialRefundProposed,
@@ -56,6 +59,7 @@ from ..events import (
     Recorded,
     RefundFailed,
     ReviewLeft,
+    ReviewRemoved,
     ReviewReplied,
     RevisionAccepted,
     RevisionRefused,
@@ -74,7 +78,7 @@ __all__ = ["NOTICES", "notices"]
 _BOTH: Final = Role.BUYER | Role.SELLER
 _STAFF: Final = Role.OPERATOR
 
-# Who is told of what; never the one who did it.
+# Who is told of what, if it is news to them (below).
 NOTICES: Final[Mapping[type[Event], Role]] = {
     OrderPaid: Role.SELLER,  # R2
     BriefSubmitted: Role.SELLER,  # R7
@@ -97,6 +101,7 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     ClaimWithdrawn: _BOTH,
     ClaimRejected: _BOTH,  # R71
     DisputeOpened: _BOTH | _STAFF,
+    OrderRelaunched: _BOTH,  # R80
     MediatorAssigned: _BOTH | Role.MEDIATOR,
     MediatorAlerted: _STAFF,  # C23
     PartiesAsked: _BOTH,
@@ -106,6 +111,7 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     PartialRefundWithdrawn: _BOTH,
     PartialRefundAccepted: _BOTH,
     PartialRefundRefused: _BOTH,
+    AddOnBought: Role.SELLER,  # R17
     OfferSent: Role.BUYER,
     OfferWithdrawn: Role.BUYER,
     OfferRefused: Role.SELLER,
@@ -117,12 +123,14 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     DeadlinesExtended: _BOTH,
     ReviewLeft: Role.SELLER,
     ReviewReplied: Role.BUYER,
+    ReviewRemoved: Role.BUYER,  # R98
+    CancellationExcused: Role.SELLER,  # R43
     PaymentReturned: Role.BUYER,
     OrderCancelled: _BOTH,
     OrderCompleted: _BOTH,
     OrderExpired: _BOTH,
     CouponRequested: _STAFF,  # R100
-    RefundFailed: _STAFF,
+    RefundFailed: Role.BUYER | _STAFF,
     PayoutFailed: Role.SELLER | _STAFF,
     ChargebackOpened: Role.SELLER | _STAFF,
     ChargebackClosed: Role.SELLER | _STAFF,
@@ -140,10 +148,11 @@ _TOLD_WAITS: Final[Mapping[type[Event], tuple[str, ...]]] = {
     RevisionRefused: ("choice",),
     CancellationRequested: ("answer",),
     CancellationWithdrawn: ("delivery",),
-    CancellationRefused: ("delivery",),
     DisputeOpened: ("ruling",),
     MediatorAssigned: ("ruling",),
     MediatorAlerted: ("ruling",),
+    AddOnBought: ("delivery",),
+    OrderRelaunched: ("delivery",),
     OfferSent: ("offer",),
     **dict.fromkeys(
         (DeadlinesExtended, OrderMigrated, OrderUnfrozen),
@@ -153,6 +162,10 @@ _TOLD_WAITS: Final[Mapping[type[Event], tuple[str, ...]]] = {
 
 # A reminder is useless once what it reminds of is over.
 _REMINDERS: Final = (AcceptanceReminded, VerificationReminded)
+
+_ENDINGS: Final = (OrderCancelled, OrderCompleted, OrderExpired)
+
+_REFUSED_AGAIN: Final = "cancellations_refused"
 
 # What goes wrong with money that is owed, and may be sent again by itself.
 _FAILURES: Final = (RefundFailed, PayoutFailed)
@@ -178,10 +191,9 @@ def notices(order: Order, recorded: Recorded) -> Iterable[Notify]:
         return
     about = _about(order, event)
     useless_after = about.get("due_at") if isinstance(event, _REMINDERS) else None
-    doer = recorded.by.role
     for role, text in told:
         recipient = _recipient(order, role)
-        if role is doer or recipient is None:
+        if recipient is None or not _is_news(order, recorded, role):
             continue
         yield Notify(
             order_id=order.id,
@@ -193,6 +205,23 @@ def notices(order: Order, recorded: Recorded) -> Iterable[Notify]:
             params=FrozenDict(about, **_own(order, recorded.seq, role)),
             useless_after=useless_after,
         )
+
+
+def _is_news(order: Order, recorded: Recorded, role: Role) -> bool:
+    """
+    Whether an event is news to somebody: who did it has the answer on the page.
+    """
+    event = recorded.event
+    if role is recorded.by.role:
+        # R35: who refused once more did not ask for a dispute.
+        return isinstance(event, DisputeOpened) and event.cause == _REFUSED_AGAIN
+    if role is Role.SELLER and isinstance(event, _ENDINGS):
+        # Of what was never paid the seller never heard.
+        return order.paid_at is not None
+    if role is Role.OPERATOR and isinstance(event, DisputeOpened):
+        # Staff is to find a mediator.
+        return order.mediator_id is None
+    return True
 
 
 def _recipient(order: Order, role: Role) -> str | None:
@@ -270,6 +299,8 @@ _FACTS: Final[Mapping[type[Event], Callable[[Order, Any], Mapping[str, Fact]]]] 
     PartialRefundAccepted: lambda order, event: {
         "amount": _sum(order.currency, event.to_buyer)
     },
+    AddOnBought: lambda _, event: {"price": event.price},
+    ReviewRemoved: lambda _, event: {"cause": event.cause},
     OfferSent: lambda _, event: {"price": event.price},
     OfferPaid: _price_of_offer,
     PaymentReturned: lambda _, event: {"cause": event.why},

@@ -63,7 +63,7 @@ from ..events import (
 from ..history import evolve, fold
 from ..inputs import as_id, as_key, kind_of
 from ..order import Order, seen
-from ..parties import Actor, Role, as_actor
+from ..parties import OUTBOX, Actor, Role, as_actor
 from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
@@ -293,7 +293,7 @@ class Core:
         if its token is stale.
         """
         done = yield from self._executed(
-            order_id, command, money.OUTBOX, None, None, result=result
+            order_id, command, OUTBOX, None, None, result=result
         )
         return done is not None
 
@@ -890,10 +890,12 @@ def _joined(first: Decided, then: Decided | Refusal) -> Decided:
 
 
 def _known(command: Command) -> None:
-    if not isinstance(command, Command) or isinstance(command, PlaceOrder):
+    if isinstance(command, PlaceOrder):
         raise InvalidInputError(
-            "command", f"a command for an order that exists, not {kind_of(command)}"
+            "command", "an order is placed with `place`; this one exists already"
         )
+    if not isinstance(command, Command):
+        raise InvalidInputError("command", f"a command, not {kind_of(command)}")
 
 
 def _derived(process: str, by: Actor, key: str) -> str:

@@ -26,7 +26,7 @@ from ..decisions.reports import moved, touched
 from ..errors import CorruptJournalError
 from ..events import ChargeFailed, PayoutFailed, Recorded, RefundFailed
 from ..order import Order
-from ..parties import Provider, Role
+from ..parties import OUTBOX, Role
 from ..rules import Policies
 from ..states import Process
 from ..storage import EffectResult, NewEffect, StoredEffect
@@ -36,7 +36,6 @@ __all__ = [
     "BEGUN",
     "COMMANDS",
     "FIRST",
-    "OUTBOX",
     "TRIES",
     "again_wait",
     "encoded",
@@ -45,9 +44,6 @@ __all__ = [
     "noted_before",
     "settled",
 ]
-
-# Who says what became of an effect: whoever carried it out for this engine.
-OUTBOX: Final = Provider("outbox")
 
 # The commands that look at what has left, and change what will.
 COMMANDS: Final = (

@@ -50,6 +50,7 @@ from ..errors import (
 from ..history import evolve
 from ..inputs import as_id, kind_of
 from ..order import Order
+from ..parties import OUTBOX
 from ..storage import EffectResult, StoredEffect, StoredEvent, StoredOrder
 from ..storage.chain import first_broken
 from ..storage.codec import (
@@ -63,7 +64,7 @@ from ..wallet import FINGERPRINT, what_is
 from ..wallet import later_keys as later_withdrawals
 from .answers import EffectReport, EffectStatus
 from .core import Asking, Core, naming, settled_effect
-from .money import BEGUN, FIRST, OUTBOX, TRIES, noted_before
+from .money import BEGUN, FIRST, TRIES, noted_before
 from .sweep import Retries, as_limit, said_by
 from .wallet_rows import asked_withdrawal
 from .withdrawals import report as report_withdrawal

@@ -6,7 +6,8 @@ Nothing is written.  What has become due counts, as if it had been settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import attrs
 from pendulum import DateTime
@@ -14,7 +15,18 @@ from pendulum import DateTime
 from ..casefile import CaseFile, case_file
 from ..decisions import Forecast, Option, forecast, options
 from ..errors import CorruptJournalError, InvalidInputError
-from ..events import ClaimFiled, ClaimRejected, Recorded
+from ..events import (
+    CancellationExcused,
+    ChargeFailed,
+    ClaimFiled,
+    ClaimRejected,
+    Event,
+    OrderFrozen,
+    PayoutFailed,
+    PayoutRedirected,
+    Recorded,
+    RefundFailed,
+)
 from ..inputs import Text, as_id
 from ..order import Order
 from ..parties import Actor, Role, as_actor
@@ -166,18 +178,35 @@ def read_case_file(core: Core, order_id: str, by: Actor | None) -> Asking[CaseFi
 
 def _for_reader(history: Iterable[Recorded], by: Actor | None) -> tuple[Recorded, ...]:
     """
-    Return a history as somebody may read it: why a mediator did not keep a claim is
-    for its filer only (R71), and for those who must know everything.
+    Return a history as somebody may read it: what is for one side only is told to no
+    other, but to those who must know everything.
     """
     if by is None or by.role in Role.MEDIATOR | Role.OPERATOR:
         return tuple(history)
-    filer: Role | None = None
+    filer = Role(0)
     found = []
     for recorded in history:
         event = recorded.event
         if isinstance(event, ClaimFiled):
             filer = recorded.by.role
-        if isinstance(event, ClaimRejected) and by.role is not filer:
-            recorded = attrs.evolve(recorded, event=ClaimRejected(reason=Text()))
+        # Why a mediator did not keep a claim is for its filer (R71).
+        readers = (
+            filer if isinstance(event, ClaimRejected) else _READERS.get(type(event))
+        )
+        if readers is not None and by.role not in readers:
+            silent = attrs.evolve(event, **{"reason": Text()})
+            recorded = attrs.evolve(recorded, event=silent)
         found.append(recorded)
     return tuple(found)
+
+
+# Whose business it is why: what staff and banks say of one side is not told to the
+# other, and what staff suspect to neither.
+_READERS: Final[Mapping[type[Event], Role]] = {
+    ChargeFailed: Role.BUYER,
+    RefundFailed: Role.BUYER,
+    PayoutFailed: Role.SELLER,
+    PayoutRedirected: Role.SELLER,
+    OrderFrozen: Role(0),
+    CancellationExcused: Role.SELLER,
+}

@@ -69,7 +69,9 @@ _PART: Final = re.compile(r"%\((\w+)\)s")
 # --- asking for words -------------------------------------------------------------
 
 
-def blocker_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+def blocker_text(
+    code: str, params: Mapping[str, Any], locale: str = "en", zone: str = "UTC"
+) -> str:
     """
     Return why something is not possible, as one sentence.
 
@@ -80,10 +82,15 @@ def blocker_text(code: str, params: Mapping[str, Any], locale: str = "en") -> st
             `None` are not spoken of.
 
         locale: `"fr"`, `"fr_CA"`, `"fr-FR"`; English where it is unknown.
+
+        zone: Whose wall clock: a name of the IANA database.
+
+    Raises:
+        InvalidInputError: If the zone is unknown.
     """
     for sentence in BLOCKERS.get(code, ()):
         if _fits(sentence, params):
-            return _told(sentence, params, locale)
+            return _told(sentence, params, locale, zone=zone)
     return _form("unknown", locale) % {"code": _spelled(code)}
 
 
@@ -323,8 +330,9 @@ def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> st
     try:
         # A plain one: a pendulum value comes out of `ZoneInfo` as it went in.
         local = datetime.fromtimestamp(instant.timestamp(), ZoneInfo(zone))
-    except (KeyError, OSError, OverflowError, ValueError) as error:
-        # OSError: "Europe" is a directory, and too long a name is no file name.
+    except (KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        # OSError: "Europe" is a directory, and too long a name is no file name;
+        # TypeError: a user without a zone.
         raise InvalidInputError(
             "zone",
             f"no time zone {zone!r} that has this instant: give a name of the "

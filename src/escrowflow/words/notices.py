@@ -129,6 +129,7 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
     "parties_asked": _alike(("The mediator has a question for you.",)),
     "mediator_answered": {"mediator": ("One side has answered you.",)},
     "dispute_ruled": _alike(_RULED),
+    "order_relaunched": _alike(("The order goes back to work.",)),
     "partial_refund_proposed": {
         "buyer": (
             "The seller proposes to give you %(amount)s back.",
@@ -154,6 +155,12 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
         "buyer": ("The seller has refused the partial refund.",),
         "seller": ("The buyer has refused the partial refund.",),
     },
+    "add_on_bought": {
+        "seller": (
+            "The buyer has bought an option: %(price)s.",
+            "The buyer has bought an option.",
+        )
+    },
     "offer_sent": {
         "buyer": (
             "The seller sends you a custom offer: %(price)s.",
@@ -175,6 +182,15 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
     "deadlines_extended": _alike(("There is more time: the deadlines were moved.",)),
     "review_left": {"seller": ("The buyer has left a review.",)},
     "review_replied": {"buyer": ("The seller has replied to your review.",)},
+    "review_removed": {
+        "buyer": (
+            "Your review was removed. Reason: %(cause)s.",
+            "Your review was removed.",
+        )
+    },
+    "cancellation_excused": {
+        "seller": ("The cancellation no longer shows on your profile.",)
+    },
     "payment_returned": {
         "buyer": (
             "A payment of yours goes back to you. Reason: %(cause)s.",
@@ -191,11 +207,16 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
         )
     },
     "refund_failed": {
+        "buyer": (
+            "Your refund of %(resent)s is delayed: it is sent again.",
+            "Your refund of %(amount)s is delayed: the platform looks at it.",
+            "Your refund is delayed: the platform looks at it.",
+        ),
         "operator": (
             "A refund of %(resent)s did not happen: it is sent again by itself.",
             "A refund of %(amount)s did not happen: look at it.",
             "A refund did not happen: look at it.",
-        )
+        ),
     },
     "payout_failed": {
         "seller": (
