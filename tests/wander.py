@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,7 @@ from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
 from tests.lives import VARIANTS, charges_later, order_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from escrowflow.commands import Command
     from escrowflow.decisions import Consequences, Option
@@ -156,11 +157,12 @@ def _named(rng: random.Random, excluded: tuple[str, ...]) -> str:
             return name
 
 
-def whole_form(option: Option, currency: str) -> tuple[Field, ...]:
+@cache
+def whole_form(command: type[Command], currency: str) -> tuple[Field, ...]:
     """
     Return all that a command ever takes.
     """
-    return narrowed(form_of(option.command), (), currency)
+    return narrowed(form_of(command), (), currency)
 
 
 # --- lives ------------------------------------------------------------------------
@@ -250,7 +252,9 @@ def held_against(
     Hold one option against one payload; return whether that was well-formed.
     """
     order, process, now = wanderer.order, wanderer.process, wanderer.now
-    fields = option.fields if option.allowed else whole_form(option, order.currency)
+    fields = (
+        option.fields if option.allowed else whole_form(option.command, order.currency)
+    )
     try:
         command = command_within(rng, option.command, fields)
         answer = decide(process, order, command, by=by, now=now)
@@ -258,19 +262,23 @@ def held_against(
         # Only beyond what is offered is anything malformed.
         assert not option.allowed, f"{option.name} of {by} in {order.state}"
         return False
-    told = f"{by} {command} in {order.state}: {answer}"
+
+    def told() -> str:
+        # An answer holds a whole order: it is only written out where it is wrong.
+        return f"{by} {command} in {order.state}: {answer}"
+
     if not option.allowed:
-        assert isinstance(answer, Refusal), told
-        assert set(option.blockers) <= set(answer.blockers), told
+        assert isinstance(answer, Refusal), told()
+        assert set(option.blockers) <= set(answer.blockers), told()
         return True
-    assert isinstance(answer, Decided), told
+    assert isinstance(answer, Decided), told()
     if rng.random() > _HELD_TO_ITS_WORD:
         return True
     said = option.consequences
-    assert said is not None, told
+    assert said is not None, told()
     chosen = [field for field in option.fields if field.required and field.choices]
     if chosen:
-        assert tuple(said.by_choice) == chosen[0].choices, told
+        assert tuple(said.by_choice) == chosen[0].choices, told()
         value = getattr(command, chosen[0].name)
         names: dict[Any, str] = {kind: name for name, kind in RULINGS.items()}
         said = said.by_choice[names.get(type(value), value)]
@@ -283,7 +291,7 @@ def _check(
     wanderer: Wanderer,
     answer: Decided,
     command: Command,
-    told: str,
+    told: Callable[[], str],
 ) -> None:
     """
     Hold what was said beforehand against what happened.
@@ -291,17 +299,17 @@ def _check(
     before, after = wanderer.order, answer.order
     # Of a payment that may be of any amount, the full price is told.
     if not isinstance(command, ConfirmPayment):
-        assert said.state == after.state, told
+        assert said.state == after.state, told()
         real = {move.to: move for move in moved(before, after)}
         promised = {move.to: move for move in said.moved}
-        assert set(real) <= set(promised), told
+        assert set(real) <= set(promised), told()
         assert not any(promised[side].least for side in set(promised) - set(real))
         for side, move in real.items():
-            assert promised[side].least <= move.least <= promised[side].most, told
+            assert promised[side].least <= move.least <= promised[side].most, told()
             if move.shows is not None:
                 shows = promised[side].shows
-                assert shows is not None, told
-                assert shows[0] <= move.shows[0] <= move.shows[1] <= shows[1], told
+                assert shows is not None, told()
+                assert shows[0] <= move.shows[0] <= move.shows[1] <= shows[1], told()
     policy = wanderer.process.policies.statistics
     figures: set[str] = set()
     order = before
@@ -310,4 +318,4 @@ def _check(
         order = evolve(order, recorded)
     # Of a payment that pays only a part, nothing is touched.
     if not isinstance(command, ConfirmPayment):
-        assert figures <= set(said.statistics), told
+        assert figures <= set(said.statistics), told()
