@@ -9,6 +9,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 SOURCES := $(wildcard src tests examples benchmarks tools)
 
+# What was compiled is kept, the tests as pytest rewrites them too: the next run begins
+# sooner, and so does each of the many small processes of a run.
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 # Installations share one environment: never two at a time.
 .NOTPARALLEL:
