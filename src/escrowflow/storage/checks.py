@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Container, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import attrs
@@ -141,17 +142,34 @@ def check_values(
             bytes, or an effect has an unknown status.
     """
     for part in parts:
-        for field in attrs.fields(type(part)):
-            value = getattr(part, field.name)
-            if not isinstance(value, _KINDS.get(field.type, object)):
-                raise _refused(order_id, f"{field.name} is not {field.type}")
-            _check_value(order_id, field.name, value)
+        part_of: type = type(part)
+        for name, kind, kinds in _fields(part_of):
+            value = getattr(part, name)
+            if not isinstance(value, kinds):
+                raise _refused(order_id, f"{name} is not {kind}")
+            # Of almost all values this is known at a glance.
+            if type(value) is str and value.isascii():
+                continue
+            if type(value) is int and 0 <= value <= NEVER:
+                continue
+            _check_value(order_id, name, value)
         if isinstance(part, NewEffect) and part.status not in _STATUSES:
             raise _refused(order_id, f"{part.status!r} is no status of an effect")
         if isinstance(part, Change):
             for party in part.parties or ():
                 for name in party:
                     _check_value(order_id, "parties", name)
+
+
+@cache
+def _fields(part: type) -> tuple[tuple[str, object, tuple[type, ...]], ...]:
+    """
+    Return the fields of a part: name, type, and what that may hold.
+    """
+    return tuple(
+        (field.name, field.type, _KINDS.get(field.type, (object,)))
+        for field in attrs.fields(part)
+    )
 
 
 def _check_value(order_id: str, name: str, value: object) -> None:
