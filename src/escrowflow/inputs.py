@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NoReturn, Self, TypeVar, final
+from functools import lru_cache
+from typing import Any, Final, NoReturn, Protocol, Self, TypeVar, final
 from uuid import UUID
 
 from .errors import InvalidInputError
@@ -24,6 +25,7 @@ __all__ = [
     "as_key",
     "as_metadata",
     "as_text",
+    "has_all",
     "kind_of",
     "snake_case",
 ]
@@ -241,6 +243,27 @@ def _encodable(text: str, field: str) -> str:
             field, "half of a surrogate pair: this text cannot be stored"
         ) from None
     return text
+
+
+def has_all(value: object, protocol: type) -> bool:
+    """
+    Whether something has all that a protocol names, as `isinstance` would say: that
+    one looks through the whole protocol each time, this once for each class.
+    """
+    kind: type = type(value)
+    return _has_all(kind, protocol) or isinstance(value, protocol)
+
+
+@lru_cache(maxsize=256)
+def _has_all(kind: type, protocol: type) -> bool:
+    names = [
+        name
+        for base in protocol.__mro__
+        if getattr(base, "_is_protocol", False) and base is not Protocol
+        for name in vars(base)
+        if not name.startswith("_")
+    ]
+    return all(getattr(kind, name, None) is not None for name in names)
 
 
 def kind_of(value: object) -> str:

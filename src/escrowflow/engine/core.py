@@ -61,7 +61,7 @@ from ..events import (
     Recorded,
 )
 from ..history import evolve, fold
-from ..inputs import as_id, as_key, kind_of
+from ..inputs import as_id, as_key, has_all, kind_of
 from ..order import Order, seen
 from ..parties import OUTBOX, Actor, Role, as_actor
 from ..refusals import Blocker
@@ -156,7 +156,7 @@ class Core:
                 raise InvalidInputError("also", f"processes, not {kind_of(known)}")
         self.process = process
         self.clock: Clock = clock if clock is not None else SystemClock()
-        if not isinstance(self.clock, Clock):
+        if not has_all(self.clock, Clock):
             raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self.processes = {known.fingerprint: known for known in (*also, process)}
         # What a worker takes on: the rest is left to those who can do it.

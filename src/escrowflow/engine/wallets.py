@@ -29,7 +29,7 @@ from ..errors import (
     WalletRefusedError,
 )
 from ..events import Event, PaymentBooked, Recorded
-from ..inputs import as_id, kind_of
+from ..inputs import as_id, has_all, kind_of
 from ..money import Money, Payment
 from ..order import Order
 from ..parties import Actor, Buyer
@@ -105,7 +105,7 @@ class WalletCore:
         self, clock: Clock | None, window: timedelta, retries: Retries
     ) -> None:
         self.clock: Clock = clock if clock is not None else SystemClock()
-        if not isinstance(self.clock, Clock):
+        if not has_all(self.clock, Clock):
             raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
         self._window = window
         self._retries = retries

@@ -36,7 +36,7 @@ from ..effects import (
     effect_key,
 )
 from ..errors import InvalidInputError
-from ..inputs import as_id, kind_of
+from ..inputs import as_id, has_all, kind_of
 from ..money import Payment
 from ..rules import Policies
 from ..states import Process
@@ -207,10 +207,11 @@ class HoldingGateway(PaymentGateway, Protocol):
         ...
 
 
-def _as_gateway(value: object, field: str) -> PaymentGateway:
-    if not isinstance(value, PaymentGateway):
+def _as_gateway(value: Any, field: str) -> PaymentGateway:
+    if not has_all(value, PaymentGateway):
         raise InvalidInputError(field, f"a PaymentGateway, not {kind_of(value)}")
-    return value
+    gateway: PaymentGateway = value
+    return gateway
 
 
 def _as_methods(value: object) -> dict[str, PaymentGateway]:
@@ -272,7 +273,7 @@ def handlers(
     gateway = _as_gateway(gateway, "gateway")
     routes = _as_methods(methods)
     payer = gateway if payouts is None else _as_gateway(payouts, "payouts")
-    if clock is not None and not isinstance(clock, Clock):
+    if clock is not None and not has_all(clock, Clock):
         raise InvalidInputError("clock", f"a Clock, not {kind_of(clock)}")
     mover = _Mover(
         clock=clock if clock is not None else SystemClock(),
