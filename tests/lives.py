@@ -429,7 +429,9 @@ _NEEDS: Final = (1.0, 0.8, 0.05, 0.02)
 # How far ahead is looked.
 _AHEAD: Final = 5
 
-_Steps = tuple[tuple[str, tuple[tuple[Cell, str], ...]], ...]
+# A cell, under what it is missed, and whether there is ever anything to do for it.
+_Wanted = tuple[Cell, tuple[str, ...], tuple[str, ...], bool]
+_Steps = tuple[tuple[str, tuple[tuple[_Wanted, str], ...]], ...]
 _STEPS: Final[dict[str, _Steps]] = {}
 
 
@@ -439,7 +441,7 @@ def _steps(process: Process[Policies]) -> _Steps:
     """
     found = _STEPS.get(process.fingerprint)
     if found is None:
-        steps: dict[str, list[tuple[Cell, str]]] = {
+        steps: dict[str, list[tuple[_Wanted, str]]] = {
             str(state): [] for state in process.members
         }
         for row in process.rows:
@@ -447,10 +449,15 @@ def _steps(process: Process[Policies]) -> _Steps:
                 for outcome, to in row.to.items():
                     after = str(to) if isinstance(to, str) else str(state)
                     cell = (str(state), row.command.name, outcome)
-                    steps[str(state)].append((cell, after))
+                    steps[str(state)].append((_wanted(process, cell, True), after))
         found = tuple((state, tuple(ways)) for state, ways in steps.items())
         _STEPS[process.fingerprint] = found
     return found
+
+
+def _wanted(process: Process[Policies], cell: Cell, late: bool) -> _Wanted:
+    needless = cell == IMPOSSIBLE or (cell in HOLDING and not charges_later(process))
+    return cell, cell[:2], (*cell, str(late)), not needless
 
 
 def charges_later(process: Process[Policies]) -> bool:
@@ -461,20 +468,21 @@ def charges_later(process: Process[Policies]) -> bool:
 
 
 def need(
-    process: Process[Policies],
-    taken: Counter[Cell],
-    missed: Counter[tuple[str, ...]],
-    cell: Cell,
-    late: bool,
+    taken: Counter[Cell], missed: Counter[tuple[str, ...]], wanted: _Wanted
 ) -> float:
     """
     Return how much there is still to do for a cell.
     """
-    if cell == IMPOSSIBLE or (cell in HOLDING and not charges_later(process)):
+    cell, here, there, ever = wanted
+    if not ever:
         return 0.0
+    done = taken.get(cell, 0)
+    worth = _NEEDS[done if done < 3 else 3]
+    if not missed:
+        return worth
     # What was never possible here is not worth the way.
-    misses = missed.get(cell[:2], 0) / 4 + missed.get((*cell, str(late)), 0) / 2
-    return _NEEDS[min(taken.get(cell, 0), 3)] / (1 + misses)
+    misses = missed.get(here, 0) / 4 + missed.get(there, 0) / 2
+    return worth / (1 + misses)
 
 
 def promises(
@@ -484,7 +492,7 @@ def promises(
     Return for each state how much there is still to do from there.
     """
     steps = [
-        (state, [(need(process, taken, missed, cell, True), to) for cell, to in ways])
+        (state, [(need(taken, missed, wanted), to) for wanted, to in ways])
         for state, ways in _steps(process)
     ]
     values = dict.fromkeys((state for state, _ in steps), 0.0)
@@ -692,7 +700,7 @@ class Life:
         )
 
     def _need(self, cell: Cell, late: bool = True) -> float:
-        return need(self.process, self.taken, self.missed, cell, late)
+        return need(self.taken, self.missed, _wanted(self.process, cell, late))
 
     def _value(
         self,

@@ -157,11 +157,16 @@ def _named(rng: random.Random, excluded: tuple[str, ...]) -> str:
             return name
 
 
-@cache
-def whole_form(command: type[Command], currency: str) -> tuple[Field, ...]:
+def whole_form(option: Option, currency: str) -> tuple[Field, ...]:
     """
     Return all that a command ever takes.
     """
+    command: type = option.command
+    return _whole_form(command, currency)
+
+
+@cache
+def _whole_form(command: type, currency: str) -> tuple[Field, ...]:
     return narrowed(form_of(command), (), currency)
 
 
@@ -252,9 +257,7 @@ def held_against(
     Hold one option against one payload; return whether that was well-formed.
     """
     order, process, now = wanderer.order, wanderer.process, wanderer.now
-    fields = (
-        option.fields if option.allowed else whole_form(option.command, order.currency)
-    )
+    fields = option.fields if option.allowed else whole_form(option, order.currency)
     try:
         command = command_within(rng, option.command, fields)
         answer = decide(process, order, command, by=by, now=now)
