@@ -25,6 +25,7 @@ from escrowflow.money import AMOUNT_MAX, Money, Payment
 from escrowflow.parties import Role
 from escrowflow.processes.comeup import ROWS
 from escrowflow.terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
+from tests.cells import hold
 from tests.given import eur, paid, terms
 
 NAN: Final = float("nan")
@@ -326,12 +327,21 @@ def shown(value: object) -> str:
         return "a very long number"
 
 
-BAD = [
-    pytest.param(command, field, value, id=f"{command.name}-{field}-{shown(value)}")
-    for command, fields in FIELDS.items()
-    for field, kind in fields.items()
-    for value in KINDS[kind][1]
-]
+@attrs.frozen
+class Wrong:
+    """
+    What a field does not take, and how a failure calls it.
+    """
+
+    value: Any
+
+    @property
+    def text(self) -> str:
+        """
+        Its beginning.
+        """
+        return shown(self.value)
+
 
 each_command = pytest.mark.parametrize(
     "command", FIELDS, ids=lambda command: command.name
@@ -480,22 +490,31 @@ class TestBad:
     What a command does not take.
     """
 
-    @pytest.mark.parametrize(("command", "field", "value"), BAD)
-    def test_the_field_is_named(
-        self, command: type[Command], field: str, value: Any
-    ) -> None:
+    @each_command
+    def test_the_field_is_named(self, command: type[Command]) -> None:
         """
         It is a `ValueError`, and says which field is wrong and why.
         """
-        with pytest.raises(InvalidInputError) as caught:
-            command(**{**good(command), field: value})
 
-        error = caught.value
-        assert isinstance(error, ValueError)
-        assert error.field.partition("[")[0] == field
-        assert error.problem
-        assert str(error) == f"{error.field}: {error.problem}"
-        str(error).encode()
+        def is_named(field: str, wrong: Wrong) -> None:
+            with pytest.raises(InvalidInputError) as caught:
+                command(**{**good(command), field: wrong.value})
+
+            error = caught.value
+            assert isinstance(error, ValueError)
+            assert error.field.partition("[")[0] == field
+            assert error.problem
+            assert str(error) == f"{error.field}: {error.problem}"
+            str(error).encode()
+
+        hold(
+            is_named,
+            (
+                (field, Wrong(value))
+                for field, kind in FIELDS[command].items()
+                for value in KINDS[kind][1]
+            ),
+        )
 
     def test_an_empty_brief(self) -> None:
         """
