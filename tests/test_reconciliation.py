@@ -419,7 +419,7 @@ class TestReconcile:
             found = payments.reconcile_async(lines, engine)
             return [one async for one in found]
 
-        assert asyncio.run(compared()) == list(payments.reconcile(lines, lived.engine))
+        assert asyncio.run(compared()) == list(payments.reconcile(lines, read()))
 
     @pytest.mark.parametrize("profile", ["bare", "stripe_v1"])
     def test_other_gateways(self, profile: str) -> None:

@@ -402,10 +402,10 @@ class Process(Generic[P]):
             "by_role",
             {
                 # By the number of the role: an enum member is slow to hash.
-                (state, command, role.value): row
-                for (state, command), rows in cells.items()
-                for row in rows
+                (str(state), row.command, role.value): row
+                for row in self.rows
                 for role in row.by
+                for state in row.states
             },
         )
         set_("by_actor", {role.value: dict(_places(self, role)) for role in Role})
@@ -727,8 +727,8 @@ def _state_names(canonical: Mapping[str, Any]) -> Iterable[tuple[str, set[str]]]
 
 def _shadowed(process: Process[Any]) -> Iterable[str]:
     for (state, command), rows in process.by_cell.items():
-        seen = Role(0)
-        for row in rows:
+        seen = rows[0].by
+        for row in rows[1:]:
             if seen & row.by:
                 yield (
                     f"{command.name} in {state}: two rows for "

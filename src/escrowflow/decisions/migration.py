@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, final
 
 import attrs
@@ -172,16 +173,18 @@ def _differences(within: str, before: Any, after: Any) -> Iterator[Changed]:
         yield from _differences(rule, before.get(name), after.get(name))
 
 
+# Asked for each order that moves, and the same for all of them.
+@lru_cache(maxsize=64)
 def _cells(process: _Process) -> frozenset[str]:
     """
     Return who may send what where, of the rows that the policies open.
     """
     return frozenset(
-        f"{state} {command.name} {role.text}"
-        for (state, command), rows in process.by_cell.items()
-        for row in rows
+        f"{state} {row.command.name} {role.text}"
+        for row in process.rows
         if row.opened_by(process.policies)
         for role in row.by
+        for state in row.states
     )
 
 
