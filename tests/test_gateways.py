@@ -6,6 +6,7 @@ is asked (I2, I3, I6, I8, I29; the profiles of `escrowflow.testing.gateways`).
 from __future__ import annotations
 
 import itertools
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,14 @@ FEW: Final = Retries(attempts=3)
 
 each_profile = pytest.mark.parametrize("profile", PROFILES)
 each_trouble = pytest.mark.parametrize("trouble", TROUBLES)
+
+
+@pytest.fixture(autouse=True)
+def _as_planned(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Of thousands of troubles that were planted nobody wants to read each.
+    """
+    caplog.set_level(logging.ERROR, "escrowflow")
 
 
 def settled(till: Till, *troubles: Trouble) -> int:

@@ -10,7 +10,7 @@ order asked for.
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -50,10 +50,11 @@ if TYPE_CHECKING:
 
     from pendulum import DateTime
 
+    from escrowflow.events import Recorded
     from escrowflow.order import Order
     from escrowflow.rules import Policies
     from escrowflow.states import Process
-    from escrowflow.storage import Change, Storage
+    from escrowflow.storage import Change, Storage, StoredEvent
 
 __all__ = ["KINDS", "LIVES", "MOMENTS", "Till", "begun"]
 
@@ -231,6 +232,12 @@ class _Watched:
 
     def look_up(self, effect: Any) -> Any:
         return self.knife.call(self.inner.look_up, effect)
+
+
+# Thousands of tills begin with the same few histories.
+@lru_cache(maxsize=4096)
+def _recorded(event: StoredEvent, texts: frozenset[tuple[str, str]]) -> Recorded:
+    return decode_event(event, dict(texts), EVENTS)
 
 
 @attrs.define
@@ -515,9 +522,9 @@ class Till:
         """
         order = self.read.get(order_id)
         seen = 0 if order is None else order.version
-        texts = self.storage.load(order_id).texts
+        texts = frozenset(self.storage.load(order_id).texts.items())
         for event in self.storage.events(order_id, seen):
-            recorded = decode_event(event, texts, EVENTS)
+            recorded = _recorded(event, texts)
             self.read[order_id] = order = evolve(order, recorded)
             for refund in order.refunds:
                 part = refund.payment.reference
