@@ -222,7 +222,7 @@ class TestLabels:
 
         assert colour.label("fr") == "colour"
         assert choice_text("offer_1", "fr") == "offer_1"
-        assert choice_text("split", "fr") == "Partager"
+        assert choice_text("split", "fr") == "Partager la somme"
 
 
 class TestParse:
