@@ -327,6 +327,26 @@ class TestCatalogues:
         assert not re.search(f"[^{THIN}][;!?]", told)
         assert not re.search(f"«[^{SPACE}]|[^{SPACE}]»|['“”]", told)
 
+    def test_french_has_one_word_for_one_thing(self) -> None:
+        """
+        Words that stood beside others for the same thing, or promise what only a host
+        can, do not come back.
+        """
+        others = "séquestre|brief|délai de livraison|rétrofacturation|porte-monnaie"
+        told = "\n".join(re.findall(r"^msgstr.*", page_of("fr"), flags=re.MULTILINE))
+
+        assert re.findall(others, told, flags=re.IGNORECASE) == []
+
+    def test_no_verb_agrees_with_an_amount(self) -> None:
+        """
+        Nobody can say whether an amount is one or many: it is no subject in French.
+        """
+        told = re.findall(r"^msgstr.*", page_of("fr"), flags=re.MULTILINE)
+        amounts = "amount|lost|paid|payout|price|refund|resent|returned|won"
+        plural = rf"%\(({amounts})\)s,? (\w+ )?(sont|ont|vont|\w+és)\b"
+
+        assert [text for text in told if re.search(plural, text)] == []
+
     @pytest.fixture
     def tool(self) -> ModuleType:
         """
