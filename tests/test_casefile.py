@@ -591,12 +591,12 @@ class TestForPeople:
                 "fr",
                 [
                     "Dossier order-1",
-                    "#8  dim. 7 juin 2026 à 13:00 (+02:00)  vendeur luc  "
+                    "#8  dimanche 7\xa0juin 2026 à 13:00 (+02:00)  vendeur luc  "
                     "Commande livrée",
                     "    Fichiers\xa0: logo.svg",
-                    "    Décision\xa0: Partager (30.00 EUR)",
-                    "Délai de réalisation, sam. 6 juin 2026 à 13:00 (+02:00)\xa0: "
-                    "manqué, vendeur luc (#8), 24 heures après la fin",
+                    "    Décision\xa0: Partager la somme (30,00\xa0EUR)",
+                    "Délai de réalisation, samedi 6\xa0juin 2026 à 13:00 (+02:00)\xa0: "
+                    "dépassé, vendeur luc (#8), 24 heures après la fin",
                 ],
             ),
         ],
@@ -735,7 +735,7 @@ class TestForPeople:
         told = json.loads(json.dumps(ef.to_json(file_of(heard()), locale="fr")))
 
         late = next(one for one in told["deadlines"] if one["name"] == "delivery")
-        assert (late["outcome"], late["outcome_label"]) == ("missed", "manqué")
+        assert (late["outcome"], late["outcome_label"]) == ("missed", "dépassé")
         assert (late["role"], late["by"], late["margin"]) == (
             "seller",
             "seller:luc",

@@ -242,7 +242,7 @@ class TestStories:
             (
                 "fr",
                 "Europe/Paris",
-                "lun. 2 mars 2020 à 10:00 (+01:00)  acheteur ana  Commande passée",
+                "lundi 2\xa0mars 2020 à 10:00 (+01:00)  acheteur ana  Commande passée",
             ),
         ],
     )
@@ -900,7 +900,7 @@ class TestReconcile:
         assert done.exit_code == french.exit_code == 1
         assert "amount_differs late: Payment pi_1: 90.00 EUR on" in done.output
         assert done.output.endswith("\n1 difference, 0 in transit\n")
-        assert "Paiement pi_1" in french.output
+        assert "Paiement pi_1\xa0: 90,00\xa0EUR d’après" in french.output
         assert french.output.endswith("\n1 écart, 0 en transit\n")
 
     def test_period(self, folder: Path) -> None:

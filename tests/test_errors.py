@@ -240,7 +240,7 @@ class TestMessages:
         error = WalletRefusedError("ana", TOO_LOW)
 
         assert str(error).endswith(error.message())
-        assert error.message("fr").startswith("Le solde est de 1.00 EUR")
+        assert error.message("fr").startswith("Le solde est de 1,00\xa0EUR")
         assert "ana" not in error.message() + error.message("fr")
 
     def test_blockers_tell_it_in_english(self) -> None:

@@ -222,7 +222,7 @@ class TestLabels:
 
         assert colour.label("fr") == "colour"
         assert choice_text("offer_1", "fr") == "offer_1"
-        assert choice_text("split", "fr") == "Partager"
+        assert choice_text("split", "fr") == "Partager la somme"
 
 
 class TestParse:
@@ -653,7 +653,7 @@ class TestJson:
         full = rule["consequences"]["by_choice"]["full_refund"]
 
         assert full["state_label"] == "Annulée"
-        assert full["moved"][0]["label"].endswith("l’acheteur")
+        assert full["moved"][0]["label"] == "Pour l’acheteur\xa0: 100,00\xa0EUR"
         assert full["statistics_labels"]
         assert told["order"]["dispute"]["label"]
         assert told["timeline"][0]["by_label"] == "acheteur ana"

@@ -32,10 +32,11 @@ from escrowflow.terms import Relaunch, Split
 from escrowflow.words import (
     LOCALES,
     cause_text,
-    choice_text,
+    day_text,
     instant_text,
     notice_text,
     parts,
+    ruling_text,
 )
 from escrowflow.words import notices as words
 from tests.given import ANA, COMEUP, LUC, MIA, OPS, STRIPE, T0, an_order, eur, paid
@@ -81,10 +82,15 @@ def shown(name: str, value: Any, locale: str) -> str:
     if name == "cause":
         return cause_text(value, locale)
     if name in ("ruling", "default_ruling"):
-        return choice_text(value, locale)
+        return ruling_text(value, locale)
+    if name == "refund_by":
+        return day_text(value, locale, PARIS)
     if hasattr(value, "tzinfo"):
         return instant_text(value, locale, PARIS)
-    return str(value)
+    text = str(value)
+    if isinstance(value, Money) and locale == "fr":
+        text = text.replace(".", ",").replace(" ", "\N{NO-BREAK SPACE}")
+    return text
 
 
 def by_event() -> set[tuple[str, str]]:
@@ -219,14 +225,23 @@ class TestTold:
             ),
             ("buyer", "Mediator assigned", "A mediator looks after your order."),
             ("seller", "Mediator assigned", "A mediator looks after your order."),
-            ("buyer", "Dispute ruled", "The dispute is decided: “Divide”."),
-            ("seller", "Dispute ruled", "The dispute is decided: “Divide”."),
+            (
+                "buyer",
+                "Dispute ruled",
+                "The dispute is decided: the money is divided between buyer and "
+                "seller.",
+            ),
+            (
+                "seller",
+                "Dispute ruled",
+                "The dispute is decided: the money is divided between buyer and "
+                "seller.",
+            ),
             (
                 "buyer",
                 "Order completed",
                 "The order is completed. Reason: “The dispute was decided”. 30.00 EUR "
-                "goes back to you: you should have it by Tue 12 May 2026, 10:00 "
-                "(+02:00).",
+                "goes back to you: you should have it by Tue 12 May 2026.",
             ),
             (
                 "seller",
@@ -255,8 +270,8 @@ class TestTold:
         )
         assert reminder.message("fr_CA", PARIS) == (
             f"Le vendeur n’a pas encore votre cahier des charges{space}: merci de le "
-            "transmettre. Le vendeur peut accepter la commande avant le jeu. 7 mai 2026 "
-            f"à 10:00 (+02:00){thin}; ensuite, votre argent vous est rendu."
+            f"transmettre. Le vendeur peut accepter la commande avant le jeudi 7{space}"
+            f"mai 2026 à 10:00 (+02:00){thin}; à défaut, vous serez remboursé."
         )
 
     def test_nothing_is_left_out_or_invented(self) -> None:
@@ -280,8 +295,11 @@ class TestTold:
                 assert "%" not in text + subject
                 for name, value in facts.items():
                     assert shown(name, value, locale) in text, (name, notice)
-                assert set(re.findall(r"[\d.]+ EUR", text)) == {
-                    str(value) for value in facts.values() if isinstance(value, Money)
+                # Whatever the sign and the space: one that is wrong is found, too.
+                assert set(re.findall(r"[\d.,]+\sEUR", text)) == {
+                    shown(name, value, locale)
+                    for name, value in facts.items()
+                    if isinstance(value, Money)
                 }
 
         assert by_event() - seen <= ELSEWHERE

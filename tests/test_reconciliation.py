@@ -666,7 +666,7 @@ class TestWays:
             "missing_at_gateway: Payment pi_1 of 100.00 EUR: “paid” here, and not on "
             "the report. Ask the provider what became of it, then report what it says."
         )
-        assert one.message("fr").startswith("Paiement pi_1 de 100.00 EUR")
+        assert one.message("fr").startswith("Paiement pi_1 de 100,00\xa0EUR")
 
     def test_declined(self) -> None:
         """

@@ -147,7 +147,7 @@ class TestBalance:
                 "take less, or top it up first."
             )
             assert error.value.params == {"balance": eur(10), "amount": eur("10.01")}
-            assert error.value.message("fr").startswith("Le solde est de 10.00 EUR")
+            assert error.value.message("fr").startswith("Le solde est de 10,00\xa0EUR")
             with refused("balance_too_low"):
                 take("nobody", eur(1), "k")
 

@@ -38,6 +38,7 @@ from .storage.codec import commitment, decode_event
 from .terms import Terms
 from .timeline import actor_html, actor_text, instant_html, quoted, quoted_html
 from .words import (
+    amount_text,
     choice_text,
     deadline_text,
     event_text,
@@ -562,7 +563,8 @@ def _facts(event: Event, locale: str) -> Iterator[tuple[str, str]]:
     for name in ("price", "tip", "amount", "rating", "reference", "mediator_id"):
         value = getattr(event, name, None)
         if value is not None and value != "":
-            yield story_text(name, locale), str(value)
+            fact = amount_text(value, locale) if isinstance(value, Money) else value
+            yield story_text(name, locale), str(fact)
     files = getattr(event, "files", ())
     if files:
         yield story_text("files", locale), ", ".join(files)
@@ -582,7 +584,7 @@ def _facts(event: Event, locale: str) -> Iterator[tuple[str, str]]:
         to_buyer = getattr(ruling, "to_buyer", None)
         yield (
             story_text("ruling", locale),
-            told if to_buyer is None else f"{told} ({to_buyer})",
+            told if to_buyer is None else f"{told} ({amount_text(to_buyer, locale)})",
         )
 
 
@@ -603,7 +605,7 @@ def _people(case: CaseFile, locale: str, zone: str) -> Iterator[tuple[str, str]]
         if person is not None:
             yield role_text(role.text, locale), person
     for part in ("held", "refunded", "released", "kept"):
-        yield story_text(part, locale), str(getattr(case.ledger, part))
+        yield story_text(part, locale), amount_text(getattr(case.ledger, part), locale)
 
 
 def _kept_text(kept: Kept, locale: str, zone: str) -> str:

@@ -176,7 +176,7 @@ STORIES: Final[Sequence[Story]] = (
         key="unanswered",
         title=(
             "48 hours of silence: the buyer gets everything back",
-            "48 heures de silence : tout est rendu à l’acheteur",
+            "48 heures de silence\xa0: l’acheteur est remboursé",
         ),
         starts="2026-05-06T09:00:00+02:00",
         acts=_unanswered,
@@ -203,7 +203,7 @@ STORIES: Final[Sequence[Story]] = (
         key="silent",
         title=(
             "Seven days of silence: the seller is paid",
-            "Sept jours de silence : le vendeur est payé",
+            "Sept jours de silence\xa0: le vendeur est payé",
         ),
         starts="2026-06-10T11:00:00+02:00",
         acts=_silent,

@@ -34,6 +34,7 @@ from .words import (
     diagram_text,
     event_text,
     instant_text,
+    letter_text,
     role_text,
     state_text,
 )
@@ -41,16 +42,6 @@ from .words import (
 __all__ = ["FORMATS", "Format", "diagram"]
 
 FORMATS: Final = ("mermaid", "dot")
-
-# As in the grid of the rules.
-_LETTERS: Final[Mapping[Role, str]] = {
-    Role.BUYER: "B",
-    Role.SELLER: "S",
-    Role.MEDIATOR: "M",
-    Role.OPERATOR: "O",
-    Role.PROVIDER: "P",
-    Role.SYSTEM: "Y",
-}
 
 # Told apart by most who see colours otherwise (after Okabe and Ito, 2008), and dark
 # enough on white.
@@ -246,10 +237,10 @@ def _drawn(process: Process[Any], locale: str) -> _Picture:
             source=_START,
             to=ids[str(process.initial)],
             roles=Role.BUYER,
-            lines=(_signed(Role.BUYER, command_text("place_order", locale)),),
+            lines=(_signed(Role.BUYER, command_text("place_order", locale), locale),),
             thick=True,
         ),
-        *_arrows(moves, usual, ids, lists),
+        *_arrows(moves, usual, ids, lists, locale),
     ]
     # The usual way first: what is named first is drawn further up.
     drawn.sort(key=lambda arrow: not arrow.thick)
@@ -389,6 +380,7 @@ def _arrows(
     usual: Sequence[str],
     ids: Mapping[str, str],
     lists: dict[tuple[str, ...], str],
+    locale: str,
 ) -> Iterable[_Arrow]:
     """
     Yield the arrows of moves; lists of states that they need are added to *lists*.
@@ -412,7 +404,7 @@ def _arrows(
             roles[step] = roles.get(step, Role(0)) | role
     merged: dict[tuple[str, str, Role], list[str]] = {}
     for (start, to, words), by in roles.items():
-        merged.setdefault((start, to, by), []).append(_signed(by, words))
+        merged.setdefault((start, to, by), []).append(_signed(by, words, locale))
     thick = {(ids[source], ids[to]) for source, to in steps}
     for (start, to, by), lines in merged.items():
         usually = (start, to) in thick and bool(by & _PARTIES)
@@ -421,8 +413,9 @@ def _arrows(
         yield _Arrow(source=start, to=to, roles=by, lines=tuple(lines), thick=usually)
 
 
-def _signed(roles: Role, words: str) -> str:
-    return f"{''.join(_LETTERS[role] for role in roles)} {words}"
+def _signed(roles: Role, words: str, locale: str) -> str:
+    letters = (letter_text(role.text, locale) for role in roles)
+    return f"{''.join(letters)} {words}"
 
 
 def _signs(
@@ -436,7 +429,10 @@ def _signs(
         if not arrow.faint:
             there |= arrow.roles
     roles = (
-        _Sign(words=_signed(role, role_text(role.text, locale)), colour=_COLOURS[role])
+        _Sign(
+            words=_signed(role, role_text(role.text, locale), locale),
+            colour=_COLOURS[role],
+        )
         for role in there
     )
     kinds = (
@@ -480,7 +476,7 @@ def _walked(
         if state not in ids:
             raise InvalidInputError("path", f"{process.name} has no state {state!r}")
         role = recorded.by.role
-        words = _signed(role, event_text(recorded.name, locale))
+        words = _signed(role, event_text(recorded.name, locale), locale)
         at = instant_text(recorded.effective_at, locale, zone)
         start = ids[visited[-1]] if visited else _START
         told = steps.setdefault((start, ids[state]), [])
@@ -535,7 +531,7 @@ def _node(
                 if state in kind.window_of:
                     wait = deadline_text(kind.name, locale)
                     then = command_text(row.command.name, locale)
-                    lines.append(_signed(Role.SYSTEM, f"{wait} → {then}"))
+                    lines.append(_signed(Role.SYSTEM, f"{wait} → {then}", locale))
     return _Node(
         id=name,
         lines=tuple(lines),

@@ -244,23 +244,16 @@ def _fees(process: _Process) -> Iterator[Clause]:
         fee = getattr(rules, name, Fee())
         if fee != Fee():
             told = True
-            yield _clause("fee_on_top", fee=_fee_text(fee), name=name)
+            yield _clause("fee_on_top", fee=fee, name=name)
     fee = getattr(rules, "seller_fee", Fee())
     if fee != Fee():
         told = True
-        yield _clause("fee_of_seller", fee=_fee_text(fee))
+        yield _clause("fee_of_seller", fee=fee)
     borne: frozenset[str] = getattr(rules, "buyer_bears", frozenset())
     if borne:
         yield _clause("fees_borne", names=tuple(sorted(borne)))
     if not told:
         yield _clause("no_fees")
-
-
-def _fee_text(fee: Fee) -> str:
-    parts = [] if fee.flat is None else [str(fee.flat)]
-    if fee.bps:
-        parts.append(str(Share(fee.bps, 10_000)))
-    return " + ".join(parts)
 
 
 def _end(process: _Process) -> Iterator[Clause]:

@@ -22,21 +22,24 @@ from zoneinfo import ZoneInfo
 
 from ..clock import Months, Window
 from ..errors import InvalidInputError
+from ..money import BPS_MAX, Fee, Money, Share
 from .blockers import BLOCKERS
 from .clauses import CLAUSES, LENGTHS
 from .differences import DIFFERENCES, TOTALS
-from .names import CAUSES, KINDS_OF, LABELS, ROLES_OF
+from .names import CAUSES, DAYS, KINDS_OF, LABELS, ROLES, ROLES_OF
 from .notices import MONEY, NOTICES, RUNNING, SUBJECTS
 from .sentences import Counted, Sentence
 
 __all__ = [
     "LOCALES",
+    "amount_text",
     "blocker_text",
     "cause_text",
     "chapter_text",
     "choice_text",
     "clause_text",
     "command_text",
+    "day_text",
     "deadline_text",
     "diagram_text",
     "difference_text",
@@ -46,9 +49,11 @@ __all__ = [
     "instant_text",
     "language",
     "length_text",
+    "letter_text",
     "move_text",
     "notice_text",
     "role_text",
+    "ruling_text",
     "state_text",
     "story_text",
     "subject_text",
@@ -292,12 +297,27 @@ def diagram_text(name: str, locale: str = "en") -> str:
     return _label("diagram", name, locale)
 
 
+def letter_text(role: str, locale: str = "en") -> str:
+    """
+    Return the letter that a picture calls a role: `B` for the buyer.
+    """
+    letters = _form("letters", locale).split()
+    return dict(zip(ROLES, letters, strict=True))[role]
+
+
 def role_text(name: str, locale: str = "en") -> str:
     """
     Return what a role is called: `buyer`; several are given joined by commas.
     """
     roles = [_label("role", role, locale) for role in name.split(", ")]
     return _one_of(roles, locale)
+
+
+def ruling_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a ruling brings, as a sentence without a full stop at the end.
+    """
+    return _label("ruling", name, locale)
 
 
 def story_text(name: str, locale: str = "en") -> str:
@@ -307,11 +327,27 @@ def story_text(name: str, locale: str = "en") -> str:
     return _label("story", name, locale)
 
 
-def move_text(to: str, amount: object, locale: str = "en") -> str:
+def move_text(to: str, amount: Money, locale: str = "en") -> str:
     """
     Return where money went: `30.00 EUR to the buyer`.
     """
-    return _label("move", to, locale) % {"amount": amount}
+    return _label("move", to, locale) % {"amount": amount_text(amount, locale)}
+
+
+def amount_text(amount: Money | Share | Fee, locale: str = "en") -> str:
+    """
+    Return an amount, or a part of one, as people write it: `30.00 EUR`, `6.7 %`.
+    """
+    if isinstance(amount, Fee):
+        rate = Share(amount.bps, BPS_MAX) if amount.bps else None
+        told = (part for part in (amount.flat, rate) if part is not None)
+        return " + ".join(amount_text(part, locale) for part in told)
+    number, _, unit = str(amount).partition(" ")
+    number = number.replace(".", _form("point", locale))
+    if not unit:
+        # A third is no number of hundredths.
+        return number
+    return _form("amount", locale) % {"number": number, "unit": unit}
 
 
 def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:
@@ -327,9 +363,30 @@ def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> st
         InvalidInputError: If the zone is unknown, or its calendar ends before
             the instant.
     """
+    local = _on_the_wall(instant, zone)
+    offset = f"{local:%z}"
+    return _form("instant", locale) % {
+        "date": _day(local, locale),
+        "time": f"{local:%H:%M}",
+        "offset": f"{offset[:3]}:{offset[3:5]}" if local.utcoffset() else "UTC",
+    }
+
+
+def day_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:
+    """
+    Return the day of an instant: `Tue 5 May 2026`; the arguments are those of
+    `instant_text`.
+    """
+    return _day(_on_the_wall(instant, zone), locale)
+
+
+# --- finding them -----------------------------------------------------------------
+
+
+def _on_the_wall(instant: datetime, zone: str) -> datetime:
     try:
         # A plain one: a pendulum value comes out of `ZoneInfo` as it went in.
-        local = datetime.fromtimestamp(instant.timestamp(), ZoneInfo(zone))
+        return datetime.fromtimestamp(instant.timestamp(), ZoneInfo(zone))
     except (KeyError, OSError, OverflowError, TypeError, ValueError) as error:
         # OSError: "Europe" is a directory, and too long a name is no file name;
         # TypeError: a user without a zone.
@@ -338,18 +395,15 @@ def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> st
             f"no time zone {zone!r} that has this instant: give a name of the "
             "IANA database, such as 'Europe/Paris'",
         ) from error
-    offset = f"{local:%z}"
-    return _form("instant", locale) % {
+
+
+def _day(local: datetime, locale: str) -> str:
+    return _form("day", locale) % {
         "weekday": _form("weekdays", locale).split()[local.weekday()],
         "day": local.day if local.day > 1 else _form("first", locale),
         "month": _form("months", locale).split()[local.month - 1],
         "year": local.year,
-        "time": f"{local:%H:%M}",
-        "offset": f"{offset[:3]}:{offset[3:5]}" if local.utcoffset() else "UTC",
     }
-
-
-# --- finding them -----------------------------------------------------------------
 
 
 def _label(kind: str, name: str, locale: str) -> str:
@@ -408,16 +462,19 @@ def _chosen(
 
 def _shown(name: str, value: Any, locale: str, zone: str) -> str:
     if isinstance(value, datetime):
-        return instant_text(value, locale, zone)
+        told = day_text if name in DAYS else instant_text
+        return told(value, locale, zone)
+    if isinstance(value, (Money, Share, Fee)):
+        return amount_text(value, locale)
     if isinstance(value, (list, tuple)):
         return _one_of([_shown(name, item, locale, zone) for item in value], locale)
     if name in ROLES_OF:
         return role_text(str(value), locale)
-    if name == "movement":
-        return _label("movement", str(value), locale)
     kind = KINDS_OF.get(name)
     if kind is None:
         return str(value)
+    if kind in ("movement", "ruling"):
+        return _label(kind, str(value), locale)
     label = cause_text(str(value), locale)
     if kind != "cause":
         label = _label(kind, str(value), locale)
@@ -427,17 +484,13 @@ def _shown(name: str, value: Any, locale: str, zone: str) -> str:
 def _told_in_rule(name: str, value: Any, locale: str) -> str:
     if name == "window":
         return length_text(value, locale)
-    if name == "ruling":
-        return choice_text(value, locale).lower()
     if name == "method":
         return _label("method", value, locale)
     if name == "name":
         return _label("fee", value, locale)
     if name == "names":
         return ", ".join(_label("fee", one, locale) for one in value)
-    if name == "states":
-        return ", ".join(state_text(str(state), locale) for state in value)
-    return str(value)
+    return _shown(name, value, locale, "UTC")
 
 
 def _one_of(names: list[str], locale: str) -> str:

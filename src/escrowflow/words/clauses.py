@@ -54,20 +54,19 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "seller accepts.",
     "late": "An order that is not delivered in time is late, and stays marked as late.",
     # Cancellation
-    "buyer_leaves_alone": "The buyer may cancel alone while the order is: %(states)s.",
-    "seller_leaves_alone": "The seller may cancel alone while the order is: "
-    "%(states)s.",
+    "buyer_leaves_alone": "The buyer may cancel alone while the order is %(states)s.",
+    "seller_leaves_alone": "The seller may cancel alone while the order is %(states)s.",
     "buyer_leaves_late": "Once it is late, the buyer may also cancel alone while the "
-    "order is: %(states)s.",
+    "order is %(states)s.",
     "seller_leaves_late": "Once it is late, the seller may also cancel alone while the "
-    "order is: %(states)s.",
+    "order is %(states)s.",
     "all_back": "When an order is cancelled, everything goes back to the way it was "
     "paid.",
     "buyer_leaves_share": "If the buyer leaves so, the seller keeps %(share)s of the "
     "work.",
     "seller_leaves_share": "If the seller leaves so, he keeps %(share)s of the work.",
     "asks": "The buyer may ask the seller to agree to a cancellation while the order "
-    "is: %(states)s.",
+    "is %(states)s.",
     "answer_cancellation": "The seller has %(window)s to answer; after that the buyer "
     "may open a dispute.",
     "refused_cancellations": Counted(
@@ -114,8 +113,7 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "dispute_stops": "In a dispute everything stands still until the mediator rules.",
     "mediator_within": "If nobody has taken a dispute up after %(window)s, staff is "
     "alerted.",
-    "rule_within": "The mediator rules within %(window)s; otherwise the ruling is: "
-    "%(ruling)s.",
+    "rule_within": "The mediator rules within %(window)s; otherwise %(ruling)s.",
     "no_ruling_limit": "There is no limit on the time a mediator takes.",
     "ruling_final": "A ruling is firm and final.",
     # Refunds

@@ -14,6 +14,7 @@ from .stories import MOVES, STORY
 __all__ = [
     "CAUSES",
     "COMMANDS",
+    "DAYS",
     "DEADLINES",
     "EVENTS",
     "FIGURES",
@@ -24,6 +25,7 @@ __all__ = [
     "OFFERS",
     "ROLES",
     "ROLES_OF",
+    "RULINGS",
     "STANDINGS",
     "STATES",
 ]
@@ -306,11 +308,16 @@ FORMS: Final[Mapping[str, str]] = {
     "unknown": "This is not possible now: %(code)s.",
     "quote": "“%(name)s”",
     "or": "%(others)s or %(last)s",
-    "instant": "%(weekday)s %(day)s %(month)s %(year)s, %(time)s (%(offset)s)",
+    "instant": "%(date)s, %(time)s (%(offset)s)",
+    "day": "%(weekday)s %(day)s %(month)s %(year)s",
     "weekdays": "Mon Tue Wed Thu Fri Sat Sun",
     "months": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
     # The day of the month: French counts it, and only it.
     "first": "1",
+    "amount": "%(number)s %(unit)s",
+    "point": ".",
+    # The roles in a picture, in the order of `ROLES`; no two are alike.
+    "letters": "B S M O P Y",
 }
 
 # What a form asks for, and what may be chosen in it.
@@ -362,7 +369,7 @@ CHOICES: Final[Mapping[str, str]] = {
     "relaunch": "Send it back to work",
     "pay_seller": "Pay the seller",
     "unlawful": "Unlawful",
-    "sensitive": "Sensitive data",
+    "sensitive": "Sensitive information",
     "buyer_wish": "At the buyer’s own wish",
     "unlimited": "Unlimited",
     "opened": "Opened",
@@ -372,6 +379,14 @@ CHOICES: Final[Mapping[str, str]] = {
     "paid": "Done",
     "failed": "Failed",
     "order": "The order",
+}
+
+# What they bring, in the middle of a sentence.
+RULINGS: Final[Mapping[str, str]] = {
+    "full_refund": "the buyer gets everything back",
+    "split": "the money is divided between buyer and seller",
+    "relaunch": "the order goes back to work",
+    "pay_seller": "the seller is paid",
 }
 
 METHODS: Final[Mapping[str, str]] = {
@@ -405,6 +420,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "form": FORMS,
     "field": FIELDS,
     "choice": CHOICES,
+    "ruling": RULINGS,
     "chapter": CHAPTERS,
     "method": METHODS,
     "fee": FEES,
@@ -416,8 +432,9 @@ KINDS_OF: Final[Mapping[str, str]] = {
     "cause": "cause",
     "command": "command",
     "deadline": "deadline",
-    "default_ruling": "choice",
-    "ruling": "choice",
+    "default_ruling": "ruling",
+    "ruling": "ruling",
+    "movement": "movement",
     "state": "state",
     "states": "state",
     "status": "offer",
@@ -425,3 +442,6 @@ KINDS_OF: Final[Mapping[str, str]] = {
     "theirs": "standing",
 }
 ROLES_OF: Final = frozenset({"filer", "role"})
+
+# Nobody knows the hour of what is an estimate.
+DAYS: Final = frozenset({"refund_by"})

@@ -33,8 +33,8 @@ _FROZEN: Final = (
     "looked at.",
 )
 _RULED: Final = (
-    "Nobody ruled on the dispute in time, and what was agreed for that case "
-    "applies: %(default_ruling)s.",
+    "Nobody ruled on the dispute in time; as was agreed for that case, "
+    "%(default_ruling)s.",
     "The dispute is decided: %(ruling)s.",
     "The dispute is decided.",
 )
@@ -305,6 +305,8 @@ RUNNING: Final[Mapping[str, _Sentences]] = {
 SUBJECTS: Final[Mapping[str, str]] = {
     "order_paid": "New order",
     "message_sent": "New message",
+    "review_left": "New review",
+    "review_replied": "Reply to your review",
     "acceptance_reminded": "Reminder: your brief is awaited",
     "verification_reminded": "Reminder: verify the delivery",
     "mediator_alerted": "A dispute has no mediator",
