@@ -188,8 +188,8 @@ class TestTold:
                 "seller",
                 "New order",
                 "You have a new order: 100.00 EUR, paid and held until both sides are "
-                "done. Accept it or refuse it before Thu 7 May 2026, 10:00 (+02:00); "
-                "after that it is cancelled.",
+                "done. Accept the order or refuse it before Thu 7 May 2026, 10:00 "
+                "(+02:00); after that it is cancelled.",
             ),
             (
                 "buyer",

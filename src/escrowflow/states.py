@@ -196,6 +196,8 @@ class DeadlineKind:
 
         urgency: What comes first at one instant.
 
+        awaits: Who has to act before it ends; nobody if it ends by itself.
+
         needs: The policy without which it is never armed: `lifetime.order_cap`.
     """
 
@@ -208,6 +210,7 @@ class DeadlineKind:
         default=(), converter=_states, kw_only=True
     )
     urgency: Urgency = attrs.field(kw_only=True)
+    awaits: Role = attrs.field(default=Role(0), kw_only=True)
     needs: str = attrs.field(default="", kw_only=True)
 
 

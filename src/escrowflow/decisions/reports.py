@@ -277,7 +277,7 @@ def _(case: Case, command: RedirectPayout) -> Iterable[Blocker]:
     if owed is None:
         yield Blocker(code="nothing_owed_by_that_name", params={"name": command.key})
     elif owed.status not in UNSENT:
-        yield Blocker(code="payout_may_have_left", params={"status": owed.status})
+        yield Blocker(code="payout_may_have_left", params={"ours": owed.status})
 
 
 # --- chargebacks ------------------------------------------------------------------

@@ -313,8 +313,7 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "somebody else.",
     ),
     "payout_may_have_left": (
-        "This payout may have left already (%(status)s): it cannot go to somebody "
-        "else.",
+        "This payout may have left already (%(ours)s): it cannot go to somebody else.",
         "This payout may have left already: it cannot go to somebody else.",
     ),
     "unknown_payment": (

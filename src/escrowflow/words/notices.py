@@ -267,7 +267,7 @@ RUNNING: Final[Mapping[str, _Sentences]] = {
             "goes back.",
         ),
         "seller": (
-            "Accept it or refuse it before %(due_at)s; after that it is cancelled.",
+            "Accept the order or refuse it before %(due_at)s; after that it is cancelled.",
         ),
     },
     "delivery": {
