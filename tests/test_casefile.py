@@ -27,6 +27,7 @@ from escrowflow.casefile import (
 from escrowflow.clock import as_utc, to_micros
 from escrowflow.events import EVENTS, MessageSent
 from escrowflow.inputs import Text
+from escrowflow.processes import comeup
 from escrowflow.storage import threaded
 from escrowflow.words import story_text
 from escrowflow.words.names import LABELS
@@ -759,3 +760,13 @@ def test_an_order_of_rules_that_are_gone() -> None:
     case = other.case_file(story.id, by=MIA)
 
     assert (case.state, case.wrong) == ("disputed", None)
+
+
+def test_who_has_to_act_is_said_in_the_table() -> None:
+    """
+    A case file names the role that the table of deadlines names.
+    """
+    kept = {one.name: one.role for one in file_of(heard()).deadlines if one.role}
+
+    assert kept
+    assert kept == {name: comeup().kinds[name].awaits for name in kept}

@@ -68,6 +68,7 @@ publishing = {**handlers, ef.Publish: tell}
 some = {ef.Refund: tell}
 coroutines = {ef.Refund: later, ef.PayOut: later, ef.Notify: later}
 number = 7
+safe = comeup().with_policies(delivery={"deliver_during_cancel_request": True})
 theirs = comeup().extend(name="theirs")
 
 
@@ -1015,6 +1016,51 @@ class TestTerms:
 
         assert result.exit_code == 1
         assert "comeup, vendor_consolidation" in result.stderr
+
+
+class TestCheck:
+    """
+    `escrowflow check`.
+    """
+
+    def test_a_trap(self) -> None:
+        """
+        What is wrong is told with its story, and the exit status says so.
+        """
+        result = invoked("check", "comeup", "--lang", "fr")
+
+        assert (result.exit_code, result.stderr) == (1, "")
+        assert "Piège pour le rôle vendeur" in result.stdout
+        assert "Commande annulée" in result.stdout
+
+    def test_for_programs(self) -> None:
+        """
+        As JSON, the same.
+        """
+        result = invoked("check", "vendor_consolidation", "--json")
+        told = json.loads(result.stdout_bytes)
+
+        assert (result.exit_code, told["sound"]) == (1, False)
+        assert told["findings"][0]["code"] == "trap"
+
+    def test_a_process_of_ones_own(self, folder: Path) -> None:
+        """
+        One whose weaknesses are declared is sound.
+        """
+        result = invoked("check", f"{shop_of(folder)}:safe", "--stories")
+
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "Nothing was found that is not declared." in result.stdout
+        assert "Order placed" in result.stdout
+
+    def test_no_such_process(self) -> None:
+        """
+        What there is is named.
+        """
+        result = invoked("check", "nothing")
+
+        assert result.exit_code == 1
+        assert "no process 'nothing'" in result.stderr
 
 
 class TestGraph:

@@ -261,7 +261,13 @@ class TestCatalogues:
         """
         for message in catalogue_of(locale, tool):
             if message.context not in (None, "form"):
-                stop = message.context in ("blocker", "difference", "clause", "notice")
+                stop = message.context in (
+                    "blocker",
+                    "difference",
+                    "clause",
+                    "notice",
+                    "finding",
+                )
                 key = message.id if isinstance(message.id, str) else message.id[1]
                 for text in (key, *tool.strings(message)):
                     assert text.endswith(".") is stop, text

@@ -26,6 +26,7 @@ from babel.messages.pofile import read_po, write_po
 from escrowflow.words.blockers import BLOCKERS
 from escrowflow.words.clauses import CLAUSES, LENGTHS
 from escrowflow.words.differences import DIFFERENCES, TOTALS
+from escrowflow.words.findings import FINDINGS
 from escrowflow.words.names import LABELS
 from escrowflow.words.notices import MONEY, NOTICES, RUNNING
 
@@ -75,6 +76,9 @@ def english() -> Iterator[tuple[str, str, Key]]:
             for role, sentences in by_role.items():
                 for sentence in sentences:
                     yield "notice", f"{name} {role}", sentence
+    for code, findings in FINDINGS.items():
+        for text in findings:
+            yield "finding", code, text
     for code, sentences in DIFFERENCES.items():
         for sentence in sentences:
             assert isinstance(sentence, str), "no difference is counted"

@@ -7,6 +7,7 @@ A marketplace imports this; it never runs by itself.  Begin with `Engine`,
 """
 
 from .casefile import CaseFile, Exhibit, Kept
+from .checker import Finding, Report, check
 from .clock import FakeClock, SystemClock
 from .commands import (
     AcceptCancellation,
@@ -255,6 +256,7 @@ __all__ = [
     "Field",
     "Figures",
     "FileClaim",
+    "Finding",
     "Forecast",
     "FreezeOrder",
     "FullRefund",
@@ -321,6 +323,7 @@ __all__ = [
     "RemindVerification",
     "RemoveReview",
     "ReplyToReview",
+    "Report",
     "ReportCharge",
     "ReportChargeback",
     "ReportPayout",
@@ -366,6 +369,7 @@ __all__ = [
     "WithdrawPartialRefund",
     "WorkReport",
     "Worker",
+    "check",
     "json_schema",
     "to_json",
 ]

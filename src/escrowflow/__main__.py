@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from . import casefile, payments, timeline
+from .checker import check
 from .demo import play, rendered, totals
 from .diagram import FORMATS, Format, diagram
 from .effects import Publish
@@ -435,6 +436,38 @@ def terms(process: str, lang: str) -> None:
         click.echo(f"{number}. {chapter.title(lang)}".encode())
         for clause in chapter.clauses:
             click.echo(f"   - {clause.text(lang)}".encode())
+
+
+@main.command("check")
+@click.argument("process", metavar="PROCESS")
+@click.option(
+    "--lang",
+    type=click.Choice(LOCALES),
+    default="en",
+    show_default=True,
+    help="The language of what is told.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--stories", is_flag=True, help="Tell every story, not only of errors.")
+def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:
+    """
+    Prove a process, or tell what is wrong with it; then the exit status is 1.
+
+    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
+    makes it.
+    """
+    checked = _process_of(process)
+    try:
+        report = check(checked)
+    except EscrowflowError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        _print_json(report.to_json(locale=lang))
+    else:
+        for line in report.lines(locale=lang, stories=stories, width=_width()):
+            _print(line)
+    if not report.sound:
+        sys.exit(1)
 
 
 def _process_of(process: str) -> OrderProcess:

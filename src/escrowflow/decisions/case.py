@@ -313,7 +313,17 @@ class Case:
                 else:
                     continue
             waits.append(wait)
-        waits.extend(step.arm)
+        for wait in step.arm:
+            if wait.name not in kinds:
+                # Nothing would ever end it.
+                raise ProcessError(
+                    self.process.name,
+                    [
+                        f"a decision arms {wait.name!r}, which is no deadline of the "
+                        "process: name it in deadlines=..."
+                    ],
+                )
+            waits.append(wait)
         return tuple(waits)
 
     def _stopped(self, wait: Deadline, state: str) -> Deadline:

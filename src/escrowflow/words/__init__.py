@@ -26,6 +26,7 @@ from ..money import BPS_MAX, Fee, Money, Share
 from .blockers import BLOCKERS
 from .clauses import CLAUSES, LENGTHS
 from .differences import DIFFERENCES, TOTALS
+from .findings import FINDINGS
 from .names import CAUSES, DAYS, KINDS_OF, LABELS, ROLES, ROLES_OF
 from .notices import MONEY, NOTICES, RUNNING, SUBJECTS
 from .sentences import Counted, Sentence
@@ -46,6 +47,7 @@ __all__ = [
     "event_text",
     "field_text",
     "figure_text",
+    "finding_text",
     "instant_text",
     "language",
     "length_text",
@@ -54,6 +56,7 @@ __all__ = [
     "notice_text",
     "role_text",
     "ruling_text",
+    "severity_text",
     "state_text",
     "story_text",
     "subject_text",
@@ -167,6 +170,30 @@ def difference_text(code: str, params: Mapping[str, Any], locale: str = "en") ->
         if _fits(sentence, params):
             return _told(sentence, params, locale, "difference")
     return _spelled(code)
+
+
+def finding_text(code: str, params: Mapping[str, Any], locale: str = "en") -> str:
+    """
+    Return what a checker found, as a sentence.
+
+    Args:
+        code: The code of a finding.
+
+        params: The parts of the sentence, by name.
+
+        locale: As for `blocker_text`.
+    """
+    for sentence in FINDINGS.get(code, ()):
+        if _fits(sentence, params):
+            return _told(sentence, params, locale, "finding")
+    return _spelled(code)
+
+
+def severity_text(name: str, locale: str = "en") -> str:
+    """
+    Return how bad it is: `Error`, `Declared`, `Note`.
+    """
+    return _label("severity", name, locale)
 
 
 def total_text(differing: int, in_transit: int, locale: str = "en") -> str:

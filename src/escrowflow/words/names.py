@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .clauses import CHAPTERS
+from .findings import SEVERITIES
 from .notices import SUBJECTS
 from .stories import MOVES, STORY
 
@@ -425,6 +426,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "method": METHODS,
     "fee": FEES,
     "subject": SUBJECTS,
+    "severity": SEVERITIES,
 }
 
 # The parts of a sentence that are names themselves, and of what.

@@ -1,0 +1,624 @@
+"""
+The checker: what a process can never do, shown by walking all that it can.
+
+    report = check(comeup())
+    for finding in report.findings:
+        print(finding.message())
+        print(finding.story.text())
+
+- Every configuration that people and time can bring about is explored, with the code
+  that runs: each party acts at once, in the last microsecond before a deadline, or
+  never.
+- What is found is told with the shortest story that leads there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final, final
+
+import attrs
+
+from ..commands import Command, PlaceOrder
+from ..errors import InvalidInputError
+from ..inputs import FrozenDict, kind_of
+from ..money import Money
+from ..parties import Role
+from ..rules import Policies
+from ..states import Process
+from ..telling import to_json
+from ..terms import Terms
+from ..timeline import Line, timeline
+from ..words import finding_text, length_text, severity_text, story_text
+from . import traps
+from .exploring import Edge, Graph, Node, explored
+from .stories import Step, Story, told
+
+__all__ = ["CONFIGURATIONS_MAX", "Finding", "Report", "Step", "Story", "check"]
+
+# Enough for any process of the size of the built-in ones, three times over.
+CONFIGURATIONS_MAX: Final = 20_000
+
+_PARTIES: Final = (Role.BUYER, Role.SELLER)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Finding:
+    """
+    One thing that a process can do.
+
+    Attributes:
+        code: What it is, as a stable code: `no_timed_exit`, `trap` ...
+
+        where: The state, command or party it is about.
+
+        severity: `"error"`; `"declared"`: the process knows of it and says why
+            (`Gap`); `"note"`: nothing is wrong, but you should know.
+
+        params: The parts of its sentence.
+
+        story: The shortest way there; `None` where there is none to tell.
+    """
+
+    code: str
+    where: str
+    severity: str = "error"
+    params: Mapping[str, Any] = attrs.field(factory=FrozenDict)
+    story: Story | None = attrs.field(default=None, repr=False, eq=False)
+
+    def message(self, locale: str = "en") -> str:
+        """
+        Return it as a sentence; English where a language is unknown.
+        """
+        return finding_text(self.code, self.params, locale)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Report:
+    """
+    What was found about a process.
+
+    Attributes:
+        process: Its name and fingerprint.
+
+        findings: What was found, errors first.
+
+        configurations: How many configurations were explored.
+
+        moves: How many ways lead from one to another.
+
+        complete: Whether there are no more.
+
+        rests_within: The longest it takes, if nobody acts any more, until an order
+            has ended; `None` if some never does.
+    """
+
+    process: str
+    findings: tuple[Finding, ...]
+    configurations: int
+    moves: int
+    complete: bool
+    rests_within: timedelta | None
+
+    def lines(
+        self, *, locale: str = "en", stories: bool = False, width: int | None = None
+    ) -> list[Line]:
+        """
+        Return it for people: each finding, and the stories of what is wrong.
+
+        Args:
+            locale: The language; English where it is unknown.
+
+            stories: Whether every story is told, and not only those of errors.
+
+            width: The columns there are; `None` for as many as it takes.
+        """
+
+        def said(code: str, **params: Any) -> str:
+            return finding_text(code, params, locale)
+
+        name, _, _ = self.process.partition(":")
+        lines = [
+            Line(
+                "title",
+                said(
+                    "explored",
+                    process=name,
+                    configurations=self.configurations,
+                    moves=self.moves,
+                ),
+            )
+        ]
+        if self.rests_within is not None:
+            window = length_text(self.rests_within, locale)
+            lines.append(Line("moment", said("rests", window=window)))
+        count = len(self.errors)
+        told = "sound" if self.sound else "unsound"
+        lines.append(Line("moment", said(told, count=count)))
+        for finding in self.findings:
+            title = story_text("fact", locale) % {
+                "name": severity_text(finding.severity, locale),
+                "fact": f"{finding.message(locale)} ({finding.code})",
+            }
+            lines += [Line("moment", ""), Line("title", title)]
+            if "reason" in finding.params:
+                reason = said("reason", reason=finding.params["reason"])
+                lines.append(Line("why", f"    {reason}"))
+            if finding.story is not None and (stories or finding.severity == "error"):
+                lines += finding.story.lines(locale=locale, width=width)
+        return lines
+
+    def text(self, *, locale: str = "en", stories: bool = False) -> str:
+        """
+        Return its lines as one text; see `lines`.
+        """
+        found = self.lines(locale=locale, stories=stories)
+        return "".join(f"{line.text}\n" for line in found)
+
+    def to_json(self, *, locale: str = "en") -> dict[str, Any]:
+        """
+        Return it as plain JSON data.
+        """
+        return {
+            "process": self.process,
+            "sound": self.sound,
+            "complete": self.complete,
+            "configurations": self.configurations,
+            "moves": self.moves,
+            "rests_within": to_json(self.rests_within),
+            "findings": [
+                {
+                    "code": finding.code,
+                    "where": finding.where,
+                    "severity": finding.severity,
+                    "message": finding.message(locale),
+                    "params": to_json(finding.params),
+                    "story": (
+                        None
+                        if finding.story is None
+                        else to_json(timeline(finding.story.history), locale=locale)
+                    ),
+                }
+                for finding in self.findings
+            ],
+        }
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """
+        What is wrong, and not declared.
+        """
+        return tuple(one for one in self.findings if one.severity == "error")
+
+    @property
+    def sound(self) -> bool:
+        """
+        Whether nothing is wrong that is not declared, and everything was looked at.
+        """
+        return self.complete and not self.errors
+
+
+def check(
+    process: Process[Policies],
+    *,
+    order: PlaceOrder | None = None,
+    most: int = CONFIGURATIONS_MAX,
+) -> Report:
+    """
+    Return what is found about a process, by walking all that its orders can come to.
+
+    Args:
+        order: How an order begins; one of 100 euros, five days to deliver, if it is
+            not said.  Terms decide: check those that you offer.
+
+        most: How many configurations are explored at most.
+
+    Raises:
+        InvalidInputError: If it is no process, or the order cannot be placed.
+    """
+    if not isinstance(process, Process):
+        raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
+    if type(most) is not int or most < 1:
+        raise InvalidInputError("most", "a positive whole number")
+    placed = _USUAL if order is None else order
+    if not isinstance(placed, PlaceOrder):
+        raise InvalidInputError("order", f"a PlaceOrder, not {kind_of(placed)}")
+    checker = _Checker(process, explored(process, placed, most))
+    findings = sorted(
+        map(checker.weighed, checker.findings()),
+        key=lambda one: (_SEVERITIES.index(one.severity), one.code, one.where),
+    )
+    return Report(
+        process=process.fingerprint,
+        findings=tuple(findings),
+        configurations=len(checker.graph.nodes),
+        moves=sum(len(node.edges) for node in checker.graph.nodes),
+        complete=checker.graph.complete,
+        rests_within=checker.rests_within(),
+    )
+
+
+_SEVERITIES: Final = ("error", "declared", "note")
+
+_USUAL: Final = PlaceOrder(
+    seller_id="luc",
+    price=Money.of("100.00", "EUR"),
+    payment=(),
+    terms=Terms(delivery_window=timedelta(days=5)),
+)
+
+
+class _Checker:
+    """
+    What is read off a graph.
+    """
+
+    def __init__(self, process: Process[Policies], graph: Graph) -> None:
+        self.process = process
+        self.graph = graph
+        self.rests = _rests(graph)
+
+    def weighed(self, finding: Finding) -> Finding:
+        """
+        Return a finding as declared, if the process declares it.
+        """
+        for gap in self.process.gaps:
+            if (gap.code, gap.where) == (finding.code, finding.where):
+                params = FrozenDict(finding.params, reason=gap.reason)
+                return attrs.evolve(finding, severity="declared", params=params)
+        return finding
+
+    def story(self, number: int, *more: Edge) -> Story:
+        """
+        Return the shortest story to a configuration, and on.
+        """
+        way = (*self.graph.path(number), *more)
+        return told(self.process, self.graph.placed, way)
+
+    def findings(self) -> Iterator[Finding]:
+        """
+        Yield everything that is found.
+        """
+        if not self.graph.complete:
+            yield Finding(
+                code="too_large",
+                where=self.process.name,
+                params={"count": len(self.graph.nodes)},
+            )
+        yield from self._faults()
+        yield from self._stuck()
+        yield from self._kept()
+        yield from self._impossible()
+        yield from self._rounds()
+        yield from self._dying_claims()
+        yield from self._to_the_platform()
+        yield from self._trapped()
+        yield from self._ruled()
+
+    # --- money --------------------------------------------------------------------
+
+    def _faults(self) -> Iterator[Finding]:
+        """
+        Yield decisions that raise: an ending that keeps money, deadlines in a circle.
+        """
+        seen = set()
+        for fault in self.graph.faults:
+            command = fault.edge.command
+            name = "" if command is None else command.name
+            state = self.graph.nodes[fault.node].configuration.state
+            if (state, name) not in seen:
+                seen.add((state, name))
+                yield Finding(
+                    code="decision_fails",
+                    where=state,
+                    params={
+                        "command": name or None,
+                        "state": state,
+                        "error": str(fault.error),
+                    },
+                    story=self.story(fault.node),
+                )
+
+    def _stuck(self) -> Iterator[Finding]:
+        """
+        Yield the states in which money is held, and from which nothing leads by
+        itself.
+        """
+        for node in _first(
+            node
+            for node in self.graph.nodes
+            if node.configuration.held
+            and not node.over
+            and not node.configuration.lives
+            and not any(edge.when == "wait" for edge in node.edges)
+        ):
+            yield Finding(
+                code="no_timed_exit",
+                where=node.configuration.state,
+                params={"state": node.configuration.state},
+                story=self.story(node.number),
+            )
+
+    def _kept(self) -> Iterator[Finding]:
+        for node in self.graph.nodes:
+            if not node.order.ledger.adds_up():
+                yield Finding(
+                    code="books_do_not_add_up",
+                    where=node.configuration.state,
+                    params={"state": node.configuration.state},
+                    story=self.story(node.number),
+                )
+            if node.over and node.order.ledger.escrow:
+                yield Finding(
+                    code="ending_keeps_money",
+                    where=node.configuration.state,
+                    params={"state": node.configuration.state},
+                    story=self.story(node.number),
+                )
+
+    def _to_the_platform(self) -> Iterator[Finding]:
+        for node in _first(
+            node
+            for node in self.graph.nodes
+            if node.over
+            and not traps.decided(node)
+            and node.order.ledger.kept
+            and not node.order.ledger.released
+        ):
+            yield Finding(
+                code="money_to_platform",
+                where=node.configuration.state,
+                params={
+                    "amount": node.order.ledger.kept,
+                    "state": node.configuration.state,
+                },
+                story=self.story(node.number),
+            )
+
+    # --- the table ----------------------------------------------------------------
+
+    def _impossible(self) -> Iterator[Finding]:
+        """
+        Yield the commands that nobody can ever send, and the waits that never end.
+        """
+        if not self.graph.complete:
+            return
+        reached = {node.configuration.state for node in self.graph.nodes}
+        sendable = {command for _, command in self.graph.possible}
+        shut = {
+            command
+            for role in (*_PARTIES, Role.MEDIATOR, Role.OPERATOR)
+            for command in self.process.commands_of(role)
+            if command not in sendable
+            and reached & {str(at) for at in self.process.places(command, role)}
+        }
+        entered = set(_entered(self.process, shut))
+        for role in (*_PARTIES, Role.MEDIATOR, Role.OPERATOR):
+            for command in self.process.commands_of(role):
+                if (role, command) in self.graph.possible:
+                    continue
+                places = {str(at) for at in self.process.places(command, role)}
+                # What the policies close, here or on every way there, is their choice.
+                closed = places & reached or not places & entered
+                yield Finding(
+                    code="closed_command" if closed else "impossible_command",
+                    where=command.name,
+                    severity="note" if closed else "error",
+                    params={"command": command.name, "role": role.text},
+                )
+        ended = {
+            name
+            for node in self.graph.nodes
+            for edge in node.edges
+            for name in edge.ended
+        }
+        armed = {
+            wait.name for node in self.graph.nodes for wait in node.configuration.waits
+        }
+        for name in sorted(armed - ended):
+            yield Finding(code="idle_deadline", where=name, params={"deadline": name})
+
+    def _rounds(self) -> Iterator[Finding]:
+        """
+        Yield the states by which the two sides go round as long as they like, and
+        leave a configuration from which the order would have ended by itself.
+        """
+        nodes = self.graph.nodes
+        rounds = _circles(self.graph)
+        seen = set()
+        for node in nodes:
+            if self.rests[node.number] is None or node.configuration.lives:
+                continue
+            for edge in node.edges:
+                target = nodes[edge.to]
+                if (
+                    edge.by in _PARTIES
+                    and rounds[edge.to] == rounds[node.number]
+                    and self.rests[edge.to] is None
+                    and target.configuration.state not in seen
+                ):
+                    seen.add(target.configuration.state)
+                    yield Finding(
+                        code="unbounded_rounds",
+                        where=target.configuration.state,
+                        params={"state": target.configuration.state},
+                        story=self.story(node.number, edge),
+                    )
+
+    def _dying_claims(self) -> Iterator[Finding]:
+        for node in self.graph.nodes:
+            for edge in node.edges:
+                if (
+                    node.configuration.claim
+                    and self.graph.nodes[edge.to].over
+                    and edge.by is not Role.MEDIATOR
+                ):
+                    yield Finding(
+                        code="claim_dies",
+                        where="claim",
+                        story=self.story(node.number, edge),
+                    )
+                    return
+
+    # --- the two sides ------------------------------------------------------------
+
+    def _trapped(self) -> Iterator[Finding]:
+        for party in _PARTIES:
+            found = traps.losing(self.graph, party)
+            seen: set[str] = set()
+            for way in traps.trapped(self.graph, party, found):
+                caught = self.graph.nodes[way[-1].to].configuration.state
+                end = traps.way_down(self.graph, party, way[-1].to, found)
+                lost = self.graph.nodes[(*way, *end)[-1].to].configuration.cause
+                if lost in seen:
+                    # The same loss, by a longer way.
+                    continue
+                seen.add(lost)
+                story = told(self.process, self.graph.placed, (*way, *end))
+                yield Finding(
+                    code="trap",
+                    where=party.text,
+                    params={"role": party.text, "state": caught, "cause": lost},
+                    story=story,
+                )
+
+    def _ruled(self) -> Iterator[Finding]:
+        for node in self.graph.nodes:
+            if node.over and traps.decided(node):
+                yield Finding(
+                    code="decided_by_mediator",
+                    where=node.configuration.state,
+                    severity="note",
+                    story=self.story(node.number),
+                )
+                return
+
+    # --- figures ------------------------------------------------------------------
+
+    def rests_within(self) -> timedelta | None:
+        """
+        Return the longest it takes until an order has ended, if nobody acts any more.
+        """
+        held = [
+            self.rests[node.number]
+            for node in self.graph.nodes
+            if node.configuration.held and not node.over
+        ]
+        known = [rest for rest in held if rest is not None]
+        return max(known, default=timedelta()) if len(known) == len(held) else None
+
+
+def _entered(
+    process: Process[Policies], shut: Iterable[type[Command]]
+) -> Iterator[str]:
+    """
+    Yield the states into which a row leads that policies and terms leave open.
+
+    Args:
+        shut: The commands that they refuse wherever an order gets.
+    """
+    armed = {kind.command for kind in process.deadlines if process.armed(kind)}
+    for row in process.rows:
+        by_people = row.by & ~Role.SYSTEM
+        if row.command in shut:
+            continue
+        if row.opened_by(process.policies) and (by_people or row.command in armed):
+            for to in row.leads(process.policies).values():
+                yield str(to)
+
+
+def _first(nodes: Iterable[Node]) -> Iterator[Node]:
+    """
+    Yield the first of the configurations in each state: its story is the shortest.
+    """
+    seen = set()
+    for node in nodes:
+        if node.configuration.state not in seen:
+            seen.add(node.configuration.state)
+            yield node
+
+
+def _rests(graph: Graph) -> list[timedelta | None]:
+    """
+    Return how long each configuration takes to end if nobody acts; `None`: for ever.
+    """
+    found: dict[int, timedelta | None] = {}
+    for node in graph.nodes:
+        way = []
+        number, seen = node.number, set()
+        while number not in found and number not in seen:
+            here = graph.nodes[number]
+            seen.add(number)
+            way.append(number)
+            if here.over:
+                found[number] = timedelta()
+                break
+            waits = [edge.to for edge in here.edges if edge.when == "wait"]
+            if not waits:
+                # Its longest life ends it, at whatever age.
+                life = here.configuration.lives
+                found[number] = timedelta() if life else None
+                break
+            number = waits[0]
+        # A circle of waits never ends.
+        found.setdefault(number, None)
+        for before in reversed(way):
+            if before in found:
+                continue
+            (after,) = (e.to for e in graph.nodes[before].edges if e.when == "wait")
+            rest = found[after]
+            here = graph.nodes[before]
+            seconds = min(
+                wait.seconds for wait in here.configuration.waits if wait.how == "runs"
+            )
+            found[before] = None if rest is None else rest + timedelta(seconds=seconds)
+    return [found[node.number] for node in graph.nodes]
+
+
+def _circles(graph: Graph) -> list[int]:
+    """
+    Return for each configuration the number of its circle: those that lead to each
+    other by what the two sides and time do.  (Tarjan's strongly connected components,
+    without recursion.)
+    """
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    circle = [0] * len(graph.nodes)
+    stack: list[int] = []
+    waiting: set[int] = set()
+    after = [
+        [edge.to for edge in node.edges if edge.by is None or edge.by in _PARTIES]
+        for node in graph.nodes
+    ]
+    for start in range(len(graph.nodes)):
+        if start in index:
+            continue
+        work = [(start, 0)]
+        while work:
+            number, place = work.pop()
+            if place == 0:
+                index[number] = low[number] = len(index)
+                stack.append(number)
+                waiting.add(number)
+            for position in range(place, len(after[number])):
+                to = after[number][position]
+                if to not in index:
+                    work += [(number, position + 1), (to, 0)]
+                    break
+                if to in waiting:
+                    low[number] = min(low[number], index[to])
+            else:
+                if low[number] == index[number]:
+                    while True:
+                        member = stack.pop()
+                        waiting.discard(member)
+                        circle[member] = number
+                        if member == number:
+                            break
+                if work:
+                    above = work[-1][0]
+                    low[above] = min(low[above], low[number])
+    return circle

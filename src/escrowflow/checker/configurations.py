@@ -1,0 +1,304 @@
+"""
+Configurations: what of an order decides what can still become of it.
+
+Two orders with one configuration have the same futures, so that only one of them is
+explored.  What is left out changes nothing but what is shown: who wrote what, how it
+was reviewed, what became of money that had left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from ..commands import (
+    AnswerMediator,
+    AskParties,
+    CloseConversation,
+    Command,
+    EditClaim,
+    ExcuseCancellation,
+    ExtendDeadlines,
+    LeaveConversation,
+    RedirectPayout,
+    RemoveReview,
+    ReplyToReview,
+    ReportChargeback,
+    ReportPayout,
+    ReportRefund,
+    RequestCoupon,
+    SendMessage,
+    SubmitBrief,
+)
+from ..order import Order
+from ..parts import Deadline
+from ..rules import Policies
+from ..states import DeadlineKind, Process, Urgency
+
+__all__ = ["SAYINGS", "Abstraction", "Configuration", "Wait"]
+
+# Commands that move neither money nor state, nor set a deadline earlier: they are
+# asked for, and never explored.
+SAYINGS: Final[frozenset[type[Command]]] = frozenset(
+    {
+        *(SendMessage, LeaveConversation, SubmitBrief, EditClaim),
+        *(AskParties, AnswerMediator, ReplyToReview, RemoveReview),
+        *(ReportRefund, ReportPayout, ReportChargeback, RedirectPayout),
+        *(RequestCoupon, ExcuseCancellation, ExtendDeadlines),
+    }
+)
+
+# How far ahead the policies are asked what one more refusal, or revision, would do:
+# orders that get the same answers are told apart no further.
+_AHEAD: Final = 12
+
+
+class Wait(NamedTuple):
+    """
+    One wait of a configuration.
+
+    Attributes:
+        name: The kind of deadline.
+
+        seconds: The time until its end, or that is left of it; zero once it passed.
+
+        how: `runs`, `stopped` or `passed`.
+
+        aside: Whether it is that of a side matter: an offer's.
+    """
+
+    name: str
+    seconds: int
+    how: str
+    aside: bool = False
+
+
+class Configuration(NamedTuple):
+    """
+    What of an order decides what can still become of it.
+
+    Attributes:
+        state: The state.
+
+        left: The states it was called away from.
+
+        late: Whether it is late.
+
+        waits: All waits, but those that only remind, and the order's longest life:
+            that may be over at any time.
+
+        lives: Whether its longest life runs.
+
+        accepted: Whether the seller accepted it.
+
+        delivered: Whether anything was ever delivered.
+
+        asked: Of an open request, whether it stayed unanswered.
+
+        answers: What one more refusal, and one more revision, would do.
+
+        claim: Who filed the open claim, if there is one.
+
+        mediated: Whether somebody mediates what is open.
+
+        proposal: Who proposed the open partial refund, if there is one.
+
+        offered: Whether an offer is open.
+
+        owing: Whether an option is not paid yet.
+
+        held: Whether money is held.
+
+        returned: Whether a part went back.
+
+        banks: How what banks hold stands.
+
+        cause: Why it ended; empty while it runs.
+
+        extra: A host's own data.
+    """
+
+    state: str
+    left: tuple[str, ...] = ()
+    late: bool = False
+    waits: tuple[Wait, ...] = ()
+    lives: bool = False
+    accepted: bool = False
+    delivered: bool = False
+    asked: tuple[bool, ...] = ()
+    answers: tuple[Any, ...] = ()
+    claim: str = ""
+    mediated: bool = False
+    proposal: str = ""
+    offered: bool = False
+    owing: bool = False
+    held: bool = False
+    returned: bool = False
+    banks: tuple[str, ...] = ()
+    cause: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def matters(self) -> int:
+        """
+        How many side matters there are: claims, proposals, extras, refunds in part.
+        """
+        return (
+            bool(self.claim)
+            + bool(self.proposal)
+            + self.offered
+            + self.owing
+            + (self.returned and not self.cause)
+        )
+
+    @property
+    def key(self) -> Configuration:
+        """
+        What it is known by: with a side matter, how long the waits still take is not
+        told apart, since it changes nothing about the matter.
+        """
+        if not self.matters:
+            return self
+        waits = {wait._replace(seconds=0) for wait in self.waits}
+        return self._replace(waits=tuple(sorted(waits)), answers=())
+
+    @property
+    def bare(self) -> Configuration:
+        """
+        The configuration without its side matters.
+        """
+        return self._replace(
+            claim="",
+            mediated=self.mediated and not self.claim,
+            proposal="",
+            offered=False,
+            owing=False,
+            returned=False,
+            waits=tuple(wait for wait in self.waits if not wait.aside),
+        )
+
+
+class Abstraction:
+    """
+    How the orders of one process are told apart.
+    """
+
+    def __init__(self, process: Process[Policies]) -> None:
+        self.process = process
+        self._quiet = frozenset(
+            kind.name for kind in process.deadlines if self._is_quiet(kind)
+        )
+        self.lives = frozenset(
+            kind.name
+            for kind in process.deadlines
+            if kind.urgency is Urgency.EXPIRY and process.armed(kind)
+        )
+        self._answers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    @staticmethod
+    def _is_quiet(kind: DeadlineKind) -> bool:
+        return kind.urgency is Urgency.REMINDER or kind.command is CloseConversation
+
+    def waits(self, order: Order) -> Iterator[Deadline]:
+        """
+        Yield the waits of an order that can change its course, running or not.
+        """
+        for wait in order.standing.deadlines:
+            if wait.name not in self._quiet and wait.name not in self.lives:
+                yield wait
+
+    def life(self, order: Order) -> Deadline | None:
+        """
+        Return the order's longest life, where it is acted on.
+        """
+        state = str(order.state)
+        for wait in order.standing.deadlines:
+            runs = wait.name in self.lives and wait.runs
+            if runs and state in self.process.kinds[wait.name].runs:
+                return wait
+        return None
+
+    def of(self, order: Order, now: datetime) -> Configuration:
+        """
+        Return the configuration of an order at an instant, all that is due settled.
+        """
+        ledger, standing = order.ledger, order.standing
+        returned = ledger.refundable + ledger.buyer > 0
+        if order.ending is not None:
+            return Configuration(
+                state=str(standing.state),
+                delivered=bool(order.deliveries),
+                claim="" if order.claim is None else order.claim.by.text,
+                returned=returned,
+                held=ledger.escrow > 0,
+                cause=order.ending.cause,
+            )
+        at = now.timestamp()
+        request = order.cancellation
+        revision = order.revisions[-1] if order.revisions else None
+        asked: tuple[bool, ...] = () if request is None else (request.unlocked,)
+        if revision is not None and not revision.answer:
+            asked += (True, revision.unlocked)
+        open_ = order.claim is not None or order.dispute is not None
+        return Configuration(
+            state=str(standing.state),
+            left=tuple(map(str, standing.left)),
+            late=standing.late,
+            waits=tuple(sorted(_wait(wait, at) for wait in self.waits(order))),
+            lives=self.life(order) is not None,
+            accepted=order.accepted_at is not None,
+            delivered=bool(order.deliveries),
+            asked=asked,
+            answers=self._told(order),
+            claim="" if order.claim is None else order.claim.by.text,
+            mediated=open_ and order.mediator_id is not None,
+            proposal=(
+                "" if order.partial_refund is None else order.partial_refund.by.text
+            ),
+            offered=any(offer.status == "open" for offer in order.offers),
+            owing=any(not add_on.paid for add_on in order.add_ons),
+            held=ledger.escrow > 0,
+            returned=returned,
+            banks=tuple(sorted(hold.status for hold in order.holds)),
+            extra=tuple(sorted((str(k), repr(v)) for k, v in order.extra.items())),
+        )
+
+    def _told(self, order: Order) -> tuple[Any, ...]:
+        """
+        Return what the policies would answer to one more refusal, or revision.
+        """
+        known = (
+            order.revisions_used,
+            order.revisions_refused,
+            order.cancellations_refused,
+            bool(order.deliveries),
+            order.terms.revisions,
+        )
+        found = self._answers.get(known)
+        if found is None:
+            used, revisions, cancellations, delivered, agreed = known
+            policies = self.process.policies
+            found = self._answers[known] = tuple(
+                (
+                    policies.cancellation.disputes_after(
+                        cancellations + more, delivered=delivered
+                    ),
+                    policies.revision.disputes_after(revisions + cancellations + more),
+                    agreed is not None
+                    and policies.revision.request(used=used + more, agreed=agreed),
+                )
+                for more in range(_AHEAD)
+            )
+        return found
+
+
+def _wait(wait: Deadline, at: float) -> Wait:
+    aside = bool(wait.subject)
+    if wait.passed:
+        return Wait(wait.name, 0, "passed", aside)
+    if wait.left is not None:
+        left = -int(-wait.left.total_seconds() // 1)
+        return Wait(wait.name, left, "stopped", aside)
+    # To the second: what happens a microsecond before a deadline is no other case.
+    return Wait(wait.name, round(wait.due_at.timestamp() - at), "runs", aside)

@@ -1,0 +1,571 @@
+"""
+Exploring: every configuration that people and time can bring about.
+
+In each one, everybody tries everything he may do: at once, and in the last microsecond
+before the next deadline, so that nobody can answer in time; and nobody does anything.
+The code that decides is the one that runs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias, final
+
+import attrs
+from pendulum import DateTime
+
+from ..clock import as_utc
+from ..commands import Command, ConfirmPayment, PlaceOrder, ReportCharge
+from ..decisions import Option, options, place
+from ..decisions.blockers import blockers_of
+from ..decisions.case import Case
+from ..decisions.settling import due_move
+from ..errors import EscrowflowError, InvalidInputError, LedgerError
+from ..events import Event, Recorded
+from ..forms import specimen
+from ..history import evolve
+from ..order import Order
+from ..parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
+from ..parts import Deadline, Standing
+from ..rules import Policies
+from ..states import Process
+from .configurations import SAYINGS, Abstraction, Configuration
+
+__all__ = [
+    "OTHER",
+    "START",
+    "Edge",
+    "Fault",
+    "Graph",
+    "Node",
+    "When",
+    "acted",
+    "explored",
+    "next_end",
+    "people",
+    "settled",
+]
+
+START: Final = as_utc("2026-06-01T08:00:00Z", "start")
+# The two sides.
+OTHER: Final = {Role.BUYER: Role.SELLER, Role.SELLER: Role.BUYER}
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# At once; just before the next deadline, which nobody can answer any more; or nobody
+# does anything until it.
+When: TypeAlias = Literal["now", "before", "wait", "expiry"]
+
+_PROVIDERS: Final = (ConfirmPayment, ReportCharge)
+
+
+@final
+@attrs.frozen
+class Edge:
+    """
+    What leads from one configuration to another.
+
+    Attributes:
+        by: Who acts; `None`: time does.
+
+        command: What they do; `None` if nobody does anything.
+
+        when: When: see `When`.
+
+        to: The number of the configuration after it.
+
+        ended: The deadlines that ended on the way.
+
+        leaves: Of what is done in the last second: what the other side could still do
+            at that very instant.
+    """
+
+    by: Role | None
+    command: Command | None
+    when: When
+    to: int
+    ended: frozenset[str] = frozenset()
+    leaves: frozenset[type[Command]] = frozenset()
+
+
+@final
+@attrs.define(eq=False)
+class Node:
+    """
+    A configuration, and an order that has it.
+
+    Attributes:
+        number: Its number; 0 is where an order begins.
+
+        configuration: What it is.
+
+        order: An order that has it, by the shortest story.
+
+        now: The instant.
+
+        parent: The number of the configuration before it; -1 at the beginning.
+
+        via: What led here.
+
+        edges: What leads away.
+
+        allowed: What people may do here, by role.
+    """
+
+    number: int
+    configuration: Configuration
+    order: Order
+    now: DateTime
+    parent: int = -1
+    via: Edge | None = None
+    edges: list[Edge] = attrs.field(factory=list)
+    allowed: frozenset[tuple[Role, type[Command]]] = frozenset()
+
+    @property
+    def over(self) -> bool:
+        """
+        Whether the order has ended.
+        """
+        return self.order.ending is not None
+
+
+@final
+@attrs.frozen
+class Fault:
+    """
+    What a decision may never do, and did.
+
+    Attributes:
+        node: In which configuration.
+
+        edge: By what; it leads nowhere.
+
+        error: What it raised.
+    """
+
+    node: int
+    edge: Edge
+    error: EscrowflowError
+
+
+@final
+@attrs.define
+class Graph:
+    """
+    All configurations there are.
+
+    Attributes:
+        nodes: By number; shorter stories come first.
+
+        possible: The commands that somebody could send somewhere, by role.
+
+        faults: What decisions may never do, and did.
+
+        complete: Whether there are no more.
+    """
+
+    process: Process[Policies]
+    placed: PlaceOrder
+    nodes: list[Node] = attrs.field(factory=list)
+    possible: set[tuple[Role, type[Command]]] = attrs.field(factory=set)
+    faults: list[Fault] = attrs.field(factory=list)
+    complete: bool = True
+
+    def path(self, number: int) -> list[Edge]:
+        """
+        Return the shortest way to a configuration.
+        """
+        found: list[Edge] = []
+        node = self.nodes[number]
+        while node.via is not None:
+            found.append(node.via)
+            node = self.nodes[node.parent]
+        return found[::-1]
+
+
+def people(placed: PlaceOrder) -> dict[Role, Actor]:
+    """
+    Return everybody there is around an order.
+    """
+    buyer = "buyer" if placed.seller_id == "ana" else "ana"
+    everybody = (
+        *(Buyer(buyer), Seller(placed.seller_id)),
+        *(Mediator("mia"), Operator("ops"), Provider("bank")),
+    )
+    return {person.role: person for person in everybody}
+
+
+class _Case(Case):
+    """
+    A case that asks nobody to do anything: no effects are made.
+    """
+
+    __slots__ = ()
+
+    def record(self, event: Event, standing: Standing | None = None) -> None:
+        recorded = Recorded(
+            seq=self.order.version + 1,
+            event=event,
+            by=self.by,
+            effective_at=self.now,
+            recorded_at=self.recorded_at,
+            standing=standing,
+        )
+        self.order = evolve(self.order, recorded)
+        self.recorded.append(recorded)
+
+
+@final
+@attrs.frozen
+class Settled:
+    """
+    An order with everything settled that is due.
+
+    Attributes:
+        order: The order.
+
+        ended: The names of the deadlines that ended.
+
+        recorded: What happened.
+    """
+
+    order: Order
+    ended: frozenset[str]
+    recorded: tuple[Recorded, ...]
+
+
+def acted(
+    process: Process[Policies], order: Order, by: Actor, command: Command, now: DateTime
+) -> Case:
+    """
+    Return what somebody does.
+    """
+    case = _Case(process=process, order=order, by=by, now=now, recorded_at=now)
+    case.act(command)
+    return case
+
+
+def settled(process: Process[Policies], order: Order, now: DateTime) -> Settled:
+    """
+    Return an order with everything settled that is due by an instant.
+
+    Raises:
+        LedgerError: If deadlines go round in circles.
+    """
+    armed_at = process.policies.time.armed_at
+    ended: set[str] = set()
+    recorded: list[Recorded] = []
+    for _ in range(_ENDS_MAX):
+        wait = _first_due(process, order, now)
+        if wait is None:
+            return Settled(order, frozenset(ended), tuple(recorded))
+        ended.add(wait.name)
+        at = armed_at(wait.due_at)
+        case = due_move(process, order, at, wait, recorded_at=max(at, now))
+        order = case.order
+        recorded += case.recorded
+    raise LedgerError("deadlines without an end")
+
+
+def next_end(
+    process: Process[Policies], abstraction: Abstraction, order: Order
+) -> DateTime | None:
+    """
+    Return when the next deadline ends that can change the course of an order.
+    """
+    armed_at = process.policies.time.armed_at
+    ends = [armed_at(wait.due_at) for wait in abstraction.waits(order) if wait.runs]
+    return min(ends, default=None)
+
+
+# More than can be due at once.
+_ENDS_MAX: Final = 100
+
+
+def explored(process: Process[Policies], placed: PlaceOrder, most: int) -> Graph:
+    """
+    Return every configuration an order can come to.
+
+    Args:
+        placed: How the order begins.
+
+        most: How many configurations are explored at most.
+    """
+    explorer = _Explorer(process, placed, most)
+    explorer.run()
+    return explorer.graph
+
+
+_Offered: TypeAlias = list[tuple[Actor, Option]]
+
+
+class _Explorer:
+    def __init__(
+        self, process: Process[Policies], placed: PlaceOrder, most: int
+    ) -> None:
+        self.process = process
+        self.graph = Graph(process, placed)
+        self.people = people(placed)
+        self.abstraction = Abstraction(process)
+        self.most = most
+        self.known: dict[Configuration, int] = {}
+        self.queue: deque[Node] = deque()
+        self.tried: set[tuple[Role, type[Command]]] = set()
+
+    def run(self) -> None:
+        buyer = self.people[Role.BUYER]
+        answer = place(
+            self.process, self.graph.placed, by=buyer, order_id="o1", now=START
+        )
+        if answer.order is None:
+            raise InvalidInputError(
+                "order", "it cannot be placed: " + answer.blockers[0].message()
+            )
+        self._reached(answer.order, START, -1, None)
+        while self.queue:
+            node = self.queue.popleft()
+            if node.over:
+                self._after_the_end(node)
+            else:
+                self._tried(node)
+
+    # --- configurations ---
+
+    def _reached(
+        self, order: Order, now: DateTime, parent: int, via: Edge | None
+    ) -> int:
+        """
+        Return the number of a configuration; -1 if it is left out.
+        """
+        configuration = self.abstraction.of(order, now)
+        key = configuration.key
+        number = self.known.get(key)
+        if number is not None:
+            return number
+        if configuration.matters > 1:
+            return -1
+        if len(self.graph.nodes) >= self.most:
+            self.graph.complete = False
+            return -1
+        number = self.known[key] = len(self.graph.nodes)
+        node = Node(number, configuration, order, now, parent)
+        self.graph.nodes.append(node)
+        self.queue.append(node)
+        return number
+
+    def _tried(self, node: Node) -> None:
+        """
+        Try everything in a configuration.
+        """
+        end = next_end(self.process, self.abstraction, node.order)
+        offered = self._offered(node.order, node.now)
+        node.allowed = frozenset(
+            (by.role, option.command) for by, option in offered if option.allowed
+        )
+        self.graph.possible |= node.allowed
+        known = self._known_without(node)
+        moves = list(self._moves(node, offered, known))
+        for by, command in moves:
+            self._act(node, node.order, by, command, "now", node.now, node.now)
+        if end is not None:
+            if not known:
+                self._last_second(node, offered, moves, end)
+            self._lead(node, None, None, "wait", node.order, end)
+        life = self.abstraction.life(node.order)
+        if life is not None:
+            self._expire(node, life)
+
+    def _last_second(
+        self,
+        node: Node,
+        offered: _Offered,
+        moves: Iterable[tuple[Actor, Command]],
+        end: DateTime,
+    ) -> None:
+        """
+        Try everything just before a deadline, when nobody can answer any more.
+        """
+        instant = end - _MICROSECOND
+        order = settled(self.process, node.order, instant).order
+        lifted = (
+            blocker.unblocked_at is not None and blocker.unblocked_at <= instant
+            for _, option in offered
+            for blocker in option.blockers
+        )
+        if any(lifted):
+            moves = self._moves(node, self._offered(order, instant), frozenset())
+        for by, command in moves:
+            case = _Case(
+                process=self.process,
+                order=order,
+                by=by,
+                now=instant,
+                recorded_at=instant,
+            )
+            if not blockers_of(case, type(command)):
+                self._act(node, order, by, command, "before", instant, end)
+
+    def _offered(self, order: Order, now: DateTime) -> _Offered:
+        """
+        Return what people could ever do, and whether they may now.
+        """
+        return [
+            (by, option)
+            for by in self.people.values()
+            for option in options(self.process, order, by=by, now=now)
+        ]
+
+    def _known_without(self, node: Node) -> frozenset[tuple[Role, type[Command]]]:
+        """
+        Return what people could do without the side matter there is: that was tried.
+
+        Nothing, if it was not: then everything is tried anew.
+        """
+        if not node.configuration.matters:
+            return frozenset()
+        number = self.known.get(node.configuration.bare)
+        if number is None:
+            return frozenset()
+        return self.graph.nodes[number].allowed
+
+    def _moves(
+        self,
+        node: Node,
+        offered: _Offered,
+        known: frozenset[tuple[Role, type[Command]]],
+    ) -> Iterator[tuple[Actor, Command]]:
+        for by, option in offered:
+            is_new = option.allowed and (by.role, option.command) not in known
+            if is_new and self._is_explored(node, option.command, by):
+                for command in _commands(option):
+                    yield by, command
+
+    def _is_explored(self, node: Node, command: type[Command], by: Actor) -> bool:
+        if by.role is Role.PROVIDER and command not in _PROVIDERS:
+            return False
+        if command is ConfirmPayment and (
+            by.role is not Role.PROVIDER or node.order.paid_at is not None
+        ):
+            # Money that nobody owes goes back whole, anywhere.
+            return False
+        return command not in SAYINGS
+
+    def _act(
+        self,
+        node: Node,
+        order: Order,
+        by: Actor,
+        command: Command,
+        when: When,
+        instant: DateTime,
+        until: DateTime,
+    ) -> None:
+        try:
+            after = acted(self.process, order, by, command, instant).order
+        except EscrowflowError as error:
+            self.graph.faults.append(
+                Fault(node.number, Edge(by.role, command, when, -1), error)
+            )
+            return
+        leaves: frozenset[type[Command]] = frozenset()
+        if when == "before" and by.role in OTHER:
+            other = self.people[OTHER[by.role]]
+            leaves = frozenset(
+                option.command
+                for option in options(self.process, after, by=other, now=instant)
+                if option.allowed
+            )
+        self._lead(node, by.role, command, when, after, until, leaves)
+
+    def _lead(
+        self,
+        node: Node,
+        by: Role | None,
+        command: Command | None,
+        when: When,
+        order: Order,
+        until: DateTime,
+        leaves: frozenset[type[Command]] = frozenset(),
+    ) -> None:
+        try:
+            after = settled(self.process, order, until)
+        except EscrowflowError as error:
+            self.graph.faults.append(
+                Fault(node.number, Edge(by, command, when, -1), error)
+            )
+            return
+        edge = Edge(by, command, when, -1, after.ended, leaves)
+        self._join(node, edge, after.order, until)
+
+    def _join(self, node: Node, edge: Edge, order: Order, now: DateTime) -> None:
+        count = len(self.graph.nodes)
+        to = self._reached(order, now, node.number, None)
+        if to < 0:
+            return
+        edge = attrs.evolve(edge, to=to)
+        node.edges.append(edge)
+        if to == count:
+            self.graph.nodes[to].via = edge
+
+    def _expire(self, node: Node, life: Deadline) -> None:
+        """
+        Let the longest life of an order end, however old it is.
+        """
+        edge = Edge(None, None, "expiry", -1, frozenset({life.name}))
+        try:
+            after = due_move(
+                self.process, node.order, node.now, life, recorded_at=node.now
+            ).order
+        except EscrowflowError as error:
+            self.graph.faults.append(Fault(node.number, edge, error))
+            return
+        self._join(node, edge, after, node.now)
+
+    # --- after the end ---
+
+    def _after_the_end(self, node: Node) -> None:
+        """
+        See what people may still do; none of it moves what was held.
+        """
+        orders = [node.order]
+        for order in orders:
+            for by in self.people.values():
+                for option in options(self.process, order, by=by, now=node.now):
+                    key = by.role, option.command
+                    if not option.allowed or key in self.graph.possible:
+                        continue
+                    self.graph.possible.add(key)
+                    for command in _commands(option):
+                        after = acted(self.process, order, by, command, node.now)
+                        orders.append(after.order)
+
+
+def _first_due(
+    process: Process[Policies], order: Order, now: datetime
+) -> Deadline | None:
+    """
+    Return what is due first by an instant: the most urgent of the earliest.
+    """
+    armed_at = process.policies.time.armed_at
+    due = [
+        (armed_at(wait.due_at), process.kinds[wait.name].urgency, wait.name, wait)
+        for wait in order.standing.deadlines
+        if wait.runs and armed_at(wait.due_at) <= now
+    ]
+    return min(due, key=lambda one: one[:3])[3] if due else None
+
+
+def _commands(option: Option) -> Iterator[Command]:
+    """
+    Yield a command of each choice, within the fields.
+    """
+    fields = option.fields
+    chosen = [field for field in fields if field.required and field.choices]
+    for choice in chosen[0].choices if chosen else ("",):
+        try:
+            yield specimen(option.command, fields, choice=choice)
+        except InvalidInputError:
+            # A host's own command takes something that no form tells.
+            return

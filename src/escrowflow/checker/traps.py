@@ -1,0 +1,216 @@
+"""
+Traps: a party that does its part in time, and cannot keep the other side, or silence,
+from costing it money.
+
+A game on the graph of configurations, for each party by itself:
+
+- *Lost* is an order that ended, without a mediator's ruling or the default one, with
+  money gone that was the party's: the seller's once he accepted, the buyer's always.
+  Consent is no way out: who can only agree to lose has lost.
+- A configuration is *losing* if the other side can act at once and the party loses; or
+  if the party can do nothing at once that saves it, and the other side's last second,
+  or the next deadline, loses.  Mediators and staff are not counted on, nor against.
+- A *trap* is a losing configuration that the party came to in time: none of its own
+  deadlines ended while it could have met them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from ..commands import Command, DefaultRuling, RuleDispute
+from ..parties import Role
+from .exploring import OTHER, Edge, Graph, Node
+
+__all__ = ["decided", "losing", "lost", "trapped", "way_down"]
+
+# What a mediator decides, or was agreed for the case that none does.
+_RULINGS: Final = (RuleDispute.name, DefaultRuling.name)
+
+
+def decided(node: Node) -> bool:
+    """
+    Whether an order was ended by a ruling.
+    """
+    ending = node.order.ending
+    return ending is not None and ending.trigger in _RULINGS
+
+
+def lost(node: Node, party: Role) -> bool:
+    """
+    Whether an order ended with money gone that was the party's.
+    """
+    order = node.order
+    if order.ending is None or decided(node) or node.via is None:
+        return False
+    ledger = order.ledger
+    if party is Role.SELLER:
+        return order.accepted_at is not None and not ledger.released
+    return bool(ledger.released) or bool(ledger.kept)
+
+
+def _edges(graph: Graph, node: Node) -> Iterator[Edge]:
+    """
+    Yield what changes the course of an order: no side matters, no longest life.
+    """
+    waits = {edge.to for edge in node.edges if edge.when == "wait"}
+    for edge in node.edges:
+        if edge.when == "expiry" or graph.nodes[edge.to].configuration.matters:
+            continue
+        # In the last second, what changes nothing is as good as waiting.
+        if edge.to != node.number and (edge.when != "before" or edge.to not in waits):
+            yield edge
+
+
+class _Game:
+    """
+    The configurations in which a party loses, whatever it does.
+    """
+
+    def __init__(self, graph: Graph, party: Role) -> None:
+        self.graph = graph
+        self.nodes = graph.nodes
+        self.party = party
+        self.other = OTHER[party]
+        self.into: dict[int, set[int]] = {}
+        for node in graph.nodes:
+            for edge in _edges(graph, node):
+                self.into.setdefault(edge.to, set()).add(node.number)
+        self.found: dict[int, int] = {}
+
+    def solve(self) -> dict[int, int]:
+        """
+        Return the losing configurations, each with how far the loss is.
+        """
+        queue = deque(node.number for node in self.nodes if lost(node, self.party))
+        self.found = dict.fromkeys(queue, 0)
+        while queue:
+            for before in self.into.get(queue.popleft(), ()):
+                if before in self.found:
+                    continue
+                steps = self._loses(self.nodes[before])
+                if steps is not None:
+                    self.found[before] = steps
+                    queue.append(before)
+        return self.found
+
+    def _loses(self, node: Node) -> int | None:
+        """
+        Return how far the loss is; `None` if the party can keep off it.
+        """
+        if node.over:
+            return None
+        edges = list(_edges(self.graph, node))
+        mine = [edge for edge in edges if edge.by is self.party]
+        saves = [edge for edge in mine if edge.to not in self.found]
+        # What would still save it in the last second.
+        last = {type(edge.command) for edge in saves if edge.when == "before"}
+        loses: list[tuple[bool, int]] = []
+        for edge in edges:
+            if edge.by not in (None, self.other) or edge.to not in self.found:
+                continue
+            answered = edge.when == "wait" and last
+            if edge.when == "before":
+                answered = last & edge.leaves
+            if not answered:
+                loses.append((edge.when == "now", self.found[edge.to] + 1))
+        if any(edge.when == "now" for edge in saves):
+            loses = [one for one in loses if one[0]]
+        return min((steps for _, steps in loses), default=None)
+
+
+def losing(graph: Graph, party: Role) -> dict[int, int]:
+    """
+    Return the configurations in which a party loses whatever it does, each with how
+    many steps the loss is away at least.
+    """
+    return _Game(graph, party).solve()
+
+
+def trapped(graph: Graph, party: Role, found: dict[int, int]) -> Iterator[list[Edge]]:
+    """
+    Yield the shortest ways into traps: one for each state a party is caught in, and
+    each thing that catches it.
+    """
+    kinds = graph.process.kinds
+    seen = {0}
+    queue: deque[tuple[int, tuple[Edge, ...]]] = deque([(0, ())])
+    caught: set[tuple[str, str, str]] = set()
+    while queue:
+        number, way = queue.popleft()
+        node = graph.nodes[number]
+        if number in found and way:
+            last = way[-1]
+            name = "" if last.command is None else last.command.name
+            kind = (node.configuration.state, name, last.when)
+            if not node.over and kind not in caught:
+                caught.add(kind)
+                yield list(way)
+            continue
+        meets = _meets(graph, node, party)
+        for edge in _edges(graph, node):
+            if edge.to in seen or edge.by in (Role.MEDIATOR, Role.OPERATOR):
+                continue
+            if any(
+                party in kinds[name].awaits and _could_meet(meets, edge, name, party)
+                for name in edge.ended
+            ):
+                # It let its own time run out.
+                continue
+            if edge.by is party and graph.nodes[edge.to].over:
+                continue
+            seen.add(edge.to)
+            queue.append((edge.to, (*way, edge)))
+
+
+def _meets(graph: Graph, node: Node, party: Role) -> dict[str, set[type[Command]]]:
+    """
+    Return what a party could still do here in the last second, by the deadline it
+    would meet.
+    """
+    ends = {name for edge in node.edges if edge.when == "wait" for name in edge.ended}
+    found: dict[str, set[type[Command]]] = {name: set() for name in ends}
+    for edge in node.edges:
+        mine = edge.by is party and edge.when == "before"
+        # Who can only agree to lose cannot meet it.
+        if mine and edge.command is not None and not lost(graph.nodes[edge.to], party):
+            for name in ends - edge.ended:
+                found[name].add(type(edge.command))
+    return found
+
+
+def _could_meet(
+    meets: dict[str, set[type[Command]]], edge: Edge, name: str, party: Role
+) -> bool:
+    """
+    Whether a party could still have met a deadline that ended.
+    """
+    found = meets.get(name, set())
+    if edge.by is None or edge.by is party:
+        return bool(found)
+    return bool(found & edge.leaves)
+
+
+def way_down(
+    graph: Graph, party: Role, number: int, found: dict[int, int]
+) -> list[Edge]:
+    """
+    Return how the party loses from a losing configuration on: the other side's moves
+    and time, each one nearer to the end.
+    """
+    way: list[Edge] = []
+    while found[number]:
+        node = graph.nodes[number]
+        nearer = [
+            edge
+            for edge in _edges(graph, node)
+            if edge.by is not party
+            and found.get(edge.to, found[number]) < found[number]
+        ]
+        rank = {"now": 0, "before": 1, "wait": 2, "expiry": 3}
+        edge = min(nearer, key=lambda one: (found[one.to], rank[one.when]))
+        way.append(edge)
+        number = edge.to
+    return way

@@ -1,0 +1,468 @@
+"""
+The checker: what the built-in processes can never do, and that it would find it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+import escrowflow as ef
+from escrowflow import commands as c
+from escrowflow.checker import Finding, Report, Story, check
+from escrowflow.checker.exploring import START
+from escrowflow.clock import FakeClock
+from escrowflow.decisions import forecast
+from escrowflow.decisions.case import Step, decides
+from escrowflow.engine import Engine
+from escrowflow.errors import InvalidInputError, ProcessError
+from escrowflow.events import OrderAccepted
+from escrowflow.parties import Buyer
+from escrowflow.processes import vendor_consolidation
+from escrowflow.states import Gap, Process, State
+from escrowflow.storage.memory import MemoryStorage
+from escrowflow.terms import FullRefund, Terms
+from tests.given import COMEUP, an_order, eur
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CAPPED = COMEUP.with_policies(lifetime={"order_cap": "P5M"})
+DELIVERS = COMEUP.with_policies(delivery={"deliver_during_cancel_request": True})
+RULED = COMEUP.with_policies(
+    lifetime={"order_cap": "P5M"},
+    dispute={"ruling_window": "P10D", "default_ruling": FullRefund()},
+)
+PROCESSES = {
+    "comeup": COMEUP,
+    "vendor_consolidation": vendor_consolidation(),
+    "capped": CAPPED,
+    "delivers": DELIVERS,
+    "ruled": RULED,
+    "C8": COMEUP.with_policies(revision={"revision_needs_seller_answer": False}),
+    "C11": COMEUP.with_policies(cancellation={"late_cancel": "request_auto_accepted"}),
+}
+
+
+@cache
+def report(name: str) -> Report:
+    """
+    Return what is found about a process; once for all tests.
+    """
+    return check(PROCESSES[name])
+
+
+def found(name: str, severity: str) -> set[tuple[str, str]]:
+    """
+    Return the codes and places of what is found.
+    """
+    return {
+        (finding.code, finding.where)
+        for finding in report(name).findings
+        if finding.severity == severity
+    }
+
+
+def gaps(process: Process[Any], *without: str) -> set[tuple[str, str]]:
+    """
+    Return what a process declares.
+    """
+    return {(gap.code, gap.where) for gap in process.gaps if gap.code not in without}
+
+
+def stories(name: str) -> Iterable[tuple[Finding, Story]]:
+    """
+    Yield the findings that have a story, with it.
+    """
+    for finding in report(name).findings:
+        if finding.story is not None:
+            yield finding, finding.story
+
+
+def played(story: Story) -> Engine:
+    """
+    Play a story through an engine, as a host would.
+    """
+    clock = FakeClock(START)
+    engine = Engine(story.process, MemoryStorage(), clock=clock)
+    engine.place(story.placed, by=Buyer("ana"), order_id="o1")
+    for step in story.steps:
+        clock.advance_to(step.at)
+        engine.execute("o1", step.command, by=step.by)
+    clock.advance_to(story.until)
+    engine.run_due()
+    return engine
+
+
+class TestFaithful:
+    """
+    What is known of the published rules is found, and nothing else.
+    """
+
+    def test_comeup(self) -> None:
+        """
+        It has exactly the gaps it declares, and one trap.
+        """
+        assert found("comeup", "declared") == gaps(COMEUP, "money_to_platform")
+        assert found("comeup", "error") == {("trap", "seller")}
+        assert report("comeup").complete
+        assert not report("comeup").sound
+        assert report("comeup").rests_within is None
+
+    def test_with_the_cap(self) -> None:
+        """
+        With the five months, only disputes and freezes wait for ever, and the platform
+        gets what is held (R99).
+        """
+        assert found("capped", "declared") == {
+            ("claim_dies", "claim"),
+            ("money_to_platform", "expired"),
+            ("no_timed_exit", "disputed"),
+            ("no_timed_exit", "frozen"),
+        }
+        assert found("capped", "error") == {("trap", "seller")}
+
+    def test_vendor_consolidation(self) -> None:
+        """
+        The sister site has the same gaps, and the same trap.
+        """
+        assert found("vendor_consolidation", "declared") == found("comeup", "declared")
+        assert found("vendor_consolidation", "error") == {("trap", "seller")}
+
+    def test_a_mediator_who_never_rules(self) -> None:
+        """
+        With a default ruling, a dispute ends by itself.
+        """
+        assert ("no_timed_exit", "disputed") not in found("ruled", "declared")
+        assert ("no_timed_exit", "frozen") in found("ruled", "declared")
+
+    def test_what_policies_close_is_a_note(self) -> None:
+        """
+        A command without a place under these policies is no error.
+        """
+        closed = {
+            where
+            for code, where in found("vendor_consolidation", "note")
+            if code == "closed_command"
+        }
+
+        assert "approve_delivery" in closed
+        assert "propose_partial_refund" in closed
+        assert "accept_order" not in closed
+
+
+class TestTraps:
+    """
+    Who does everything in time, and loses.
+    """
+
+    def test_r117(self) -> None:
+        """
+        R117 is refuted: a cancellation asked for in the last second makes the order
+        late before the seller can answer, and a late order the buyer cancels alone.
+        """
+        (trap,) = (one for one in report("comeup").findings if one.code == "trap")
+        assert trap.story is not None
+
+        story = [(step.by.role.text, step.command.name) for step in trap.story.steps]
+        asked, cancelled = trap.story.steps[-2:]
+
+        assert story == [
+            ("provider", "confirm_payment"),
+            ("seller", "accept_order"),
+            ("buyer", "request_cancellation"),
+            ("buyer", "cancel_order"),
+        ]
+        assert cancelled.at - asked.at == timedelta(microseconds=1)
+        assert trap.story.order.ledger.refunded == eur(100)
+        assert trap.params["cause"] == "late"
+        assert "Cancellation requested" in trap.message()
+        assert "Annulation demandée" in trap.message("fr")
+
+    def test_r117_is_proved_where_a_request_stops_nobody(self) -> None:
+        """
+        C12 closes it: who may deliver while a request is open delivers.
+        """
+        assert found("delivers", "error") == set()
+        assert report("delivers").sound
+
+    def test_buyers_have_none(self) -> None:
+        """
+        A buyer who acts in time gets to a mediator, whatever the process.
+        """
+        for name in PROCESSES:
+            assert ("trap", "buyer") not in found(name, "error")
+
+    def test_buyers_without_a_mediator_do(self) -> None:
+        """
+        Whoever may not ask for a revision and not call a mediator has lost once
+        something is delivered.
+        """
+        process = COMEUP.with_policies(revision={"revision_limit_mode": "hard"})
+        order = an_order(payment=None, terms=Terms(delivery_window="P5D", revisions=0))
+
+        found = {(one.code, one.where) for one in check(process, order=order).errors}
+
+        assert found == {("trap", "seller"), ("trap", "buyer")}
+
+
+class TestStories:
+    """
+    Every story is true: played through an engine, it ends as it is told.
+    """
+
+    @pytest.mark.parametrize("name", PROCESSES)
+    def test_they_happen(self, name: str) -> None:
+        """
+        The same events, at the same instants, and the same order at the end.
+        """
+        checked = 0
+        for _, story in stories(name):
+            if story.history[-1].name == "order_expired":
+                # Told without waiting for months.
+                continue
+            engine = played(story)
+            history = engine.history("o1")
+            assert [one.name for one in history] == [one.name for one in story.history]
+            assert [one.effective_at for one in history] == [
+                one.effective_at for one in story.history
+            ]
+            assert engine.order("o1").ledger == story.order.ledger
+            checked += 1
+        assert checked >= 3
+
+    @pytest.mark.parametrize("name", PROCESSES)
+    def test_money_that_waits_for_somebody(self, name: str) -> None:
+        """
+        Where no timed exit is, the forecast says so: money is held, and nothing comes.
+        """
+        for finding, story in stories(name):
+            if finding.code == "no_timed_exit":
+                told = forecast(story.process, story.order)
+                assert told.ends_at is None
+                assert told.held
+                assert str(story.order.state) == finding.where
+
+    def test_in_words(self) -> None:
+        """
+        A report is told to people, errors with their story, and to programs.
+        """
+        text = report("comeup").text()
+
+        assert text.startswith("comeup: ")
+        assert "Error: Trap for the seller" in text
+        assert text.count("Order placed") == 1
+        assert report("comeup").text(stories=True).count("Order placed") > 5
+        assert "Erreur\N{NO-BREAK SPACE}: Piège" in report("comeup").text(locale="fr")
+        assert "Nothing was found that is not declared." in report("delivers").text()
+
+    def test_as_json(self) -> None:
+        """
+        Plain data, the story event by event.
+        """
+        told = report("comeup").to_json(locale="fr")
+        (trap,) = (one for one in told["findings"] if one["code"] == "trap")
+
+        assert (told["sound"], told["complete"]) == (False, True)
+        assert trap["severity"] == "error"
+        assert trap["story"][-1]["event"] == "order_cancelled"
+        assert trap["story"][-1]["label"] == "Commande annulée"
+
+
+class TestItBites:
+    """
+    What is taken out of a process is missed.
+    """
+
+    @pytest.mark.parametrize(
+        ("wait", "state"),
+        [
+            ("acceptance", "pending"),
+            ("verification", "delivered"),
+            ("choice", "revision_refused"),
+        ],
+    )
+    def test_a_timed_exit_is_gone(self, wait: str, state: str) -> None:
+        """
+        Where a deadline only reminds, and ends nothing any more, the checker finds it,
+        with its story; what the table alone shows is not even built.
+        """
+        kind = COMEUP.kinds[wait]
+        rows = (
+            attrs.evolve(row, states=_without(row.states, state))
+            if row.command is kind.command
+            else attrs.evolve(row, states=(*_without(row.states, state), State(state)))
+            if row.command is c.RemindVerification
+            else row
+            for row in COMEUP.rows
+        )
+        changes: dict[str, Any] = {
+            "name": "mutant",
+            "deadlines": tuple(
+                attrs.evolve(one, command=c.RemindVerification) if one is kind else one
+                for one in COMEUP.deadlines
+            ),
+            "rows": tuple(row for row in rows if row.states),
+        }
+        gap = Gap("no_timed_exit", State(state), "to see it found")
+        if wait != "acceptance":
+            # There a bank's hold would end it, says the table.
+            with pytest.raises(ProcessError, match=f"{state} holds money"):
+                attrs.evolve(COMEUP, **changes)
+            changes["gaps"] = (*COMEUP.gaps, gap)
+        mutant = attrs.evolve(COMEUP, **changes)
+
+        missing = [
+            one
+            for one in check(mutant).findings
+            if (one.code, one.where) == ("no_timed_exit", state)
+        ]
+
+        assert len(missing) == 1
+        assert missing[0].story is not None
+        assert str(missing[0].story.order.state) == state
+
+    def test_a_decision_that_keeps_the_money(self) -> None:
+        """
+        An ending that would keep money is refused when it happens, and found before.
+        """
+
+        @decides(c.RefuseOrder, version="careless")
+        def careless(case: Any, command: c.RefuseOrder) -> Iterable[Step]:
+            yield Step(events=(OrderAccepted(),))
+
+        process = COMEUP.extend(name="careless", decisions=[careless])
+
+        (failing,) = (
+            one for one in check(process).errors if one.code == "decision_fails"
+        )
+
+        assert failing.where == "pending"
+        assert "still held" in failing.params["error"]
+
+    def test_a_deadline_that_there_is_not(self) -> None:
+        """
+        A decision that arms what the process lacks is found, with the way out.
+        """
+        kind = COMEUP.kinds["choice"]
+        rows = (
+            attrs.evolve(row, states=_without(row.states, "revision_refused"))
+            if row.command is kind.command
+            else row
+            for row in COMEUP.rows
+        )
+        gap = Gap("no_timed_exit", State.REVISION_REFUSED, "to see it found")
+        process = attrs.evolve(
+            COMEUP,
+            name="unarmed",
+            deadlines=tuple(one for one in COMEUP.deadlines if one is not kind),
+            rows=tuple(rows),
+            gaps=(*COMEUP.gaps, gap),
+        )
+
+        failing = next(
+            one for one in check(process).errors if one.code == "decision_fails"
+        )
+
+        assert failing.where == "revision_requested"
+        assert "arms 'choice'" in failing.message()
+
+    def test_a_command_that_nobody_can_send(self) -> None:
+        """
+        A row in a state that nothing leads into is an error, unless policies close it.
+        """
+
+        @decides(c.SendMessage, version="never")
+        def never(case: Any, command: c.SendMessage) -> Iterable[Step]:
+            yield Step(events=(OrderAccepted(),))
+
+        @never.unless
+        def _(case: Any) -> Iterable[ef.Blocker]:
+            yield ef.Blocker(code="conversation_closed")
+
+        process = COMEUP.extend(name="mute", decisions=[never])
+
+        closed = {
+            one.where
+            for one in check(process).findings
+            if one.code in ("closed_command", "impossible_command")
+        }
+
+        assert "send_message" in closed
+
+    def test_rounds_without_an_end(self) -> None:
+        """
+        Where revisions begin at once (C8), the rounds are those of the work itself.
+        """
+        assert found("C8", "error") == {
+            ("trap", "seller"),
+            ("unbounded_rounds", "in_progress"),
+        }
+
+    def test_too_large(self) -> None:
+        """
+        What cannot be explored whole is said, with how far it came.
+        """
+        small = check(COMEUP, most=100)
+
+        assert not small.complete
+        assert not small.sound
+        assert ("too_large", "comeup") in {(f.code, f.where) for f in small.findings}
+        assert small.configurations == 100
+        assert "100 configurations" in small.text()
+
+
+class TestAsked:
+    """
+    What is checked, and what cannot be.
+    """
+
+    @pytest.mark.parametrize(
+        ("arguments", "field"),
+        [
+            ({"process": "comeup"}, "process"),
+            ({"process": None}, "process"),
+            ({"process": COMEUP, "order": "cheap"}, "order"),
+            ({"process": COMEUP, "most": 0}, "most"),
+            ({"process": COMEUP, "most": True}, "most"),
+            (
+                {"process": COMEUP, "order": an_order(payment=None, tip=eur(90))},
+                "order",
+            ),
+        ],
+    )
+    def test_bad_input(self, arguments: Any, field: str) -> None:
+        """
+        One typed error, that names what is wrong.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            check(**arguments)
+
+        assert caught.value.field == field
+
+    def test_terms_of_an_order(self) -> None:
+        """
+        An order's own terms count: with ten minutes to deliver there is a trap, too.
+        """
+        order = an_order(
+            seller_id="ana", payment=None, terms=Terms(delivery_window="PT10M")
+        )
+
+        assert {one.code for one in check(COMEUP, order=order).errors} == {"trap"}
+
+    def test_it_is_the_same_every_time(self) -> None:
+        """
+        The same process, the same findings in the same order.
+        """
+        once, again = check(vendor_consolidation()), report("vendor_consolidation")
+
+        assert once == again
+        assert once.text(stories=True) == again.text(stories=True)
+
+
+def _without(states: tuple[str, ...], state: str) -> tuple[str, ...]:
+    return tuple(one for one in states if one != state)
