@@ -4,6 +4,7 @@ The checker: what the built-in processes can never do, and that it would find it
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ import pytest
 import escrowflow as ef
 from escrowflow import commands as c
 from escrowflow.checker import Finding, Report, Story, check
-from escrowflow.checker.exploring import START
+from escrowflow.checker.configurations import Abstraction, Configuration
+from escrowflow.checker.exploring import START, explored
 from escrowflow.clock import FakeClock
 from escrowflow.decisions import forecast
 from escrowflow.decisions.case import Step, decides
@@ -26,7 +28,8 @@ from escrowflow.processes import vendor_consolidation
 from escrowflow.states import Gap, Process, State
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import FullRefund, Terms
-from tests.given import COMEUP, an_order, eur
+from tests.given import COMEUP, an_order, eur, paid
+from tests.wander import Wanderer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -414,6 +417,46 @@ class TestItBites:
         assert ("too_large", "comeup") in {(f.code, f.where) for f in small.findings}
         assert small.configurations == 100
         assert "100 configurations" in small.text()
+
+
+class TestWhole:
+    """
+    Nothing that an order can come to is left out.
+    """
+
+    @pytest.mark.parametrize("name", ["comeup", "C8", "C11", "delivers", "capped"])
+    def test_random_lives_come_to_nothing_new(self, name: str) -> None:
+        """
+        Wherever people get who act at any instant, the checker was there: but for side
+        matters, and how long the waits still take, it knows every configuration.
+        """
+        process = PROCESSES[name]
+        known = Abstraction(process)
+        seen, there = set(), set()
+        for payment in (None, paid()):
+            order = an_order(payment=payment)
+            there |= {
+                shape(node.configuration)
+                for node in explored(process, order, 20_000).nodes
+            }
+            for number in range(80):
+                rng = random.Random(f"{name} {payment} {number}")
+                wanderer = Wanderer(process, rng, order)
+                for _ in range(30):
+                    seen.add(shape(known.of(wanderer.order, wanderer.now)))
+                    wanderer.step()
+
+        assert len(seen) > 40
+        assert seen <= there
+
+
+def shape(configuration: Configuration) -> Configuration:
+    """
+    Return a configuration without side matters, and how long its waits still take.
+    """
+    bare = configuration.bare
+    waits = {wait._replace(seconds=0) for wait in bare.waits}
+    return bare._replace(waits=tuple(sorted(waits)))
 
 
 class TestAsked:

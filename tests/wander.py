@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from escrowflow.clock import as_utc
-from escrowflow.commands import ConfirmPayment
+from escrowflow.commands import ConfirmPayment, PlaceOrder
 from escrowflow.decisions import (
     Decided,
     Refusal,
@@ -178,12 +178,18 @@ class Wanderer:
     An order that is led from option to option.
     """
 
-    def __init__(self, process: Process[Policies], rng: random.Random) -> None:
+    def __init__(
+        self,
+        process: Process[Policies],
+        rng: random.Random,
+        command: PlaceOrder | None = None,
+    ) -> None:
         self.process = process
         self.rng = rng
         self.now = as_utc(T0, "T0")
+        given = command
         while True:
-            command = order_command(rng, charges_later(process))
+            command = given or order_command(rng, charges_later(process))
             placed: Any = place(process, command, by=ANA, order_id="o1", now=self.now)
             if hasattr(placed, "recorded") and placed.order is not None:
                 break

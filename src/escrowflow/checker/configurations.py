@@ -224,7 +224,10 @@ class Abstraction:
         Return the configuration of an order at an instant, all that is due settled.
         """
         ledger, standing = order.ledger, order.standing
-        returned = ledger.refundable + ledger.buyer > 0
+        # What was never owed went straight back, and changes nothing.
+        returned = any(
+            payment.refunded and not payment.returned for payment in order.payments
+        )
         if order.ending is not None:
             return Configuration(
                 state=str(standing.state),

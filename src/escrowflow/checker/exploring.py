@@ -26,6 +26,7 @@ from ..errors import EscrowflowError, InvalidInputError, LedgerError
 from ..events import Event, Recorded
 from ..forms import specimen
 from ..history import evolve
+from ..money import Money
 from ..order import Order
 from ..parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ..parts import Deadline, Standing
@@ -439,7 +440,7 @@ class _Explorer:
         for by, option in offered:
             is_new = option.allowed and (by.role, option.command) not in known
             if is_new and self._is_explored(node, option.command, by):
-                for command in _commands(option):
+                for command in _commands(option, node.order.currency):
                     yield by, command
 
     def _is_explored(self, node: Node, command: type[Command], by: Actor) -> bool:
@@ -537,7 +538,7 @@ class _Explorer:
                     if not option.allowed or key in self.graph.possible:
                         continue
                     self.graph.possible.add(key)
-                    for command in _commands(option):
+                    for command in _commands(option, order.currency):
                         after = acted(self.process, order, by, command, node.now)
                         orders.append(after.order)
 
@@ -557,7 +558,7 @@ def _first_due(
     return min(due, key=lambda one: one[:3])[3] if due else None
 
 
-def _commands(option: Option) -> Iterator[Command]:
+def _commands(option: Option, currency: str) -> Iterator[Command]:
     """
     Yield a command of each choice, within the fields.
     """
@@ -565,7 +566,13 @@ def _commands(option: Option) -> Iterator[Command]:
     chosen = [field for field in fields if field.required and field.choices]
     for choice in chosen[0].choices if chosen else ("",):
         try:
-            yield specimen(option.command, fields, choice=choice)
+            command = specimen(option.command, fields, choice=choice)
         except InvalidInputError:
             # A host's own command takes something that no form tells.
             return
+        yield command
+        if isinstance(command, ConfirmPayment):
+            # And a part of it: it is held until the rest comes, or goes back.
+            (whole,) = command.payment
+            part = attrs.evolve(whole, amount=Money(1, currency))
+            yield attrs.evolve(command, payment=(part,))
