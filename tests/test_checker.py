@@ -347,6 +347,32 @@ class TestItBites:
         assert failing.where == "pending"
         assert "still held" in failing.params["error"]
 
+    @pytest.mark.parametrize("deciding", [True, False])
+    def test_a_hosts_own_errors(self, deciding: bool) -> None:
+        """
+        What a host's own code raises is a finding, not an error of the checker's.
+        """
+
+        @decides(c.RefuseOrder, version="broken")
+        def broken(case: Any, command: c.RefuseOrder) -> Iterable[Step]:
+            raise ZeroDivisionError("by zero.")
+
+        if not deciding:
+
+            @broken.unless
+            def _(case: Any) -> Iterable[ef.Blocker]:
+                raise KeyError("colour")
+
+        process = COMEUP.extend(name="broken", decisions=[broken])
+        (failing,) = check(process).errors[:1]
+
+        assert failing.where == "pending"
+        assert (failing.code, failing.params["error"]) == (
+            ("decision_fails", "ZeroDivisionError: by zero")
+            if deciding
+            else ("options_fail", "KeyError: 'colour'")
+        )
+
     def test_a_deadline_that_there_is_not(self) -> None:
         """
         A decision that arms what the process lacks is found, with the way out.

@@ -21,7 +21,7 @@ from typing import Any, Final, final
 import attrs
 
 from ..commands import Command, PlaceOrder
-from ..errors import InvalidInputError
+from ..errors import EscrowflowError, InvalidInputError
 from ..inputs import FrozenDict, kind_of
 from ..money import Money
 from ..parties import Role
@@ -311,13 +311,14 @@ class _Checker:
             state = self.graph.nodes[fault.node].configuration.state
             if (state, name) not in seen:
                 seen.add((state, name))
+                told = command is not None or fault.edge.when != "now"
                 yield Finding(
-                    code="decision_fails",
+                    code="decision_fails" if told else "options_fail",
                     where=state,
                     params={
                         "command": name or None,
                         "state": state,
-                        "error": str(fault.error),
+                        "error": _said_by(fault.error),
                     },
                     story=self.story(fault.node),
                 )
@@ -384,7 +385,8 @@ class _Checker:
         """
         Yield the commands that nobody can ever send, and the waits that never end.
         """
-        if not self.graph.complete:
+        if self.graph.faults or not self.graph.complete:
+            # What would have come after is not known.
             return
         reached = {node.configuration.state for node in self.graph.nodes}
         sendable = {command for _, command in self.graph.possible}
@@ -528,6 +530,16 @@ def _entered(
         if row.opened_by(process.policies) and (by_people or row.command in armed):
             for to in row.leads(process.policies).values():
                 yield str(to)
+
+
+def _said_by(error: Exception) -> str:
+    """
+    Return what an error says, as the part of a sentence.
+    """
+    said = str(error).removesuffix(".")
+    if isinstance(error, EscrowflowError):
+        return said
+    return f"{type(error).__name__}: {said}"
 
 
 def _first(nodes: Iterable[Node]) -> Iterator[Node]:

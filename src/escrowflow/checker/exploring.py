@@ -22,10 +22,9 @@ from ..decisions import Option, options, place
 from ..decisions.blockers import blockers_of
 from ..decisions.case import Case
 from ..decisions.settling import due_move
-from ..errors import EscrowflowError, InvalidInputError, LedgerError
+from ..errors import InvalidInputError, LedgerError
 from ..events import Event, Recorded
 from ..forms import specimen
-from ..history import evolve
 from ..money import Money
 from ..order import Order
 from ..parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
@@ -148,7 +147,7 @@ class Fault:
 
     node: int
     edge: Edge
-    error: EscrowflowError
+    error: Exception
 
 
 @final
@@ -206,16 +205,7 @@ class _Case(Case):
     __slots__ = ()
 
     def record(self, event: Event, standing: Standing | None = None) -> None:
-        recorded = Recorded(
-            seq=self.order.version + 1,
-            event=event,
-            by=self.by,
-            effective_at=self.now,
-            recorded_at=self.recorded_at,
-            standing=standing,
-        )
-        self.order = evolve(self.order, recorded)
-        self.recorded.append(recorded)
+        self.fold(event, standing)
 
 
 @final
@@ -327,10 +317,15 @@ class _Explorer:
         self._reached(answer.order, START, -1, None)
         while self.queue:
             node = self.queue.popleft()
-            if node.over:
-                self._after_the_end(node)
-            else:
-                self._tried(node)
+            try:
+                if node.over:
+                    self._after_the_end(node)
+                else:
+                    self._tried(node)
+            except Exception as error:
+                # A host's own policies, or what he says is in the way.
+                edge = Edge(None, None, "now", -1)
+                self.graph.faults.append(Fault(node.number, edge, error))
 
     # --- configurations ---
 
@@ -465,7 +460,7 @@ class _Explorer:
     ) -> None:
         try:
             after = acted(self.process, order, by, command, instant).order
-        except EscrowflowError as error:
+        except Exception as error:
             self.graph.faults.append(
                 Fault(node.number, Edge(by.role, command, when, -1), error)
             )
@@ -492,7 +487,7 @@ class _Explorer:
     ) -> None:
         try:
             after = settled(self.process, order, until)
-        except EscrowflowError as error:
+        except Exception as error:
             self.graph.faults.append(
                 Fault(node.number, Edge(by, command, when, -1), error)
             )
@@ -519,7 +514,7 @@ class _Explorer:
             after = due_move(
                 self.process, node.order, node.now, life, recorded_at=node.now
             ).order
-        except EscrowflowError as error:
+        except Exception as error:
             self.graph.faults.append(Fault(node.number, edge, error))
             return
         self._join(node, edge, after, node.now)

@@ -213,6 +213,14 @@ class Case:
 
     def record(self, event: Event, standing: Standing | None = None) -> None:
         """
+        Record one event, fold it in, and ask for what it makes the host do.
+        """
+        recorded = self.fold(event, standing)
+        # Of the order after this event, not after the command: I5.
+        self.effects += effects_of(self.order, recorded)
+
+    def fold(self, event: Event, standing: Standing | None) -> Recorded:
+        """
         Record one event and fold it in.
         """
         recorded = Recorded(
@@ -224,9 +232,8 @@ class Case:
             standing=standing,
         )
         self.order = evolve(self.order, recorded)
-        # Of the order after this event, not after the command: I5.
-        self.effects += effects_of(self.order, recorded)
         self.recorded.append(recorded)
+        return recorded
 
     def _standing(
         self, before: Standing, state: str, command: type[Command], step: Step

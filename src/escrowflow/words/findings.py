@@ -29,6 +29,9 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "%(command)s raises an error in the state %(state)s: %(error)s.",
         "A deadline raises an error in the state %(state)s: %(error)s.",
     ),
+    "options_fail": (
+        "What people may do in the state %(state)s cannot be told: %(error)s.",
+    ),
     "no_timed_exit": (
         "Money is held in the state %(state)s for as long as nobody acts.",
     ),
