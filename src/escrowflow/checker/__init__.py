@@ -328,11 +328,13 @@ class _Checker:
         Yield the states in which money is held, and from which nothing leads by
         itself.
         """
+        broken = {fault.node for fault in self.graph.faults}
         for node in _first(
             node
             for node in self.graph.nodes
             if node.configuration.held
             and not node.over
+            and node.number not in broken
             and not node.configuration.lives
             and not any(edge.when == "wait" for edge in node.edges)
         ):
