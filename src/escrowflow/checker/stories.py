@@ -4,17 +4,19 @@ Stories: how an order comes to a configuration, played with the code that runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import final
+from typing import Any, Final, final
 
 import attrs
 from pendulum import DateTime
 
+from ..clock import window_text
 from ..commands import Command, PlaceOrder
 from ..decisions import place
 from ..decisions.settling import due_move
 from ..events import Recorded
+from ..forms import form_of, plain
 from ..order import Order
 from ..parties import Actor, Role
 from ..rules import Policies
@@ -65,6 +67,9 @@ class Story:
         history: Everything that happened, deadlines included.
 
         order: The order at the end of it.
+
+        abridged: Whether its last step, the end of the order's longest life, is told
+            without the months before it.
     """
 
     process: Process[Policies] = attrs.field(repr=False)
@@ -73,6 +78,7 @@ class Story:
     until: DateTime
     history: tuple[Recorded, ...] = attrs.field(repr=False, eq=False)
     order: Order = attrs.field(repr=False, eq=False)
+    abridged: bool = False
 
     def lines(self, *, locale: str = "en", width: int | None = None) -> list[Line]:
         """
@@ -80,6 +86,42 @@ class Story:
         """
         (lines,) = as_lines([timeline(self.history)], locale=locale, width=width)
         return lines
+
+    def code(self, name: str = "story") -> str:
+        """
+        Return it as a test, to be run on `escrowflow.testing.Bed`.
+
+        Args:
+            name: What the test is called: `test_story`.
+        """
+        return "".join(f"{line}\n" for line in self._code(name))
+
+    def _code(self, name: str) -> Iterator[str]:
+        yield f"def test_{name}(process):"
+        yield f'    """{self.process.name}, as its checker tells it."""'
+        yield f'    bed = Bed(process, start="{START.isoformat()}")'
+        yield f"    bed.place({_said(self.placed)})"
+        now = START
+        for step in self.steps:
+            if step.at > now:
+                yield f'    bed.wait("{window_text(step.at - now)}")'
+                now = step.at
+            who = _PLAYERS[step.by.role]
+            if _worth_saying(step.command):
+                yield f"    bed.send({_said(step.command)}, by=bed.{who}.actor)"
+            else:
+                yield f"    bed.{who}.{step.command.name}()"
+        if self.until > now:
+            yield f'    bed.wait("{window_text(self.until - now)}")'
+        if self.abridged:
+            yield "    # ... until the longest life of the order ends."
+            return
+        ledger = self.order.ledger
+        sums = ", ".join(
+            f'{part}="{getattr(ledger, part)}"'
+            for part in ("held", "refunded", "released", "kept")
+        )
+        yield f'    bed.expect("{self.order.state}", late={self.order.late}, {sums})'
 
     def text(self, *, locale: str = "en", zone: str = "UTC") -> str:
         """
@@ -99,6 +141,7 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
     assert first.order is not None
     order, now, history = first.order, START, list(first.recorded)
     steps: list[Step] = []
+    abridged = False
 
     def settle(until: DateTime) -> None:
         nonlocal order
@@ -114,6 +157,7 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
             case = due_move(process, order, now, life, recorded_at=now)
             order = case.order
             history += case.recorded
+            abridged = True
             continue
         if edge.by is not None and edge.command is not None:
             if edge.when == "before":
@@ -136,4 +180,42 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
         until=now,
         history=tuple(history),
         order=order,
+        abridged=abridged,
     )
+
+
+# What a test bed calls them.
+_PLAYERS: Final = {
+    Role.BUYER: "buyer",
+    Role.SELLER: "seller",
+    Role.MEDIATOR: "mediator",
+    Role.OPERATOR: "staff",
+    Role.PROVIDER: "provider",
+}
+
+
+def _said(command: Command) -> str:
+    """
+    Return a command as the code that makes it.
+    """
+    return f"bed.process.parse({command.name!r}, {_worth_saying(command)!r})"
+
+
+def _worth_saying(command: Command) -> dict[str, Any]:
+    """
+    Return the fields of a command that a test has to say.
+    """
+    data: dict[str, Any] = plain(command)
+    found = {}
+    for field in form_of(type(command)):
+        value = data[field.name]
+        if isinstance(value, dict):
+            value = {name: one for name, one in value.items() if one not in _NOTHING}
+        # Words are filled in by the bed.
+        words = field.kind == "text" and value == "-"
+        if not words and (field.required or value not in _NOTHING):
+            found[field.name] = value
+    return found
+
+
+_NOTHING: Final = (None, "", [], {})

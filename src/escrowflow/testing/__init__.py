@@ -1,8 +1,10 @@
 """
-For those who write a storage or a payment gateway of their own: the contract it has to
-keep, as tests; and a gateway that is not there (`escrowflow.testing.gateways`).
+For your own tests: a test bed (`Bed`), pytest fixtures, and a gateway that is not there
+(`escrowflow.testing.gateways`).
 
-The contracts need pytest and Hypothesis (extra `testing`); the gateway does not.
+For those who write a storage or a payment gateway of their own: the contract it has to
+keep, as tests.  The contracts need pytest and Hypothesis (extra `testing`); the bed and
+the gateway do not.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from .bed import Bed
 from .gateways import PROFILES, Profile, SimulatedGateway
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROFILES",
     "AsyncStorageContract",
+    "Bed",
     "GatewayContract",
     "Profile",
     "SimulatedGateway",
