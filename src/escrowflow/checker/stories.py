@@ -206,16 +206,17 @@ def _worth_saying(command: Command) -> dict[str, Any]:
     Return the fields of a command that a test has to say.
     """
     data: dict[str, Any] = plain(command)
-    found = {}
+    found, words = {}, {}
     for field in form_of(type(command)):
         value = data[field.name]
         if isinstance(value, dict):
             value = {name: one for name, one in value.items() if one not in _NOTHING}
-        # Words are filled in by the bed.
-        words = field.kind == "text" and value == "-"
-        if not words and (field.required or value not in _NOTHING):
+        if field.kind == "text" and value == "-":
+            words[field.name] = value
+        elif field.required or value not in _NOTHING:
             found[field.name] = value
-    return found
+    # Where words are all there is, the bed fills them in.
+    return {**found, **words} if found else {}
 
 
-_NOTHING: Final = (None, "", [], {})
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
