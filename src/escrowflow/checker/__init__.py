@@ -290,6 +290,7 @@ class _Checker:
             )
         yield from self._faults()
         yield from self._stuck()
+        yield from self._mute()
         yield from self._kept()
         yield from self._impossible()
         yield from self._rounds()
@@ -344,6 +345,50 @@ class _Checker:
                 params={"state": node.configuration.state},
                 story=self.story(node.number),
             )
+
+    def _mute(self) -> Iterator[Finding]:
+        """
+        Yield the states in which money is held, and time decides where it goes before
+        either side can do anything again.
+        """
+        for node in _first(
+            node
+            for node in self.graph.nodes
+            if node.configuration.held and not node.over and self._speechless(node)
+        ):
+            way = self._waiting(node)
+            yield Finding(
+                code="mute_state",
+                where=node.configuration.state,
+                params={
+                    "state": node.configuration.state,
+                    "window": self.rests[node.number],
+                    "cause": self.graph.nodes[way[-1].to].configuration.cause,
+                },
+                story=self.story(node.number, *way),
+            )
+
+    def _waiting(self, node: Node) -> list[Edge]:
+        """
+        Return what time does from a configuration on, if it ends the order.
+        """
+        way: list[Edge] = []
+        while not node.over and self.rests[node.number] is not None:
+            waits = [edge for edge in node.edges if edge.when == "wait"]
+            if not waits:
+                return []
+            way += waits
+            node = self.graph.nodes[waits[0].to]
+        return way
+
+    def _speechless(self, node: Node) -> bool:
+        """
+        Whether time ends an order, and neither side can do anything before.
+        """
+        on = [node, *(self.graph.nodes[edge.to] for edge in self._waiting(node))]
+        return on[-1].over and not any(
+            role in _PARTIES for one in on[:-1] for role, _ in one.allowed
+        )
 
     def _kept(self) -> Iterator[Finding]:
         for node in self.graph.nodes:
@@ -472,22 +517,38 @@ class _Checker:
     def _trapped(self) -> Iterator[Finding]:
         for party in _PARTIES:
             found = traps.losing(self.graph, party)
-            seen: set[str] = set()
+            shortest: dict[str, list[Edge]] = {}
+            caught: dict[str, str] = {}
             for way in traps.trapped(self.graph, party, found):
-                caught = self.graph.nodes[way[-1].to].configuration.state
-                end = traps.way_down(self.graph, party, way[-1].to, found)
-                lost = self.graph.nodes[(*way, *end)[-1].to].configuration.cause
-                if lost in seen:
-                    # The same loss, by a longer way.
-                    continue
-                seen.add(lost)
-                story = told(self.process, self.graph.placed, (*way, *end))
+                whole = [*way, *traps.way_down(self.graph, party, way[-1].to, found)]
+                cause = self.graph.nodes[whole[-1].to].configuration.cause
+                if cause not in shortest or len(whole) < len(shortest[cause]):
+                    shortest[cause] = whole
+                    caught[cause] = self._caught(party, whole, len(way) - 1)
+            for cause, whole in shortest.items():
                 yield Finding(
                     code="trap",
                     where=party.text,
-                    params={"role": party.text, "state": caught, "cause": lost},
-                    story=story,
+                    params={
+                        "role": party.text,
+                        "state": caught[cause],
+                        "cause": cause,
+                    },
+                    story=told(self.process, self.graph.placed, whole),
                 )
+
+    def _caught(self, party: Role, way: list[Edge], since: int) -> str:
+        """
+        Return in which state a party is caught: where it can only watch any more what
+        becomes of the money.
+
+        Args:
+            since: The move that was one too many.
+        """
+        since = max(n for n, e in enumerate(way) if n == since or e.by is party)
+        nodes = [self.graph.nodes[edge.to] for edge in way[since:]]
+        held = [node for node in nodes if node.configuration.held and not node.over]
+        return (held or nodes)[0].configuration.state
 
     def _ruled(self) -> Iterator[Finding]:
         for node in self.graph.nodes:

@@ -63,7 +63,7 @@ class Wait(NamedTuple):
 
         seconds: The time until its end, or that is left of it; zero once it passed.
 
-        how: `runs`, `stopped` or `passed`.
+        how: `runs`, `asleep` (it runs on, unheeded), `stopped` or `passed`.
 
         aside: Whether it is that of a side matter: an offer's.
     """
@@ -304,4 +304,6 @@ def _wait(wait: Deadline, at: float) -> Wait:
         left = -int(-wait.left.total_seconds() // 1)
         return Wait(wait.name, left, "stopped", aside)
     # To the second: what happens a microsecond before a deadline is no other case.
-    return Wait(wait.name, round(wait.due_at.timestamp() - at), "runs", aside)
+    # What runs on unheeded may be overdue, and for how long matters to nobody.
+    seconds = max(round(wait.due_at.timestamp() - at), 0)
+    return Wait(wait.name, seconds, "asleep" if wait.stopped_in else "runs", aside)

@@ -163,6 +163,8 @@ class Graph:
 
         faults: What decisions may never do, and did.
 
+        accepts: Whether sellers accept orders, at some point.
+
         complete: Whether there are no more.
     """
 
@@ -171,6 +173,7 @@ class Graph:
     nodes: list[Node] = attrs.field(factory=list)
     possible: set[tuple[Role, type[Command]]] = attrs.field(factory=set)
     faults: list[Fault] = attrs.field(factory=list)
+    accepts: bool = False
     complete: bool = True
 
     def path(self, number: int) -> list[Edge]:
@@ -345,6 +348,7 @@ class _Explorer:
         if len(self.graph.nodes) >= self.most:
             self.graph.complete = False
             return -1
+        self.graph.accepts |= order.accepted_at is not None
         number = self.known[key] = len(self.graph.nodes)
         node = Node(number, configuration, order, now, parent)
         self.graph.nodes.append(node)
@@ -468,12 +472,25 @@ class _Explorer:
         leaves: frozenset[type[Command]] = frozenset()
         if when == "before" and by.role in OTHER:
             other = self.people[OTHER[by.role]]
-            leaves = frozenset(
-                option.command
-                for option in options(self.process, after, by=other, now=instant)
-                if option.allowed
-            )
+            leaves = self._left_to(other, after, instant)
         self._lead(node, by.role, command, when, after, until, leaves)
+
+    def _left_to(
+        self, by: Actor, order: Order, now: DateTime
+    ) -> frozenset[type[Command]]:
+        """
+        Return what somebody can still do, once what is overdue has happened.
+        """
+        try:
+            order = settled(self.process, order, now).order
+        except EscrowflowError:
+            # Told as a fault by whoever follows the move.
+            return frozenset()
+        return frozenset(
+            option.command
+            for option in options(self.process, order, by=by, now=now)
+            if option.allowed
+        )
 
     def _lead(
         self,

@@ -5,7 +5,8 @@ from costing it money.
 A game on the graph of configurations, for each party by itself:
 
 - *Lost* is an order that ended, without a mediator's ruling or the default one, with
-  money gone that was the party's: the seller's once he accepted, the buyer's always.
+  money gone that was the party's: the seller's once he accepted (where sellers do not,
+  once it was paid), the buyer's always.
   Consent is no way out: who can only agree to lose has lost.
 - A configuration is *losing* if the other side can act at once and the party loses; or
   if the party can do nothing at once that saves it, and the other side's last second,
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..commands import Command, DefaultRuling, RuleDispute
+from ..errors import LedgerError
 from ..parties import Role
 from .exploring import OTHER, Edge, Graph, Node
 
@@ -38,7 +40,7 @@ def decided(node: Node) -> bool:
     return ending is not None and ending.trigger in _RULINGS
 
 
-def lost(node: Node, party: Role) -> bool:
+def lost(graph: Graph, node: Node, party: Role) -> bool:
     """
     Whether an order ended with money gone that was the party's.
     """
@@ -47,7 +49,8 @@ def lost(node: Node, party: Role) -> bool:
         return False
     ledger = order.ledger
     if party is Role.SELLER:
-        return order.accepted_at is not None and not ledger.released
+        bound_at = order.accepted_at if graph.accepts else order.paid_at
+        return bound_at is not None and not ledger.released
     return bool(ledger.released) or bool(ledger.kept)
 
 
@@ -84,7 +87,9 @@ class _Game:
         """
         Return the losing configurations, each with how far the loss is.
         """
-        queue = deque(node.number for node in self.nodes if lost(node, self.party))
+        queue = deque(
+            node.number for node in self.nodes if lost(self.graph, node, self.party)
+        )
         self.found = dict.fromkeys(queue, 0)
         while queue:
             for before in self.into.get(queue.popleft(), ()):
@@ -134,7 +139,6 @@ def trapped(graph: Graph, party: Role, found: dict[int, int]) -> Iterator[list[E
     Yield the shortest ways into traps: one for each state a party is caught in, and
     each thing that catches it.
     """
-    kinds = graph.process.kinds
     seen = {0}
     queue: deque[tuple[int, tuple[Edge, ...]]] = deque([(0, ())])
     caught: set[tuple[str, str, str]] = set()
@@ -149,20 +153,30 @@ def trapped(graph: Graph, party: Role, found: dict[int, int]) -> Iterator[list[E
                 caught.add(kind)
                 yield list(way)
             continue
-        meets = _meets(graph, node, party)
-        for edge in _edges(graph, node):
-            if edge.to in seen or edge.by in (Role.MEDIATOR, Role.OPERATOR):
-                continue
-            if any(
-                party in kinds[name].awaits and _could_meet(meets, edge, name, party)
-                for name in edge.ended
-            ):
-                # It let its own time run out.
-                continue
-            if edge.by is party and graph.nodes[edge.to].over:
-                continue
-            seen.add(edge.to)
-            queue.append((edge.to, (*way, edge)))
+        for edge in _in_time(graph, node, party):
+            if edge.to not in seen:
+                seen.add(edge.to)
+                queue.append((edge.to, (*way, edge)))
+
+
+def _in_time(graph: Graph, node: Node, party: Role) -> Iterator[Edge]:
+    """
+    Yield what leads away from a configuration without staff, without the party's
+    consent, and without that it lets a deadline of its own run out.
+    """
+    kinds = graph.process.kinds
+    meets = _meets(graph, node, party)
+    for edge in _edges(graph, node):
+        if edge.by in (Role.MEDIATOR, Role.OPERATOR):
+            continue
+        if edge.by is party and graph.nodes[edge.to].over:
+            continue
+        if any(
+            party in kinds[name].awaits and _could_meet(meets, edge, name, party)
+            for name in edge.ended
+        ):
+            continue
+        yield edge
 
 
 def _meets(graph: Graph, node: Node, party: Role) -> dict[str, set[type[Command]]]:
@@ -173,9 +187,10 @@ def _meets(graph: Graph, node: Node, party: Role) -> dict[str, set[type[Command]
     ends = {name for edge in node.edges if edge.when == "wait" for name in edge.ended}
     found: dict[str, set[type[Command]]] = {name: set() for name in ends}
     for edge in node.edges:
-        mine = edge.by is party and edge.when == "before"
+        if edge.by is not party or edge.when != "before" or edge.command is None:
+            continue
         # Who can only agree to lose cannot meet it.
-        if mine and edge.command is not None and not lost(graph.nodes[edge.to], party):
+        if not lost(graph, graph.nodes[edge.to], party):
             for name in ends - edge.ended:
                 found[name].add(type(edge.command))
     return found
@@ -197,20 +212,27 @@ def way_down(
     graph: Graph, party: Role, number: int, found: dict[int, int]
 ) -> list[Edge]:
     """
-    Return how the party loses from a losing configuration on: the other side's moves
-    and time, each one nearer to the end.
+    Return how the party loses from a losing configuration on, the shortest way: one on
+    which it meets all that it can meet, if there is one.
     """
-    way: list[Edge] = []
-    while found[number]:
-        node = graph.nodes[number]
-        nearer = [
-            edge
-            for edge in _edges(graph, node)
-            if edge.by is not party
-            and found.get(edge.to, found[number]) < found[number]
-        ]
-        rank = {"now": 0, "before": 1, "wait": 2, "expiry": 3}
-        edge = min(nearer, key=lambda one: (found[one.to], rank[one.when]))
-        way.append(edge)
-        number = edge.to
-    return way
+    for edges in (_in_time, _against):
+        seen = {number}
+        queue: deque[tuple[int, tuple[Edge, ...]]] = deque([(number, ())])
+        while queue:
+            here, way = queue.popleft()
+            if not found[here]:
+                return list(way)
+            for edge in edges(graph, graph.nodes[here], party):
+                if edge.to in found and edge.to not in seen:
+                    seen.add(edge.to)
+                    queue.append((edge.to, (*way, edge)))
+    raise LedgerError("a losing configuration leads to no loss")
+
+
+def _against(graph: Graph, node: Node, party: Role) -> Iterator[Edge]:
+    """
+    Yield what the other side and time can do: they alone bring the loss about.
+    """
+    for edge in _edges(graph, node):
+        if edge.by in (None, OTHER[party]):
+            yield edge

@@ -29,7 +29,7 @@ from ..history import evolve
 from ..money import AMOUNT_MAX, Money
 from ..order import Order
 from ..parties import Actor, Buyer
-from ..parts import Standing, Talk
+from ..parts import Deadline, Standing, Talk
 from ..refusals import Blocker
 from ..rules import Policies
 from ..states import Process
@@ -275,8 +275,10 @@ def _placed(
             command.terms.brief_required, policies.acceptance.brief_required
         ),
     )
-    pay_by = policies.lifetime.payment_window
-    waits = deadline("payment", end_of(now, pay_by))
+    waits: tuple[Deadline, ...] = ()
+    if "payment" in process.kinds:
+        # A process of one's own may begin with something else than a payment.
+        waits = deadline("payment", end_of(now, policies.lifetime.payment_window))
     state = process.state(str(process.initial))
     return Recorded(
         seq=1,
@@ -301,7 +303,7 @@ def _placed(
         recorded_at=now,
         standing=Standing(
             state=state,
-            due_at=waits[0].due_at,
+            due_at=waits[0].due_at if waits else None,
             deadlines=waits,
             conversation=Talk(open=state in process.talking),
         ),

@@ -493,6 +493,8 @@ def _shown(name: str, value: Any, locale: str, zone: str) -> str:
         return told(value, locale, zone)
     if isinstance(value, (Money, Share, Fee)):
         return amount_text(value, locale)
+    if isinstance(value, timedelta):
+        return length_text(value, locale)
     if isinstance(value, (list, tuple)):
         return _one_of([_shown(name, item, locale, zone) for item in value], locale)
     if name in ROLES_OF:

@@ -35,6 +35,10 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "no_timed_exit": (
         "Money is held in the state %(state)s for as long as nobody acts.",
     ),
+    "mute_state": (
+        "Money is held in the state %(state)s, and neither side can do anything there. "
+        "If nobody else acts, it ends after %(window)s: %(cause)s.",
+    ),
     "books_do_not_add_up": ("The books do not add up in the state %(state)s.",),
     "ending_keeps_money": ("Money is still held in the ending %(state)s.",),
     "money_to_platform": (
