@@ -33,6 +33,7 @@ from ..timeline import Line, timeline
 from ..words import finding_text, length_text, severity_text, story_text
 from . import traps
 from .exploring import Edge, Graph, Node, explored
+from .shrinking import shrunk
 from .stories import Step, Story, told
 
 __all__ = ["CONFIGURATIONS_MAX", "Finding", "Report", "Step", "Story", "check"]
@@ -534,7 +535,7 @@ class _Checker:
                         "state": caught[cause],
                         "cause": cause,
                     },
-                    story=told(self.process, self.graph.placed, whole),
+                    story=shrunk(told(self.process, self.graph.placed, whole), party),
                 )
 
     def _caught(self, party: Role, way: list[Edge], since: int) -> str:

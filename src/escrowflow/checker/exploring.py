@@ -483,7 +483,7 @@ class _Explorer:
         """
         try:
             order = settled(self.process, order, now).order
-        except EscrowflowError:
+        except Exception:
             # Told as a fault by whoever follows the move.
             return frozenset()
         return frozenset(
