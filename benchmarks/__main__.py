@@ -1,15 +1,16 @@
 """
-`python -m benchmarks [decision] [durable] [server] [sweep]`: all unless named.
+`python -m benchmarks [checker] [decision] [durable] [server] [sweep]`: all unless named.
 """
 
 from __future__ import annotations
 
 import sys
 
-from . import decision, durable, server, sweep
+from . import checker, decision, durable, server, sweep
 from .rounds import where
 
 MEASURES = {
+    "checker": checker.measure,
     "decision": decision.measure,
     "durable": durable.measure,
     "server": server.measure,

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
     from pendulum import DateTime
 
-__all__ = ["BOOKINGS", "TRIBE", "Transition", "Tribe", "process_of"]
+__all__ = [
+    "BOOKINGS",
+    "NEGOTIATION",
+    "STARTED",
+    "TRIBE",
+    "Transition",
+    "Tribe",
+    "last",
+    "process_of",
+]
 
 CUSTOMER, PROVIDER = Role.BUYER, Role.SELLER
 OPERATOR, SYSTEM = Role.OPERATOR, Role.SYSTEM
@@ -564,7 +573,7 @@ class _Builder:
 
         def act(case: Case, command: Command) -> Iterable[Step]:
             yield Step(
-                events=(*self.money(one, case), self.entered[one.to]()),
+                events=self.money(one, case) or (self.entered[one.to](),),
                 arm=tuple(self.waits(one, case)),
                 resume=(one.source,),
             )
