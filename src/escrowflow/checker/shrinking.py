@@ -27,7 +27,7 @@ __all__ = ["shrunk"]
 
 _DAY: Final = timedelta(days=1)
 
-# A move that comes later than that is left where it is.
+# Later days are not tried.
 _DAYS_MAX: Final = 400
 
 
