@@ -493,6 +493,9 @@ def shape(configuration: Configuration) -> Configuration:
     Return a configuration without side matters, and how long its waits still take.
     """
     bare = configuration.bare
+    if bare.cause:
+        # Who got money tells a part that went back before.
+        bare = bare._replace(answers=())
     waits = {wait._replace(seconds=0) for wait in bare.waits}
     return bare._replace(waits=tuple(sorted(waits)))
 

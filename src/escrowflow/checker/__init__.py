@@ -14,8 +14,8 @@ The checker: what a process can never do, shown by walking all that it can.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final, final
 
 import attrs
@@ -24,6 +24,7 @@ from ..commands import Command, PlaceOrder
 from ..errors import EscrowflowError, InvalidInputError
 from ..inputs import FrozenDict, kind_of
 from ..money import Money
+from ..order import Order
 from ..parties import Role
 from ..rules import Policies
 from ..states import Process
@@ -32,7 +33,8 @@ from ..terms import Terms
 from ..timeline import Line, timeline
 from ..words import finding_text, length_text, severity_text, story_text
 from . import traps
-from .exploring import Edge, Graph, Node, explored
+from .configurations import Abstraction
+from .exploring import START, Edge, Graph, Node, explored
 from .shrinking import shrunk
 from .stories import Step, Story, told
 
@@ -207,6 +209,7 @@ def check(
     *,
     order: PlaceOrder | None = None,
     most: int = CONFIGURATIONS_MAX,
+    apart_by: Callable[[Order], Hashable] | None = None,
 ) -> Report:
     """
     Return what is found about a process, by walking all that its orders can come to.
@@ -216,6 +219,9 @@ def check(
             not said.  Terms decide: check those that you offer.
 
         most: How many configurations are explored at most.
+
+        apart_by: What decisions or policies of yours ask of an order that no other
+            process would: orders of which it says something else are told apart.
 
     Raises:
         InvalidInputError: If it is no process, or the order cannot be placed.
@@ -227,7 +233,7 @@ def check(
     placed = _USUAL if order is None else order
     if not isinstance(placed, PlaceOrder):
         raise InvalidInputError("order", f"a PlaceOrder, not {kind_of(placed)}")
-    checker = _Checker(process, explored(process, placed, most))
+    checker = _Checker(process, explored(process, placed, most, apart_by))
     findings = sorted(
         map(checker.weighed, checker.findings()),
         key=lambda one: (_SEVERITIES.index(one.severity), one.code, one.where),
@@ -294,6 +300,7 @@ class _Checker:
         yield from self._mute()
         yield from self._kept()
         yield from self._impossible()
+        yield from self._unexplored()
         yield from self._rounds()
         yield from self._dying_claims()
         yield from self._to_the_platform()
@@ -337,8 +344,7 @@ class _Checker:
             if node.configuration.held
             and not node.over
             and node.number not in broken
-            and not node.configuration.lives
-            and not any(edge.when == "wait" for edge in node.edges)
+            and self._rests_here(node)
         ):
             yield Finding(
                 code="no_timed_exit",
@@ -346,6 +352,23 @@ class _Checker:
                 params={"state": node.configuration.state},
                 story=self.story(node.number),
             )
+
+    def _rests_here(self, node: Node) -> bool:
+        """
+        Whether an order stays in a configuration for ever, or comes back to it, if
+        nobody acts.
+        """
+        if self.rests[node.number] is not None:
+            return False
+        seen: set[int] = set()
+        number = node.number
+        while number not in seen:
+            seen.add(number)
+            waits = [e.to for e in self.graph.nodes[number].edges if e.when == "wait"]
+            if not waits:
+                return number == node.number
+            number = waits[0]
+        return number == node.number
 
     def _mute(self) -> Iterator[Finding]:
         """
@@ -414,7 +437,8 @@ class _Checker:
             for node in self.graph.nodes
             if node.over
             and not traps.decided(node)
-            and node.order.ledger.kept
+            # Beyond the fees that the buyer paid on top.
+            and node.order.ledger.kept > node.order.fees
             and not node.order.ledger.released
         ):
             yield Finding(
@@ -470,6 +494,17 @@ class _Checker:
         }
         for name in sorted(armed - ended):
             yield Finding(code="idle_deadline", where=name, params={"deadline": name})
+
+    def _unexplored(self) -> Iterator[Finding]:
+        """
+        Yield a host's own commands that could not be tried.
+        """
+        for command in sorted(self.graph.skipped, key=lambda one: one.name):
+            yield Finding(
+                code="unexplored_command",
+                where=command.name,
+                params={"command": command.name},
+            )
 
     def _rounds(self) -> Iterator[Finding]:
         """
@@ -634,9 +669,8 @@ def _rests(graph: Graph) -> list[timedelta | None]:
                 break
             waits = [edge.to for edge in here.edges if edge.when == "wait"]
             if not waits:
-                # Its longest life ends it, at whatever age.
-                life = here.configuration.lives
-                found[number] = timedelta() if life else None
+                # Its longest life ends it; from its beginning, at the latest.
+                found[number] = _life(graph, here)
                 break
             number = waits[0]
         # A circle of waits never ends.
@@ -650,8 +684,20 @@ def _rests(graph: Graph) -> list[timedelta | None]:
             seconds = min(
                 wait.seconds for wait in here.configuration.waits if wait.how == "runs"
             )
-            found[before] = None if rest is None else rest + timedelta(seconds=seconds)
+            if rest is not None:
+                rest += timedelta(seconds=seconds)
+                life = _life(graph, here)
+                rest = rest if life is None else min(rest, life)
+            found[before] = rest
     return [found[node.number] for node in graph.nodes]
+
+
+def _life(graph: Graph, node: Node) -> timedelta | None:
+    """
+    Return the whole longest life of an order; `None` if none runs.
+    """
+    life = Abstraction(graph.process).life(node.order)
+    return None if life is None else datetime.__sub__(life.due_at, START)
 
 
 def _circles(graph: Graph) -> list[int]:

@@ -8,7 +8,7 @@ was reviewed, what became of money that had left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +35,7 @@ from ..order import Order
 from ..parts import Deadline
 from ..rules import Policies
 from ..states import DeadlineKind, Process, Urgency
+from ..terms import REVISIONS_MAX
 
 __all__ = ["SAYINGS", "Abstraction", "Configuration", "Wait"]
 
@@ -50,8 +51,8 @@ SAYINGS: Final[frozenset[type[Command]]] = frozenset(
 )
 
 # How far ahead the policies are asked what one more refusal, or revision, would do:
-# orders that get the same answers are told apart no further.
-_AHEAD: Final = 12
+# orders that get the same answers, as far as any number goes, are told apart no further.
+_AHEAD: Final = REVISIONS_MAX + 1
 
 
 class Wait(NamedTuple):
@@ -96,7 +97,8 @@ class Configuration(NamedTuple):
 
         asked: Of an open request, whether it stayed unanswered.
 
-        answers: What one more refusal, and one more revision, would do.
+        answers: What more refusals, and more revisions, would do; at the end, what
+            ended it, and who got money.
 
         claim: Who filed the open claim, if there is one.
 
@@ -116,7 +118,7 @@ class Configuration(NamedTuple):
 
         cause: Why it ended; empty while it runs.
 
-        extra: A host's own data.
+        extra: A host's own data, and what he says tells his orders apart.
     """
 
     state: str
@@ -137,7 +139,7 @@ class Configuration(NamedTuple):
     returned: bool = False
     banks: tuple[str, ...] = ()
     cause: str = ""
-    extra: tuple[tuple[str, str], ...] = ()
+    extra: tuple[object, ...] = ()
 
     @property
     def matters(self) -> int:
@@ -184,8 +186,13 @@ class Abstraction:
     How the orders of one process are told apart.
     """
 
-    def __init__(self, process: Process[Policies]) -> None:
+    def __init__(
+        self,
+        process: Process[Policies],
+        apart_by: Callable[[Order], object] | None = None,
+    ) -> None:
         self.process = process
+        self.apart_by = apart_by
         self._quiet = frozenset(
             kind.name for kind in process.deadlines if self._is_quiet(kind)
         )
@@ -231,11 +238,18 @@ class Abstraction:
         if order.ending is not None:
             return Configuration(
                 state=str(standing.state),
+                late=standing.late,
+                accepted=order.accepted_at is not None,
                 delivered=bool(order.deliveries),
+                answers=(
+                    order.ending.trigger,
+                    *map(bool, (ledger.refunded, ledger.released, ledger.kept)),
+                ),
                 claim="" if order.claim is None else order.claim.by.text,
                 returned=returned,
                 held=ledger.escrow > 0,
                 cause=order.ending.cause,
+                extra=self._apart(order),
             )
         at = now.timestamp()
         request = order.cancellation
@@ -264,8 +278,15 @@ class Abstraction:
             held=ledger.escrow > 0,
             returned=returned,
             banks=tuple(sorted(hold.status for hold in order.holds)),
-            extra=tuple(sorted((str(k), repr(v)) for k, v in order.extra.items())),
+            extra=self._apart(order),
         )
+
+    def _apart(self, order: Order) -> tuple[object, ...]:
+        """
+        Return what a host's own code may ask of an order.
+        """
+        own = tuple(sorted((str(k), repr(v)) for k, v in order.extra.items()))
+        return own if self.apart_by is None else (*own, self.apart_by(order))
 
     def _told(self, order: Order) -> tuple[Any, ...]:
         """
@@ -282,18 +303,33 @@ class Abstraction:
         if found is None:
             used, revisions, cancellations, delivered, agreed = known
             policies = self.process.policies
-            found = self._answers[known] = tuple(
-                (
-                    policies.cancellation.disputes_after(
+            cancellation, revision = policies.cancellation, policies.revision
+            refused = revisions + cancellations
+            found = self._answers[known] = (
+                _turns(
+                    lambda more: cancellation.disputes_after(
                         cancellations + more, delivered=delivered
-                    ),
-                    policies.revision.disputes_after(revisions + cancellations + more),
-                    agreed is not None
-                    and policies.revision.request(used=used + more, agreed=agreed),
-                )
-                for more in range(_AHEAD)
+                    )
+                ),
+                _turns(lambda more: revision.disputes_after(refused + more)),
+                agreed is None
+                or _turns(
+                    lambda more: revision.request(used=used + more, agreed=agreed)
+                ),
             )
         return found
+
+
+def _turns(asked: Callable[[int], object]) -> tuple[tuple[int, object], ...]:
+    """
+    Return where an answer changes, counted from here.
+    """
+    found: list[tuple[int, object]] = []
+    for more in range(_AHEAD):
+        answer = asked(more)
+        if not found or found[-1][1] != answer:
+            found.append((more, answer))
+    return tuple(found)
 
 
 def _wait(wait: Deadline, at: float) -> Wait:

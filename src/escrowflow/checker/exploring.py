@@ -9,8 +9,9 @@ The code that decides is the one that runs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Final, Literal, TypeAlias, final
 
 import attrs
@@ -165,6 +166,8 @@ class Graph:
 
         accepts: Whether sellers accept orders, at some point.
 
+        skipped: A host's own commands of which no form tells what they take.
+
         complete: Whether there are no more.
     """
 
@@ -174,6 +177,7 @@ class Graph:
     possible: set[tuple[Role, type[Command]]] = attrs.field(factory=set)
     faults: list[Fault] = attrs.field(factory=list)
     accepts: bool = False
+    skipped: set[type[Command]] = attrs.field(factory=set)
     complete: bool = True
 
     def path(self, number: int) -> list[Edge]:
@@ -278,7 +282,12 @@ def next_end(
 _ENDS_MAX: Final = 100
 
 
-def explored(process: Process[Policies], placed: PlaceOrder, most: int) -> Graph:
+def explored(
+    process: Process[Policies],
+    placed: PlaceOrder,
+    most: int,
+    apart_by: Callable[[Order], object] | None = None,
+) -> Graph:
     """
     Return every configuration an order can come to.
 
@@ -286,8 +295,10 @@ def explored(process: Process[Policies], placed: PlaceOrder, most: int) -> Graph
         placed: How the order begins.
 
         most: How many configurations are explored at most.
+
+        apart_by: What else tells orders apart.
     """
-    explorer = _Explorer(process, placed, most)
+    explorer = _Explorer(process, placed, most, apart_by)
     explorer.run()
     return explorer.graph
 
@@ -297,12 +308,17 @@ _Offered: TypeAlias = list[tuple[Actor, Option]]
 
 class _Explorer:
     def __init__(
-        self, process: Process[Policies], placed: PlaceOrder, most: int
+        self,
+        process: Process[Policies],
+        placed: PlaceOrder,
+        most: int,
+        apart_by: Callable[[Order], object] | None,
     ) -> None:
         self.process = process
         self.graph = Graph(process, placed)
         self.people = people(placed)
-        self.abstraction = Abstraction(process)
+        self.holds = process.policies.acceptance.charge_at == "acceptance"
+        self.abstraction = Abstraction(process, apart_by)
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
@@ -439,8 +455,25 @@ class _Explorer:
         for by, option in offered:
             is_new = option.allowed and (by.role, option.command) not in known
             if is_new and self._is_explored(node, option.command, by):
-                for command in _commands(option, node.order.currency):
+                try:
+                    commands = list(_commands(option, node.order, self.holds))
+                except InvalidInputError:
+                    # A host's own command takes something that no form tells.
+                    self.graph.skipped.add(option.command)
+                    continue
+                for command in commands:
                     yield by, command
+        yield from self._charges(node)
+
+    def _charges(self, node: Node) -> Iterator[tuple[Actor, Command]]:
+        """
+        Yield what a provider may say of what is being charged.
+        """
+        for hold in node.order.holds:
+            if hold.under_way:
+                for status in ("paid", "failed"):
+                    said = ReportCharge(reference=hold.payment.reference, status=status)
+                    yield self.people[Role.PROVIDER], said
 
     def _is_explored(self, node: Node, command: type[Command], by: Actor) -> bool:
         if by.role is Role.PROVIDER and command not in _PROVIDERS:
@@ -450,7 +483,8 @@ class _Explorer:
         ):
             # Money that nobody owes goes back whole, anywhere.
             return False
-        return command not in SAYINGS
+        # Decided by somebody else, even a message may do more.
+        return command not in SAYINGS or bool(self.process.decider[command].version)
 
     def _act(
         self,
@@ -550,7 +584,7 @@ class _Explorer:
                     if not option.allowed or key in self.graph.possible:
                         continue
                     self.graph.possible.add(key)
-                    for command in _commands(option, order.currency):
+                    for command in _commands(option, order, self.holds):
                         after = acted(self.process, order, by, command, node.now)
                         orders.append(after.order)
 
@@ -570,21 +604,29 @@ def _first_due(
     return min(due, key=lambda one: one[:3])[3] if due else None
 
 
-def _commands(option: Option, currency: str) -> Iterator[Command]:
+# How long a bank holds money, in a story.
+_HELD: Final = timedelta(days=7)
+
+
+def _commands(option: Option, order: Order, holds: bool) -> Iterator[Command]:
     """
     Yield a command of each choice, within the fields.
     """
     fields = option.fields
     chosen = [field for field in fields if field.required and field.choices]
+    flags = [field.name for field in fields if field.required and field.kind == "flag"]
     for choice in chosen[0].choices if chosen else ("",):
-        try:
-            command = specimen(option.command, fields, choice=choice)
-        except InvalidInputError:
-            # A host's own command takes something that no form tells.
-            return
-        yield command
+        command = specimen(option.command, fields, choice=choice)
+        for said in product((False, True), repeat=len(flags)):
+            command = attrs.evolve(command, **dict(zip(flags, said, strict=True)))
+            yield command
         if isinstance(command, ConfirmPayment):
             # And a part of it: it is held until the rest comes, or goes back.
             (whole,) = command.payment
-            part = attrs.evolve(whole, amount=Money(1, currency))
+            part = attrs.evolve(whole, amount=Money(1, order.currency))
             yield attrs.evolve(command, payment=(part,))
+            if holds:
+                # Or the buyer's bank holds all of it for a week.
+                until = datetime.__add__(order.effective_at, _HELD)
+                held = attrs.evolve(whole, amount=order.amount_due, held_until=until)
+                yield attrs.evolve(command, payment=(held,))

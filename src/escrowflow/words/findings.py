@@ -51,6 +51,9 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "%(command)s is in the table for the role %(role)s, and these policies leave no "
         "place for it.",
     ),
+    "unexplored_command": (
+        "%(command)s could not be tried: no form tells what it takes.",
+    ),
     "idle_deadline": ("The deadline %(deadline)s never ends.",),
     "unbounded_rounds": (
         "Both sides can come to the state %(state)s again and again, and the order never "
