@@ -18,7 +18,7 @@ from escrowflow.checker import Finding, Report, Story, check
 from escrowflow.checker.configurations import Abstraction, Configuration
 from escrowflow.checker.exploring import START, explored
 from escrowflow.clock import FakeClock
-from escrowflow.decisions import forecast
+from escrowflow.decisions import forecast, next_due, settle
 from escrowflow.decisions.case import Step, decides
 from escrowflow.engine import Engine
 from escrowflow.errors import InvalidInputError, ProcessError
@@ -286,6 +286,31 @@ class TestStories:
         assert trap["severity"] == "error"
         assert trap["story"][-1]["event"] == "order_cancelled"
         assert trap["story"][-1]["label"] == "Commande annulée"
+
+
+class TestForecast:
+    """
+    What is foretold is what happens, wherever an order can be.
+    """
+
+    @pytest.mark.parametrize("name", ["comeup", "vendor_consolidation"])
+    def test_everywhere(self, name: str) -> None:
+        """
+        In every configuration of a built-in process, the forecast is the idle run.
+        """
+        process = PROCESSES[name]
+        nodes = explored(process, an_order(payment=None), 20_000).nodes
+        for node in nodes:
+            told = forecast(process, node.order)
+            order, steps = node.order, []
+            while (due := next_due(process, order)) is not None:
+                order = settle(process, order, now=due[0], recorded_at=due[0]).order
+                steps += [due[0]]
+            assert told.state == str(order.state)
+            assert told.held == order.ledger.held
+            assert told.ending == order.ending
+            assert {step.at for step in told.steps} == set(steps)
+        assert len(nodes) > 1000
 
 
 class TestItBites:

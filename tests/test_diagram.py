@@ -439,6 +439,13 @@ class TestLanguages:
         assert "a \\ b c [d] {e} |f|" in shown
         assert ("end", 'he said "so" <b>#1 & `more`</b>') in drawn.pairs()
 
+    def test_no_process(self) -> None:
+        """
+        What is no process is not drawn.
+        """
+        with pytest.raises(ef.InvalidInputError, match="a Process, not str"):
+            diagram("comeup")  # type: ignore[arg-type]
+
     def test_no_such_format(self) -> None:
         """
         Another format is refused by name.

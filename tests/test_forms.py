@@ -483,6 +483,13 @@ class TestParse:
         with pytest.raises(InvalidInputError, match="payment: it is required"):
             COMEUP.parse("pay_offer", {"offer_id": "offer-1"}, by=ANA)
 
+    def test_a_schema_of_nothing(self) -> None:
+        """
+        There is a schema of a command only, by its class.
+        """
+        with pytest.raises(InvalidInputError, match="the class of a command"):
+            json_schema("approve_delivery")  # type: ignore[arg-type]
+
     def test_forms_say_what_is_vouched_for(self) -> None:
         """
         A page leaves it out, and a schema says that it is the server's.

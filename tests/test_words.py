@@ -42,6 +42,7 @@ from escrowflow.words import (
     difference_text,
     event_text,
     figure_text,
+    finding_text,
     instant_text,
     language,
     letter_text,
@@ -56,6 +57,7 @@ from escrowflow.words import (
 )
 from escrowflow.words.blockers import BLOCKERS
 from escrowflow.words.differences import DIFFERENCES, TOTALS
+from escrowflow.words.findings import FINDINGS
 from escrowflow.words.names import LABELS
 from escrowflow.words.sentences import Counted
 
@@ -688,6 +690,22 @@ class TestBlockers:
             text = difference_text(code, params, locale)
             assert text.endswith(".")
             assert "%" not in text
+
+    @pytest.mark.parametrize("code", FINDINGS)
+    @pytest.mark.parametrize("locale", LOCALES)
+    def test_every_finding_can_be_told(self, code: str, locale: str) -> None:
+        """
+        With its parts, a finding makes finished sentences; a part that is missing, or
+        a code that nobody knows, is no error.
+        """
+        names = {name for told in FINDINGS[code] for name in parts(told)}
+
+        text = finding_text(code, dict.fromkeys(names, "x"), locale)
+
+        assert text.endswith(".")
+        assert "%" not in text
+        assert finding_text(code, {}, locale)
+        assert finding_text("very_odd", {}, locale) == "very odd"
 
     def test_difference_of_a_host(self) -> None:
         """
