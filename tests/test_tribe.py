@@ -20,7 +20,7 @@ from escrowflow.parties import Role
 from escrowflow.states import Gap
 from escrowflow.storage.memory import MemoryStorage
 from tests.given import ANA, LUC, an_engine, an_order, eur
-from tests.test_checker import played
+from tests.test_checker import check_story
 from tests.tribe import BOOKINGS, NEGOTIATION, STARTED, TRIBE, last, process_of
 
 if TYPE_CHECKING:
@@ -376,10 +376,4 @@ class TestStories:
         The same events, at the same instants, and the same order at the end.
         """
         for story in stories(name):
-            engine = played(story)
-            history = engine.history("o1")
-            assert [one.name for one in history] == [one.name for one in story.history]
-            assert [one.effective_at for one in history] == [
-                one.effective_at for one in story.history
-            ]
-            assert engine.order("o1").ledger == story.order.ledger
+            check_story(story)

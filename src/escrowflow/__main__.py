@@ -54,14 +54,18 @@ def main() -> None:
     """The order workflow of a services marketplace."""
 
 
-@main.command()
-@click.option(
+_LANG: Final = click.option(
     "--lang",
     type=click.Choice(LOCALES),
     default="en",
     show_default=True,
-    help="The language of the story.",
+    help="The language to say it in.",
 )
+_PROCESS: Final = click.argument("process", metavar="PROCESS")
+
+
+@main.command()
+@_LANG
 @click.option(
     "--db",
     type=click.Path(dir_okay=False),
@@ -178,13 +182,6 @@ def verify(db: str, processes: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
-_LANG: Final = click.option(
-    "--lang",
-    type=click.Choice(LOCALES),
-    default="en",
-    show_default=True,
-    help="The language to say it in.",
-)
 _ZONE: Final = click.option(
     "--zone",
     default="UTC",
@@ -374,7 +371,7 @@ _BUILT_IN: Final[Mapping[str, Callable[[], OrderProcess]]] = {
 
 
 @main.command()
-@click.argument("process", metavar="PROCESS")
+@_PROCESS
 @click.option(
     "--format",
     "format_",
@@ -383,13 +380,7 @@ _BUILT_IN: Final[Mapping[str, Callable[[], OrderProcess]]] = {
     show_default=True,
     help="For Mermaid, or for Graphviz.",
 )
-@click.option(
-    "--lang",
-    type=click.Choice(LOCALES),
-    default="en",
-    show_default=True,
-    help="The language of its words.",
-)
+@_LANG
 @click.option("--order", "order_id", metavar="ID", help="Draw the way of this order.")
 @click.option("--db", metavar="URL", help="Where that order is.")
 def graph(
@@ -417,14 +408,8 @@ def graph(
 
 
 @main.command()
-@click.argument("process", metavar="PROCESS")
-@click.option(
-    "--lang",
-    type=click.Choice(LOCALES),
-    default="en",
-    show_default=True,
-    help="The language of its words.",
-)
+@_PROCESS
+@_LANG
 def terms(process: str, lang: str) -> None:
     """
     Write the rules of a process as its buyers and sellers would read them.
@@ -439,14 +424,8 @@ def terms(process: str, lang: str) -> None:
 
 
 @main.command("check")
-@click.argument("process", metavar="PROCESS")
-@click.option(
-    "--lang",
-    type=click.Choice(LOCALES),
-    default="en",
-    show_default=True,
-    help="The language of what is told.",
-)
+@_PROCESS
+@_LANG
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.option("--stories", is_flag=True, help="Tell every story, not only of errors.")
 def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:

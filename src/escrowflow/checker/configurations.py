@@ -31,6 +31,7 @@ from ..commands import (
     SendMessage,
     SubmitBrief,
 )
+from ..errors import InvalidInputError
 from ..order import Order
 from ..parts import Deadline
 from ..rules import Policies
@@ -286,7 +287,17 @@ class Abstraction:
         Return what a host's own code may ask of an order.
         """
         own = tuple(sorted((str(k), repr(v)) for k, v in order.extra.items()))
-        return own if self.apart_by is None else (*own, self.apart_by(order))
+        if self.apart_by is None:
+            return own
+        try:
+            said = self.apart_by(order)
+            hash(said)
+        except Exception as error:
+            raise InvalidInputError(
+                "apart_by",
+                f"a function of an order, whose answer can be hashed: {error}",
+            ) from error
+        return (*own, said)
 
     def _told(self, order: Order) -> tuple[Any, ...]:
         """
