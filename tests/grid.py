@@ -193,7 +193,8 @@ expire_hold               aw pe fr              ca
 expire_acceptance         pe                    ca
 complete_silently         de rf                 co
 default_ruling            di                    ca co
-expire_order              pe ip cr de rq rf     ex
+expire_order              pe                    ex ca
+expire_order              ip cr de rq rf        ex di
 """
 
 # Which kind of wait the system acts on, where.

@@ -25,6 +25,7 @@ from escrowflow.ledger import ACCOUNTS
 from escrowflow.money import AMOUNT_MAX, NOTHING, Fee, Money, Payment, Share
 from escrowflow.order import Order
 from escrowflow.parties import Actor, Buyer, Mediator, Role, Seller
+from escrowflow.processes import recommended
 from escrowflow.rules import Alone, ByConsent, No, Right, Situation
 from escrowflow.states import BACK, STAY, Process
 from escrowflow.storage.codec import decode_order, encode_order
@@ -155,9 +156,19 @@ VARIANTS: Final[dict[str, Process[Policies]]] = {
         partial_refunds={"partial_refund_base": "all"},
         fees=FEES,
     ),
+    "cap for whom a mediator says": COMEUP.with_policies(
+        lifetime={"order_cap": "PT30H", "expiry_beneficiary": "mediator"},
+        dispute={"ruling_window": "P2D", "default_ruling": "by_delivery"},
+    ),
+    "recommended": recommended(),
+    "recommended in haste": recommended().with_policies(
+        acceptance={"brief_required": True},
+        delivery={"late_window": "PT30H"},
+        lifetime={"order_cap": "P8D"},
+    ),
 }
 
-# What the system did, as its event tells; an ending names its trigger itself.
+# What the system did where it moved nothing, as its event tells.
 SYSTEM_EVENTS: Final = {
     "acceptance_reminded": "remind_acceptance",
     "order_marked_late": "mark_late",
@@ -192,6 +203,8 @@ _OPENS: Final[dict[type[c.Command], tuple[type[c.Command], ...]]] = {
         c.AssignMediator,
         c.RejectClaim,
         c.ConvertClaim,
+        c.EscalateClaim,
+        *(c.ExpireBrief, c.ExpireDelivery, c.ExpireAnswer),
     ),
     c.AssignMediator: (c.RejectClaim, c.ConvertClaim, c.AskParties, c.RuleDispute),
     c.ProposePartialRefund: (
@@ -201,11 +214,16 @@ _OPENS: Final[dict[type[c.Command], tuple[type[c.Command], ...]]] = {
     ),
     c.SendOffer: (c.PayOffer, c.RefuseOffer, c.WithdrawOffer, c.ExpireOffer),
     c.MarkLate: (c.RequestCancellation,),
+    c.RequestExtension: (
+        c.WithdrawExtension,
+        c.AcceptExtension,
+        c.RefuseExtension,
+    ),
 }
 OPENS: Final = {
     command: tuple(
         (str(state), row.command.name, outcome)
-        for row in COMEUP.rows
+        for row in (*COMEUP.rows, *VARIANTS["recommended"].rows)
         if row.command in opened
         for state in row.states
         for outcome in row.to
@@ -337,6 +355,9 @@ def payload(
         fields = {"ruling": rng.choice([*rulings, PaySeller()]), **reason}
     elif command is c.ProposePartialRefund:
         fields = {"amount": some, **reason}
+    elif command is c.RequestExtension:
+        later = max(order.due_at or order.effective_at, order.effective_at)
+        fields = {"due_at": later.add(days=rng.choice([0, 1, 3])), **reason}
     elif command is c.BuyAddOn:
         payment = Payment("paypal", reference) if rng.random() < 0.7 else None
         fields = {
@@ -652,12 +673,17 @@ class Life:
         wanted: list[tuple[float, float, type[c.Command], Any]] = []
         allowed = self._allowed(order)
         found = {command for _, command in allowed}
+        sooner = False
         for by, command in allowed:
             value = self._value(order, state, command, values)
             wanted.append((value, self.rng.random(), command, by))
         for wait in order.deadlines:
             command = self.process.kinds[wait.name].command
             found.add(command)
+            if wait.name == "lifetime" and sooner:
+                # Before that the order is another one.
+                continue
+            sooner |= wait.name in self.process.windows.values()
             value = self._value(order, state, command, values)
             wanted.append((value, self.rng.random(), command, wait.due_at))
         for here, command in self.process.by_cell:
@@ -814,9 +840,10 @@ class Life:
         for recorded in self.engine.history(self.order_id):
             after = recorded.standing.state if recorded.standing else state
             if recorded.by.role is Role.SYSTEM and recorded.seq > self.counted:
-                ending = getattr(recorded.event, "ending", None)
+                standing = recorded.standing
                 name = SYSTEM_EVENTS.get(recorded.name, "")
-                name = ending.trigger if ending is not None else name
+                if standing is not None and standing.state != state:
+                    name = self.process.kinds[standing.moved_by].command.name
                 if name:
                     command = self.process.commands[name]
                     outcome = outcome_of(self.process, state, command, after)

@@ -1015,7 +1015,7 @@ class TestTerms:
         result = invoked("terms", "etsy")
 
         assert result.exit_code == 1
-        assert "comeup, vendor_consolidation" in result.stderr
+        assert "comeup, vendor_consolidation, recommended" in result.stderr
 
 
 class TestCheck:
@@ -1130,8 +1130,8 @@ class TestGraph:
         [
             (
                 ("nothing",),
-                "no process 'nothing': comeup, vendor_consolidation, or one of yours "
-                "as module:attribute",
+                "no process 'nothing': comeup, vendor_consolidation, recommended, or one "
+                "of yours as module:attribute",
             ),
             (
                 ("vendor_consolidation", "--order", "good", *DB),

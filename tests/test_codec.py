@@ -123,6 +123,7 @@ VALUES: dict[str, Any] = {
     "note": SECRET,
     "reason": SECRET,
     "over_limit": True,
+    "due_at": NOW.add(days=2),
     "accepted": True,
     "request": "revision",
     "mediator_id": "mia",

@@ -8,7 +8,7 @@ the kinds say what they do not take.
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from escrowflow.errors import InvalidInputError
 from escrowflow.inputs import FILES_MAX, METADATA_MAX, TEXT_BYTES_MAX, snake_case
 from escrowflow.money import AMOUNT_MAX, Money, Payment
 from escrowflow.parties import Role
+from escrowflow.processes import recommended
 from escrowflow.processes.comeup import ROWS
 from escrowflow.terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
 from tests.cells import hold
@@ -30,7 +31,11 @@ from tests.given import eur, paid, terms
 
 NAN: Final = float("nan")
 
-SYSTEM_MOVES: Final = {row.command for row in ROWS if Role.SYSTEM in row.by}
+SYSTEM_MOVES: Final = {
+    row.command
+    for row in (*ROWS, *recommended().rows)
+    if Role.SYSTEM in row.by
+}
 
 # --- what a kind of field takes (first), and what it does not -----------------------
 
@@ -93,6 +98,19 @@ _NO_PAYMENTS: Final[list[Any]] = [
     Payment,
 ]
 
+_NO_INSTANT: Final[list[Any]] = [
+    None,
+    5,
+    5.0,
+    NAN,
+    True,
+    "",
+    "tomorrow",
+    "2026-05-20T10:00:00",
+    datetime(2026, 5, 20, 10),  # noqa: DTZ001
+    b"2026-05-20T10:00:00Z",
+]
+
 KINDS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "id": (
         "x-1",
@@ -123,6 +141,7 @@ KINDS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "maybe money": (None, _NO_MONEY),
     "window": ("PT48H", [None, *_NO_WINDOW]),
     "maybe window": (None, _NO_WINDOW),
+    "instant": ("2026-05-20T10:00:00Z", _NO_INSTANT),
     "payments": (None, _NO_PAYMENTS),
     "payment": (
         paid(),
@@ -239,6 +258,10 @@ FIELDS: Final[dict[type[Command], dict[str, str]]] = {
     c.ExcuseCancellation: {"reason": "reason"},
     c.DeliverOrder: {"files": "files", "note": "text"},
     c.ApproveDelivery: {},
+    c.RequestExtension: {"due_at": "instant", "reason": "reason"},
+    c.WithdrawExtension: {},
+    c.AcceptExtension: {},
+    c.RefuseExtension: {},
     c.RequestRevision: {"reason": "reason"},
     c.AcceptRevision: {},
     c.RefuseRevision: {"reason": "reason"},
@@ -364,7 +387,8 @@ class TestTable:
         """
         What a person can send, and nothing else.
         """
-        mine = {row.command for row in ROWS} - SYSTEM_MOVES | {c.PlaceOrder}
+        rows = (*ROWS, *recommended().rows)
+        mine = {row.command for row in rows} - SYSTEM_MOVES | {c.PlaceOrder}
 
         assert set(FIELDS) == mine
         assert {kind.name for kind in mine | SYSTEM_MOVES} == {

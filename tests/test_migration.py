@@ -444,7 +444,8 @@ class TestLosing:
         # The platform's own: how windows of days are counted, and whose money is
         # whose at the end, go by the same test.
         assert known - told <= {
-            "acceptance.charge_at",
+            *("acceptance.brief_window", "acceptance.charge_at"),
+            *("delivery.late_window", "dispute.claim_window"),
             "conversation.chat_after_cancelled",
             "delivery.relaunch_deadline",
             "dispute.default_ruling",

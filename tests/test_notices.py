@@ -26,6 +26,7 @@ from escrowflow.engine import Engine
 from escrowflow.errors import InvalidInputError
 from escrowflow.history import evolve
 from escrowflow.money import Money, Payment
+from escrowflow.processes import recommended
 from escrowflow.storage import open_storage
 from escrowflow.telling import to_json
 from escrowflow.terms import Relaunch, Split
@@ -59,6 +60,9 @@ ELSEWHERE = {
     *(("payout_failed", role) for role in ("seller", "operator")),
     *(("refund_failed", role) for role in ("buyer", "operator")),
     ("hold_released", "buyer"),
+    # Few lives of few ask for more time.
+    *(("extension_accepted", "seller"), ("extension_refused", "seller")),
+    ("extension_withdrawn", "buyer"),
     *(("order_migrated", role) for role in ("buyer", "seller")),
 }
 
@@ -136,11 +140,20 @@ class TestWords:
         Where a message says how a wait ends, the table of the process says the same.
         """
         kinds = VARIANTS[variant].kinds
+        ends = {
+            "acceptance": c.ExpireAcceptance,
+            "verification": c.CompleteSilently,
+            "choice": c.CompleteSilently,
+            "brief": c.ExpireBrief,
+            "delay": c.ExpireDelivery,
+        }
 
-        assert set(words.RUNNING) <= set(kinds)
-        assert kinds["acceptance"].command is c.ExpireAcceptance
-        assert kinds["verification"].command is c.CompleteSilently
-        assert kinds["choice"].command is c.CompleteSilently
+        known = set(words.RUNNING) & set(kinds)
+        assert known == set(words.RUNNING) - (
+            set() if "brief" in kinds else {"brief", "delay", "claim"}
+        )
+        for name in known & set(ends):
+            assert kinds[name].command is ends[name]
         foretold = {
             name
             for name, roles in words.RUNNING.items()
@@ -150,7 +163,7 @@ class TestWords:
                 for sentence in sentences
             )
         }
-        assert foretold == {"acceptance", "verification", "choice"}
+        assert foretold == set(ends)
 
 
 class TestTold:
@@ -303,6 +316,46 @@ class TestTold:
                 }
 
         assert by_event() - seen <= ELSEWHERE
+
+    def test_more_time(self) -> None:
+        """
+        Who asks for a later date, and what the other side said.
+        """
+        engine = Engine(recommended(), open_storage("memory://"), clock=FakeClock(T0))
+        order = engine.place(an_order(), by=ANA).order.id
+        asking = c.RequestExtension(due_at="2026-05-20T10:00:00Z", reason="snow")
+        for command, by in (
+            (c.AcceptOrder(), LUC),
+            *((asking, LUC), (c.WithdrawExtension(), LUC)),
+            *((asking, LUC), (c.RefuseExtension(), ANA)),
+            *((asking, LUC), (c.AcceptExtension(), ANA)),
+        ):
+            engine.execute(order, command, by=by)
+
+        effects = [status.effect for status in engine.effects(order)]
+        told = {
+            (one.to, one.message(zone=PARIS))
+            for one in effects
+            if isinstance(one, Notify) and one.kind.startswith("extension")
+        }
+
+        assert told == {
+            (
+                "buyer",
+                "The seller asks for more time, until Wed 20 May 2026, 12:00 (+02:00).",
+            ),
+            ("buyer", "The seller no longer asks for more time."),
+            (
+                "seller",
+                "The buyer does not grant you more time. Deliver before Sun 10 May "
+                "2026, 10:00 (+02:00).",
+            ),
+            (
+                "seller",
+                "The buyer has granted you more time. Deliver before Wed 20 May 2026, "
+                "12:00 (+02:00).",
+            ),
+        }
 
     def test_money_that_goes_wrong(self) -> None:
         """

@@ -16,7 +16,7 @@ from escrowflow.errors import InvalidInputError
 from escrowflow.money import Fee, Share
 from escrowflow.parties import Role
 from escrowflow.policies import Alone, No, Right, Situation
-from escrowflow.processes import vendor_consolidation
+from escrowflow.processes import recommended, vendor_consolidation
 from escrowflow.rulebook import rulebook
 from escrowflow.terms import FullRefund
 from escrowflow.words import LOCALES, length_text
@@ -330,6 +330,7 @@ class TestRulebook:
                 lifetime={"order_cap": "P5M", "expiry_beneficiary": "seller"},
             ),
             COMEUP.with_policies(lifetime={"order_cap": "P5M"}),
+            recommended(),
             *(COMEUP.with_policies(**changes) for changes, _, _ in CHANGES.values()),
         ]
         used = {

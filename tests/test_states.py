@@ -333,6 +333,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
             "rows": tuple(
                 attrs.evolve(row, to=STAY)
                 if row.command in (c.OpenDispute, c.ConvertClaim)
+                else attrs.evolve(row, to="expired", chosen_by={})
+                if row.command is c.ExpireOrder
                 else attrs.evolve(row, to={"go_on": BACK})
                 if row.command is c.RefuseCancellation
                 else row

@@ -21,6 +21,7 @@ import pytest
 from escrowflow import processes
 from escrowflow.commands import REMOVAL_CAUSES, Command
 from escrowflow.decisions.figures import FIGURES
+from escrowflow.decisions.settlement import ORDER_CAP
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.money import Fee, Money, Share
@@ -144,6 +145,7 @@ class TestCompleteness:
         """
         assert set(LABELS["cause"]) == {
             *causes(),
+            ORDER_CAP,
             *ROUTES,
             *REMOVAL_CAUSES,
             "not_owed",

@@ -29,7 +29,7 @@ from .engine import Engine, OrderPage
 from .engine.core import OrderProcess
 from .errors import EscrowflowError
 from .events import Recorded
-from .processes import comeup, vendor_consolidation
+from .processes import comeup, recommended, vendor_consolidation
 from .rulebook import rulebook
 from .states import Process
 from .storage import open_storage
@@ -367,6 +367,7 @@ def reconcile(
 _BUILT_IN: Final[Mapping[str, Callable[[], OrderProcess]]] = {
     "comeup": comeup,
     "vendor_consolidation": vendor_consolidation,
+    "recommended": recommended,
 }
 
 
@@ -389,8 +390,8 @@ def graph(
     """
     Draw a process, or the way of one order, as text.
 
-    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
-    makes it.
+    PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
+    yours or what makes it.
     """
     if (order_id is None) is not (db is None):
         raise click.UsageError("--order and --db go together")
@@ -414,8 +415,8 @@ def terms(process: str, lang: str) -> None:
     """
     Write the rules of a process as its buyers and sellers would read them.
 
-    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
-    makes it.
+    PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
+    yours or what makes it.
     """
     for number, chapter in enumerate(rulebook(_process_of(process)), 1):
         click.echo(f"{number}. {chapter.title(lang)}".encode())
@@ -432,8 +433,8 @@ def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:
     """
     Prove a process, or tell what is wrong with it; then the exit status is 1.
 
-    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
-    makes it.
+    PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
+    yours or what makes it.
     """
     checked = _process_of(process)
     try:
@@ -482,7 +483,7 @@ def _engine(
     """
     try:
         mine = [_process(name) for name in processes]
-        known = (*mine, comeup(), vendor_consolidation())
+        known = (*mine, comeup(), vendor_consolidation(), recommended())
         storage = open_storage(db, create=create)
         path = getattr(storage, "path", None)
         if not create and path is not None and not Path(path).exists():

@@ -73,6 +73,9 @@ TOPICS: Final[Mapping[str, tuple[type[Event], ...]]] = {
         *(e.RevisionRequested, e.RevisionAccepted, e.RevisionRefused),
         *(e.CancellationRequested, e.CancellationWithdrawn),
         *(e.CancellationAccepted, e.CancellationRefused, e.DisputeUnlocked),
+        e.AnswerExpired,
+        *(e.ExtensionRequested, e.ExtensionWithdrawn),
+        *(e.ExtensionAccepted, e.ExtensionRefused),
     ),
     "claims": (
         *(e.ClaimFiled, e.ClaimEdited, e.ClaimWithdrawn),
@@ -415,7 +418,9 @@ def _texts(value: Any, salts: Mapping[str, str], within: str = "") -> Iterator[S
 _AWAITED: Final[Mapping[str, tuple[Role, tuple[type[Event], ...]]]] = {
     "payment": (Role.BUYER, (e.OrderPaid,)),
     "acceptance": (Role.SELLER, (e.OrderAccepted, e.ChargeAsked)),
+    "brief": (Role.BUYER, (e.BriefSubmitted,)),
     "delivery": (Role.SELLER, (e.OrderDelivered,)),
+    "delay": (Role.SELLER, (e.OrderDelivered,)),
     "answer": (
         Role.SELLER,
         (
@@ -432,6 +437,7 @@ _AWAITED: Final[Mapping[str, tuple[Role, tuple[type[Event], ...]]]] = {
         (e.DeliveryApproved, e.ReviewLeft, e.RevisionRequested, e.DisputeOpened),
     ),
     "offer": (Role.BUYER, (e.OfferPaid, e.OfferRefused)),
+    "claim": (Role.MEDIATOR, (e.ClaimRejected, e.ClaimConverted)),
     "mediator": (Role.MEDIATOR, (e.MediatorAssigned,)),
     "ruling": (Role.MEDIATOR, (e.DisputeRuled,)),
 }

@@ -29,6 +29,7 @@ from .order import (
     Claim,
     Delivery,
     Dispute,
+    Extension,
     Hold,
     Offer,
     Order,
@@ -321,8 +322,9 @@ def _delivered(order: Order, event: e.OrderDelivered, recorded: Recorded) -> _Ch
     return {
         "delivered_at": recorded.effective_at,
         "deliveries": (*order.deliveries, delivery),
-        # Whoever delivers meanwhile has answered an open request.
+        # Whoever delivers meanwhile has answered an open request, and needs no time.
         "cancellation": None,
+        "extension": None,
     }
 
 
@@ -345,9 +347,7 @@ def _revision_requested(
 
 
 @_folds(e.RevisionAccepted)
-def _revision_accepted(
-    order: Order, event: e.RevisionAccepted, recorded: Recorded
-) -> _Changes:
+def _revision_accepted(order: Order, event: e.Event, recorded: Recorded) -> _Changes:
     return {
         "revisions": _answered(order, "accepted", recorded),
         "revisions_used": order.revisions_used + 1,
@@ -403,6 +403,32 @@ def _unlocked(order: Order, event: e.DisputeUnlocked, recorded: Recorded) -> _Ch
     return {"cancellation": attrs.evolve(asked, unlocked=True)}
 
 
+@_folds(e.AnswerExpired)
+def _agreed_silently(
+    order: Order, event: e.AnswerExpired, recorded: Recorded
+) -> _Changes:
+    if event.request == "revision":
+        return _revision_accepted(order, event, recorded)
+    return {"cancellation": None}
+
+
+@_folds(e.ExtensionRequested)
+def _extension_requested(
+    order: Order, event: e.ExtensionRequested, recorded: Recorded
+) -> _Changes:
+    extension = Extension(
+        due_at=event.due_at,
+        reason=event.reason,
+        requested_at=recorded.effective_at,
+    )
+    return {"extension": extension}
+
+
+@_folds(e.ExtensionWithdrawn, e.ExtensionAccepted, e.ExtensionRefused)
+def _extension_closed(order: Order, event: e.Event, recorded: Recorded) -> _Changes:
+    return {"extension": None}
+
+
 @_folds(e.ClaimFiled)
 def _claim_filed(order: Order, event: e.ClaimFiled, recorded: Recorded) -> _Changes:
     by, at = recorded.by.role, recorded.effective_at
@@ -447,6 +473,7 @@ def _disputed(order: Order, event: e.DisputeOpened, recorded: Recorded) -> _Chan
         # It takes up whatever the two sides were still asking each other.
         "claim": None,
         "cancellation": None,
+        "extension": None,
         "partial_refund": None,
     }
 
@@ -473,7 +500,7 @@ def _relaunched(order: Order, event: e.OrderRelaunched, recorded: Recorded) -> _
 
 @_folds(e.OrderFrozen)
 def _frozen(order: Order, event: e.OrderFrozen, recorded: Recorded) -> _Changes:
-    return {"partial_refund": None}
+    return {"extension": None, "partial_refund": None}
 
 
 @_folds(e.OrderMigrated)
@@ -785,6 +812,7 @@ def _ended(order: Order, event: Any, recorded: Recorded) -> _Changes:
         "closed_at": recorded.effective_at,
         "ending": event.ending,
         "cancellation": None,
+        "extension": None,
         "partial_refund": None,
         "claim": None,
         "holds": tuple(

@@ -29,6 +29,7 @@ __all__ = [
     "Claim",
     "Delivery",
     "Dispute",
+    "Extension",
     "Hold",
     "Offer",
     "Order",
@@ -249,6 +250,21 @@ class PartialRefund:
 
 @final
 @attrs.frozen(kw_only=True)
+class Extension:
+    """
+    An open request of the seller for a later date.
+
+    Attributes:
+        due_at: When the work will be there.
+    """
+
+    due_at: DateTime
+    reason: Text
+    requested_at: DateTime
+
+
+@final
+@attrs.frozen(kw_only=True)
 class Offer:
     """
     Extra work at a price.
@@ -438,6 +454,8 @@ class Order:
 
         revisions: All requests for changes, oldest first.
 
+        extension: The seller's open request for a later date.
+
         revisions_used: How many of them the seller agreed to.
 
         revisions_refused: How many of them the seller turned down.
@@ -500,6 +518,7 @@ class Order:
     dispute: Dispute | None = None
     cancellation: CancellationRequest | None = None
     partial_refund: PartialRefund | None = None
+    extension: Extension | None = None
     offers: tuple[Offer, ...] = ()
     add_ons: tuple[BoughtAddOn, ...] = ()
     review: Review | None = None
@@ -557,6 +576,15 @@ class Order:
         The one currency of the order.
         """
         return self.price.currency
+
+    @property
+    def brief_owed(self) -> bool:
+        """
+        Whether the seller needs a brief, and the buyer has not submitted any (R5);
+        whoever has delivered did without.
+        """
+        needed = self.terms.brief_required and not self.deliveries
+        return bool(needed) and self.brief is None
 
     @property
     def amount_due(self) -> Money:

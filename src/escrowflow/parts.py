@@ -45,7 +45,8 @@ class Deadline:
         left: The time that was left when the deadline was stopped; `None` while
             it runs, and while it runs on unheeded.
 
-        stopped_in: The state in which it was stopped; empty while it runs.
+        stopped_in: The state in which it was stopped, or what of the order holds it
+            (`claim`); empty while it runs.
 
         passed: Whether the end came and was settled.
     """

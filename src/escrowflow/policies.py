@@ -98,6 +98,11 @@ class AcceptancePolicy(Protocol):
         """When the buyer is charged: `"order"`, or `"acceptance"` if a bank holds."""
         ...
 
+    @property
+    def brief_window(self) -> timedelta | None:
+        """Time for a brief that is owed after acceptance; `None` for no end."""
+        ...
+
 
 @runtime_checkable
 class DeliveryPolicy(Protocol):
@@ -108,6 +113,11 @@ class DeliveryPolicy(Protocol):
     @property
     def deliver_during_cancel_request(self) -> bool:
         """Whether the seller may deliver while the buyer asks to cancel."""
+        ...
+
+    @property
+    def late_window(self) -> timedelta | None:
+        """How late an order may be until it is cancelled; `None` for no end."""
         ...
 
     @property
@@ -304,6 +314,11 @@ class DisputePolicy(Protocol):
         """Time after which the default ruling is made; `None` for never."""
         ...
 
+    @property
+    def claim_window(self) -> timedelta | None:
+        """Time after which a claim that holds an order up is a dispute, or `None`."""
+        ...
+
     def may_open(self, role: Role) -> bool:
         """Return whether this side may call for a mediator."""
         ...
@@ -447,7 +462,7 @@ class LifetimePolicy(Protocol):
 
     @property
     def expiry_beneficiary(self) -> str:
-        """Who gets what is held then: `"platform"`, `"buyer"` or `"seller"`."""
+        """Who gets what is held then: a side, `"platform"`, or who a `"mediator"` says."""
         ...
 
     @property

@@ -16,7 +16,13 @@ from typing import Any, Final, TypeAlias, final
 
 import attrs
 
-from .commands import CancelOrder, FileClaim, RequestCancellation
+from .commands import (
+    CancelOrder,
+    ExpireAnswer,
+    FileClaim,
+    RequestCancellation,
+    RequestExtension,
+)
 from .errors import InvalidInputError
 from .inputs import FrozenDict, kind_of
 from .money import NOTHING, Fee, Share
@@ -126,11 +132,18 @@ def _acceptance(process: _Process) -> Iterator[Clause]:
         yield _clause("accept_reminder", window=window)
     if rules.brief_required:
         yield _clause("brief_required")
+    if rules.brief_window is not None:
+        yield _clause("brief_within", window=rules.brief_window)
 
 
 def _delivery(process: _Process) -> Iterator[Clause]:
     yield _clause("deliver_within")
     yield _clause("late")
+    late_window = process.policies.delivery.late_window
+    if late_window is not None:
+        yield _clause("late_until", window=late_window)
+    if process.places(RequestExtension, Role.SELLER):
+        yield _clause("later_date")
 
 
 def _cancellation(process: _Process) -> Iterator[Clause]:
@@ -154,9 +167,18 @@ def _cancellation(process: _Process) -> Iterator[Clause]:
     )
     if asked:
         yield _clause("asks", states=asked)
-        yield _clause("answer_cancellation", window=rules.answer_window)
+        code = "silence_cancels" if _silence_agrees(process) else "answer_cancellation"
+        yield _clause(code, window=rules.answer_window)
         for count in _first(partial(rules.disputes_after, delivered=False)):
             yield _clause("refused_cancellations", count=count)
+
+
+def _silence_agrees(process: _Process) -> bool:
+    """
+    Whether a request that is not answered counts as agreed to.
+    """
+    kind = process.kinds.get("answer")
+    return kind is not None and kind.command is ExpireAnswer
 
 
 def _alone(process: _Process, role: Role, *, late: bool) -> dict[str, Share]:
@@ -195,7 +217,8 @@ def _revision(process: _Process) -> Iterator[Clause]:
     beyond = rules.request(used=1, agreed=1)
     yield _clause("beyond_is_refused" if beyond == "refused" else "beyond_is_marked")
     if rules.revision_needs_seller_answer:
-        yield _clause("answer_revision", window=rules.answer_window)
+        code = "silence_revises" if _silence_agrees(process) else "answer_revision"
+        yield _clause(code, window=rules.answer_window)
         yield _clause("choose_within", window=rules.choice_window)
         for count in _first(rules.disputes_after):
             yield _clause("refused_revisions", count=count)
@@ -208,11 +231,15 @@ def _dispute(process: _Process) -> Iterator[Clause]:
     for role in _PARTIES:
         if rules.may_open(role) and process.places(FileClaim, role):
             yield _clause(f"{role.text}_claims")
+    if rules.claim_window is not None:
+        yield _clause("claim_holds", window=rules.claim_window)
     yield _clause("dispute_stops")
     yield _clause("mediator_within", window=rules.mediator_sla)
     ruling = rules.by_default(delivered=True)
     if rules.ruling_window is None or ruling is None:
         yield _clause("no_ruling_limit")
+    elif ruling != rules.by_default(delivered=False):
+        yield _clause("rule_within_by_delivery", window=rules.ruling_window)
     else:
         (name,) = (name for name, kind in RULINGS.items() if kind is type(ruling))
         yield _clause("rule_within", window=rules.ruling_window, ruling=name)
@@ -273,7 +300,8 @@ def _end(process: _Process) -> Iterator[Clause]:
         yield _clause(
             f"cap_for_{lifetime.expiry_beneficiary}", window=lifetime.order_cap
         )
-        if lifetime.cap_grace is not None:
+        ruled_on = lifetime.expiry_beneficiary == "mediator"
+        if lifetime.cap_grace is not None and not ruled_on:
             yield _clause("cap_grace", window=lifetime.cap_grace)
 
 

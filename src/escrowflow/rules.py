@@ -190,6 +190,10 @@ class AcceptanceWindow:
 
         charge_at: `"order"`: paid means that the money is here; `"acceptance"`: the
             buyer's bank may hold it until the seller accepts (F37; ours).
+
+        brief_window: How long, once the seller accepted, the buyer has for a brief
+            that the service needs; meanwhile the delivery time stands still.  `None`:
+            it does not, as on the pages (R30).  `recommended` has it.
     """
 
     acceptance_window: timedelta = attrs.field(
@@ -201,6 +205,9 @@ class AcceptanceWindow:
     brief_required: bool = attrs.field(default=False, metadata=by(flag))
     charge_at: Literal["order", "acceptance"] = attrs.field(
         default="order", metadata=by(choice, "order", "acceptance")
+    )
+    brief_window: timedelta | None = attrs.field(
+        default=None, metadata=by(as_window, none=True)
     )
 
 
@@ -228,6 +235,9 @@ class DeliveryDeadline:
 
         deliver_during_cancel_request: Whether the seller may deliver while the
             buyer asks to cancel (not stated; no).
+
+        late_window: How late an order may be until everything goes back by itself;
+            `None`: the buyer decides (R27).  `recommended` has it.
     """
 
     revision_deadline: Literal["restart_full", "remaining", "none"] | timedelta = (
@@ -244,6 +254,9 @@ class DeliveryDeadline:
     )
     relaunch_minimum: timedelta = attrs.field(default=24 * HOUR, metadata=by(as_window))
     deliver_during_cancel_request: bool = attrs.field(default=False, metadata=by(flag))
+    late_window: timedelta | None = attrs.field(
+        default=None, metadata=by(as_window, none=True)
+    )
 
     @property
     def relaunch_takes_date(self) -> bool:
@@ -497,8 +510,10 @@ def _entries(value: Any, field: str) -> FrozenDict[str, str]:
 
 def _default_ruling(value: Any, field: str) -> Any:
     # An amount cannot be agreed before the price is, and a relaunch ends nothing.
-    if value is not None and not isinstance(value, (FullRefund, PaySeller)):
-        raise InvalidInputError(field, "FullRefund, PaySeller or None")
+    if value not in (None, "by_delivery") and not isinstance(
+        value, (FullRefund, PaySeller)
+    ):
+        raise InvalidInputError(field, "FullRefund, PaySeller, 'by_delivery' or None")
     return value
 
 
@@ -526,6 +541,12 @@ class DisputeRules:
             declares as a gap.
 
         default_ruling: The ruling when that time is over; needed with it.
+            `"by_delivery"`: everything goes back if nothing was ever delivered,
+            otherwise the seller is paid.
+
+        claim_window: How long a claim that keeps an order from its end may wait for
+            a mediator until it is a dispute; `None`: it keeps nothing from its end
+            (R69).  `recommended` has it.
     """
 
     dispute_openers: frozenset[str] = attrs.field(
@@ -541,8 +562,11 @@ class DisputeRules:
     ruling_window: timedelta | None = attrs.field(
         default=None, metadata=by(as_window, none=True)
     )
-    default_ruling: FullRefund | PaySeller | None = attrs.field(
-        default=None, metadata=by(_default_ruling)
+    default_ruling: FullRefund | PaySeller | Literal["by_delivery"] | None = (
+        attrs.field(default=None, metadata=by(_default_ruling))
+    )
+    claim_window: timedelta | None = attrs.field(
+        default=None, metadata=by(as_window, none=True)
     )
 
     def __attrs_post_init__(self) -> None:
@@ -558,6 +582,8 @@ class DisputeRules:
         return self.dispute_entry.get(route) != "claim_then_mediator"
 
     def by_default(self, *, delivered: bool) -> Ruling | None:
+        if self.default_ruling == "by_delivery":
+            return PaySeller() if delivered else FullRefund()
         return self.default_ruling
 
 
@@ -642,7 +668,8 @@ class Lifetime:
         order_cap: `None`, or a window from the payment; five calendar months on
             the pages that have it (R99, C24).
 
-        expiry_beneficiary: Who gets what is held then (C24).
+        expiry_beneficiary: Who gets what is held then (C24); `"mediator"`: whoever a
+            mediator says, or the default ruling.
 
         cap_after_dispute: If the cap passed during a dispute: `"grace"` gives
             *cap_grace* after the ruling, `"expire_now"` nothing.
@@ -655,9 +682,11 @@ class Lifetime:
         default=None,
         metadata=by(span, none=True),
     )
-    expiry_beneficiary: Literal["platform", "buyer", "seller"] = attrs.field(
-        default="platform",
-        metadata=by(choice, "platform", "buyer", "seller"),
+    expiry_beneficiary: Literal["platform", "buyer", "seller", "mediator"] = (
+        attrs.field(
+            default="platform",
+            metadata=by(choice, "platform", "buyer", "seller", "mediator"),
+        )
     )
     cap_after_dispute: Literal["grace", "expire_now"] = attrs.field(
         default="grace",

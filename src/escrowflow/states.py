@@ -199,6 +199,11 @@ class DeadlineKind:
         awaits: Who has to act before it ends; nobody if it ends by itself.
 
         needs: The policy without which it is never armed: `lifetime.order_cap`.
+
+        held_by: What of an order makes it stand still while it is there, by its name
+            there: `claim`, while one is open.
+
+        fixed: Whether nobody may move it: a bank does not wait for our checks.
     """
 
     name: str
@@ -212,6 +217,8 @@ class DeadlineKind:
     urgency: Urgency = attrs.field(kw_only=True)
     awaits: Role = attrs.field(default=Role(0), kw_only=True)
     needs: str = attrs.field(default="", kw_only=True)
+    held_by: str = attrs.field(default="", kw_only=True)
+    fixed: bool = attrs.field(default=False, kw_only=True)
 
 
 @final
@@ -378,6 +385,7 @@ class Process(Generic[P]):
     commands: Mapping[str, type[Command]] = attrs.field(init=False)
     yields: frozenset[type[Event]] = attrs.field(init=False)
     kinds: Mapping[str, DeadlineKind] = attrs.field(init=False)
+    held: frozenset[str] = attrs.field(init=False)
     windows: Mapping[str, str] = attrs.field(init=False)
     members: Mapping[str, str] = attrs.field(init=False)
     fingerprint: str = attrs.field(init=False)
@@ -420,6 +428,8 @@ class Process(Generic[P]):
         set_("commands", {row.command.name: row.command for row in self.rows})
         set_("yields", frozenset((*EVENTS.values(), *self.events)))
         set_("kinds", {kind.name: kind for kind in self.deadlines})
+        held_by = {kind.held_by for kind in self.deadlines}
+        set_("held", frozenset(held_by - {""}))
         set_(
             "windows",
             {
@@ -682,6 +692,7 @@ def _findings(process: Process[Any]) -> Iterable[str]:
     yield from _shapeless(process)
     yield from _undecided(process)
     yield from _unreachable(process)
+    yield from _unheeded(process)
     yield from _endless(process)
     yield from _held(process)
 
@@ -837,10 +848,29 @@ def _system_steps(process: Process[Any]) -> dict[str, set[str]]:
 
 
 def _armed(process: Process[Any], kind: DeadlineKind) -> bool:
+    return not kind.needs or _chosen(process, kind.needs)
+
+
+def _chosen(process: Process[Any], needs: str) -> bool:
     value: Any = process.policies
-    for part in kind.needs.split(".") if kind.needs else ():
-        value = getattr(value, part)
+    for part in needs.split("."):
+        # A bundle of a host's own need not have every policy of ours.
+        value = getattr(value, part, None)
     return value is not None
+
+
+# What a policy arms, where a process has such a wait.
+_ARMED_BY: Final = {
+    "acceptance.brief_window": "brief",
+    "delivery.late_window": "delay",
+    "dispute.claim_window": "claim",
+}
+
+
+def _unheeded(process: Process[Any]) -> Iterable[str]:
+    for needs, name in _ARMED_BY.items():
+        if name not in process.kinds and _chosen(process, needs):
+            yield f"{needs} needs a deadline {name!r}: `recommended` has one"
 
 
 def _endless(process: Process[Any]) -> Iterable[str]:
@@ -953,6 +983,8 @@ def _fingerprint(process: Process[Any]) -> str:
                 [str(state) for state in kind.sleeps],
                 [str(state) for state in kind.window_of],
                 int(kind.urgency),
+                kind.held_by,
+                kind.fixed,
             ]
             for kind in process.deadlines
         ],

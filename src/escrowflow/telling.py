@@ -85,7 +85,16 @@ _ORDER: Final = (
     *("placed_at", "paid_at", "accepted_at", "due_at", "delivered_at", "closed_at"),
     *("deliveries", "revisions", "revisions_used", "ledger", "deadlines"),
     *("conversation", "claim", "dispute", "cancellation", "partial_refund"),
-    *("offers", "add_ons", "review", "refunds", "payouts", "chargebacks", "coupon"),
+    *(
+        "extension",
+        "offers",
+        "add_ons",
+        "review",
+        "refunds",
+        "payouts",
+        "chargebacks",
+        "coupon",
+    ),
     *("ending", "as_of", "extra"),
 )
 

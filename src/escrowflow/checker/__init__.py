@@ -97,6 +97,9 @@ class Report:
 
         rests_within: The longest it takes, if nobody acts any more, until an order
             has ended; `None` if some never does.
+
+        lives_within: The longest an order can live, whatever people do, from the day
+            it is placed; `None` if nothing bounds it.
     """
 
     process: str
@@ -105,6 +108,7 @@ class Report:
     moves: int
     complete: bool
     rests_within: timedelta | None
+    lives_within: timedelta | None
 
     def lines(
         self, *, locale: str = "en", stories: bool = False, width: int | None = None
@@ -138,6 +142,9 @@ class Report:
         if self.rests_within is not None:
             window = length_text(self.rests_within, locale)
             lines.append(Line("moment", said("rests", window=window)))
+        if self.lives_within is not None:
+            window = length_text(self.lives_within, locale)
+            lines.append(Line("moment", said("lives", window=window)))
         count = len(self.errors)
         told = "sound" if self.sound else "unsound"
         lines.append(Line("moment", said(told, count=count)))
@@ -172,6 +179,7 @@ class Report:
             "configurations": self.configurations,
             "moves": self.moves,
             "rests_within": to_json(self.rests_within),
+            "lives_within": to_json(self.lives_within),
             "findings": [
                 {
                     "code": finding.code,
@@ -245,6 +253,7 @@ def check(
         moves=sum(len(node.edges) for node in checker.graph.nodes),
         complete=checker.graph.complete,
         rests_within=checker.rests_within(),
+        lives_within=checker.lives_within(),
     )
 
 
@@ -536,10 +545,12 @@ class _Checker:
     def _dying_claims(self) -> Iterator[Finding]:
         for node in self.graph.nodes:
             for edge in node.edges:
+                after = self.graph.nodes[edge.to]
                 if (
-                    node.configuration.claim
-                    and self.graph.nodes[edge.to].over
-                    and edge.by is not Role.MEDIATOR
+                    edge.by is None
+                    and node.order.claim is not None
+                    and after.over
+                    and traps.lost(self.graph, after, node.order.claim.by)
                 ):
                     yield Finding(
                         code="claim_dies",
@@ -611,6 +622,51 @@ class _Checker:
         known = [rest for rest in held if rest is not None]
         return max(known, default=timedelta()) if len(known) == len(held) else None
 
+    def lives_within(self) -> timedelta | None:
+        """
+        Return the longest an order can live, whatever people do.
+
+        Its longest life runs, and cannot be lengthened, wherever it can be drawn out;
+        where it does not run, before it begins or once it is over, nobody can make what
+        is left any longer.
+        """
+        lifetime = self.process.policies.lifetime
+        if lifetime.cap_grace is not None and lifetime.expiry_beneficiary != "mediator":
+            # A ruling may give more time, again and again.
+            return None
+        lives: list[timedelta] = []
+        before = after = timedelta()
+        for node in self.graph.nodes:
+            if node.over:
+                continue
+            life = _life(self.graph, node, {})
+            if life is not None:
+                lives.append(life)
+                continue
+            rest = self.rests[node.number]
+            if rest is None or self._lengthened(node, rest):
+                return None
+            if node.order.paid_at is None:
+                before = max(before, rest)
+            else:
+                after = max(after, rest)
+        return before + max(lives) if lives else before + after
+
+    def _lengthened(self, node: Node, rest: timedelta) -> bool:
+        """
+        Whether somebody can make what is left of an order longer, where its longest
+        life does not run.
+        """
+        nodes = self.graph.nodes
+        return any(
+            not nodes[edge.to].over
+            and not nodes[edge.to].configuration.lives
+            and nodes[edge.to].order.paid_at is not None
+            and (self.rests[edge.to] or rest) > rest
+            for edge in node.edges
+            if edge.when != "expiry"
+        )
+
 
 def _entered(
     process: Process[Policies], shut: Iterable[type[Command]]
@@ -658,46 +714,61 @@ def _rests(graph: Graph) -> list[timedelta | None]:
     """
     found: dict[int, timedelta | None] = {}
     for node in graph.nodes:
-        way = []
-        number, seen = node.number, set()
-        while number not in found and number not in seen:
-            here = graph.nodes[number]
-            seen.add(number)
-            way.append(number)
-            if here.over:
-                found[number] = timedelta()
-                break
-            waits = [edge.to for edge in here.edges if edge.when == "wait"]
-            if not waits:
-                # Its longest life ends it; from its beginning, at the latest.
-                found[number] = _life(graph, here)
-                break
-            number = waits[0]
-        # A circle of waits never ends.
-        found.setdefault(number, None)
-        for before in reversed(way):
-            if before in found:
-                continue
-            (after,) = (e.to for e in graph.nodes[before].edges if e.when == "wait")
-            rest = found[after]
-            here = graph.nodes[before]
-            seconds = min(
-                wait.seconds for wait in here.configuration.waits if wait.how == "runs"
-            )
-            if rest is not None:
-                rest += timedelta(seconds=seconds)
-                life = _life(graph, here)
-                rest = rest if life is None else min(rest, life)
-            found[before] = rest
+        _rest(graph, node.number, found)
     return [found[node.number] for node in graph.nodes]
 
 
-def _life(graph: Graph, node: Node) -> timedelta | None:
+def _rest(
+    graph: Graph, number: int, found: dict[int, timedelta | None]
+) -> timedelta | None:
+    way = []
+    seen = set()
+    start = number
+    while number not in found and number not in seen:
+        here = graph.nodes[number]
+        seen.add(number)
+        way.append(number)
+        if here.over:
+            found[number] = timedelta()
+            break
+        waits = [edge.to for edge in here.edges if edge.when == "wait"]
+        if not waits:
+            found[number] = _life(graph, here, found)
+            break
+        number = waits[0]
+    # A circle of waits never ends.
+    found.setdefault(number, None)
+    for before in reversed(way):
+        if before in found:
+            continue
+        here = graph.nodes[before]
+        (after,) = (edge.to for edge in here.edges if edge.when == "wait")
+        rest = found[after]
+        seconds = min(
+            wait.seconds for wait in here.configuration.waits if wait.how == "runs"
+        )
+        if rest is not None:
+            rest += timedelta(seconds=seconds)
+            life = _life(graph, here, found)
+            rest = rest if life is None else min(rest, life)
+        found[before] = rest
+    return found[start]
+
+
+def _life(
+    graph: Graph, node: Node, found: dict[int, timedelta | None]
+) -> timedelta | None:
     """
-    Return the whole longest life of an order; `None` if none runs.
+    Return how long an order can still take that lives as long as it may: from its
+    beginning, and what comes after; `None` if nothing ends its life.
     """
     life = Abstraction(graph.process).life(node.order)
-    return None if life is None else datetime.__sub__(life.due_at, START)
+    ends = [edge.to for edge in node.edges if edge.when == "expiry"]
+    if life is None or not ends:
+        return None
+    # What follows does not live on: it cannot lead back here.
+    after = _rest(graph, ends[0], found)
+    return None if after is None else datetime.__sub__(life.due_at, START) + after
 
 
 def _circles(graph: Graph) -> list[int]:

@@ -31,11 +31,13 @@ from ..commands import (
     SendMessage,
     SubmitBrief,
 )
+from ..decisions.settlement import ORDER_CAP
 from ..errors import InvalidInputError
 from ..order import Order
+from ..parties import Role
 from ..parts import Deadline
 from ..rules import Policies
-from ..states import DeadlineKind, Process, Urgency
+from ..states import STAY, DeadlineKind, Process, Urgency
 from ..terms import REVISIONS_MAX
 
 __all__ = ["SAYINGS", "Abstraction", "Configuration", "Wait"]
@@ -55,6 +57,9 @@ SAYINGS: Final[frozenset[type[Command]]] = frozenset(
 # orders that get the same answers, as far as any number goes, are told apart no further.
 _AHEAD: Final = REVISIONS_MAX + 1
 
+# How a wait is that stands still.
+_STILL: Final = ("stopped", "held")
+
 
 class Wait(NamedTuple):
     """
@@ -63,9 +68,11 @@ class Wait(NamedTuple):
     Attributes:
         name: The kind of deadline.
 
-        seconds: The time until its end, or that is left of it; zero once it passed.
+        seconds: The time until its end, or that is left of it; zero once it passed, or
+            where it stands still and neither side can set it going.
 
-        how: `runs`, `asleep` (it runs on, unheeded), `stopped` or `passed`.
+        how: `runs`, `asleep` (it runs on, unheeded), `stopped`, `held` (by something
+            of the order: an open claim) or `passed`.
 
         aside: Whether it is that of a side matter: an offer's.
     """
@@ -107,6 +114,10 @@ class Configuration(NamedTuple):
 
         proposal: Who proposed the open partial refund, if there is one.
 
+        extending: Whether the seller asked for a later date.
+
+        spent: Whether its longest life is over, and it is to be ruled on.
+
         offered: Whether an offer is open.
 
         owing: Whether an option is not paid yet.
@@ -134,6 +145,8 @@ class Configuration(NamedTuple):
     claim: str = ""
     mediated: bool = False
     proposal: str = ""
+    extending: bool = False
+    spent: bool = False
     offered: bool = False
     owing: bool = False
     held: bool = False
@@ -147,13 +160,19 @@ class Configuration(NamedTuple):
         """
         How many side matters there are: claims, proposals, extras, refunds in part.
         """
+        # A claim that holds a deadline up is what the order is about.
         return (
-            bool(self.claim)
+            (bool(self.claim) and not self._is_held)
             + bool(self.proposal)
+            + self.extending
             + self.offered
             + self.owing
             + (self.returned and not self.cause)
         )
+
+    @property
+    def _is_held(self) -> bool:
+        return any(wait.how == "held" for wait in self.waits)
 
     @property
     def key(self) -> Configuration:
@@ -175,6 +194,7 @@ class Configuration(NamedTuple):
             claim="",
             mediated=self.mediated and not self.claim,
             proposal="",
+            extending=False,
             offered=False,
             owing=False,
             returned=False,
@@ -202,6 +222,7 @@ class Abstraction:
             for kind in process.deadlines
             if kind.urgency is Urgency.EXPIRY and process.armed(kind)
         )
+        self._out_of_their_hands = frozenset(_out_of_their_hands(process))
         self._answers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     @staticmethod
@@ -263,7 +284,7 @@ class Abstraction:
             state=str(standing.state),
             left=tuple(map(str, standing.left)),
             late=standing.late,
-            waits=tuple(sorted(_wait(wait, at) for wait in self.waits(order))),
+            waits=self._waits_of(order, at),
             lives=self.life(order) is not None,
             accepted=order.accepted_at is not None,
             delivered=bool(order.deliveries),
@@ -274,6 +295,10 @@ class Abstraction:
             proposal=(
                 "" if order.partial_refund is None else order.partial_refund.by.text
             ),
+            extending=order.extension is not None,
+            spent=order.dispute is not None
+            and order.dispute.ruling is None
+            and order.dispute.cause == ORDER_CAP,
             offered=any(offer.status == "open" for offer in order.offers),
             owing=any(not add_on.paid for add_on in order.add_ons),
             held=ledger.escrow > 0,
@@ -281,6 +306,31 @@ class Abstraction:
             banks=tuple(sorted(hold.status for hold in order.holds)),
             extra=self._apart(order),
         )
+
+    def _waits_of(self, order: Order, at: float) -> tuple[Wait, ...]:
+        waits = [self._wait(wait, at) for wait in self.waits(order)]
+        held = any(wait.how == "held" for wait in waits)
+        if held or str(order.state) in self._out_of_their_hands:
+            # Whoever decides there gives at least a day.
+            waits = [
+                wait._replace(seconds=0) if wait.how in _STILL else wait
+                for wait in waits
+            ]
+        return tuple(sorted(waits))
+
+    def _wait(self, wait: Deadline, at: float) -> Wait:
+        aside = bool(wait.subject)
+        if wait.passed:
+            return Wait(wait.name, 0, "passed", aside)
+        if wait.left is not None:
+            left = -int(-wait.left.total_seconds() // 1)
+            by = self.process.kinds[wait.name].held_by
+            held = bool(by) and wait.stopped_in == by
+            return Wait(wait.name, left, "held" if held else "stopped", aside)
+        # To the second: what happens a microsecond before a deadline is no other case.
+        # What runs on unheeded may be overdue, and for how long matters to nobody.
+        seconds = max(round(wait.due_at.timestamp() - at), 0)
+        return Wait(wait.name, seconds, "asleep" if wait.stopped_in else "runs", aside)
 
     def _apart(self, order: Order) -> tuple[object, ...]:
         """
@@ -343,14 +393,17 @@ def _turns(asked: Callable[[int], object]) -> tuple[tuple[int, object], ...]:
     return tuple(found)
 
 
-def _wait(wait: Deadline, at: float) -> Wait:
-    aside = bool(wait.subject)
-    if wait.passed:
-        return Wait(wait.name, 0, "passed", aside)
-    if wait.left is not None:
-        left = -int(-wait.left.total_seconds() // 1)
-        return Wait(wait.name, left, "stopped", aside)
-    # To the second: what happens a microsecond before a deadline is no other case.
-    # What runs on unheeded may be overdue, and for how long matters to nobody.
-    seconds = max(round(wait.due_at.timestamp() - at), 0)
-    return Wait(wait.name, seconds, "asleep" if wait.stopped_in else "runs", aside)
+def _out_of_their_hands(process: Process[Policies]) -> Iterator[str]:
+    """
+    Yield the states that neither side leads out of: what a mediator or staff decides.
+    """
+    parties = Role.BUYER | Role.SELLER
+    led = {
+        str(state)
+        for row in process.rows
+        if row.by & parties and any(to is not STAY for to in row.to.values())
+        for state in row.states
+    }
+    for state in process.members:
+        if state not in led:
+            yield state

@@ -17,8 +17,15 @@ from typing import Final, Literal, TypeAlias, final
 import attrs
 from pendulum import DateTime
 
-from ..clock import as_utc
-from ..commands import Command, ConfirmPayment, PlaceOrder, ReportCharge
+from ..clock import as_utc, end_of
+from ..commands import (
+    Command,
+    ConfirmPayment,
+    PlaceOrder,
+    ReportCharge,
+    RequestExtension,
+    SubmitBrief,
+)
 from ..decisions import Option, options, place
 from ..decisions.blockers import blockers_of
 from ..decisions.case import Case
@@ -456,7 +463,7 @@ class _Explorer:
             is_new = option.allowed and (by.role, option.command) not in known
             if is_new and self._is_explored(node, option.command, by):
                 try:
-                    commands = list(_commands(option, node.order, self.holds))
+                    commands = list(_commands(option, node.order, node.now, self.holds))
                 except InvalidInputError:
                     # A host's own command takes something that no form tells.
                     self.graph.skipped.add(option.command)
@@ -483,6 +490,9 @@ class _Explorer:
         ):
             # Money that nobody owes goes back whole, anywhere.
             return False
+        if command is SubmitBrief and "brief_owed" in self.process.held:
+            # There, a deadline waits for it.
+            return node.order.brief_owed
         # Decided by somebody else, even a message may do more.
         return command not in SAYINGS or bool(self.process.decider[command].version)
 
@@ -584,7 +594,7 @@ class _Explorer:
                     if not option.allowed or key in self.graph.possible:
                         continue
                     self.graph.possible.add(key)
-                    for command in _commands(option, order, self.holds):
+                    for command in _commands(option, order, node.now, self.holds):
                         after = acted(self.process, order, by, command, node.now)
                         orders.append(after.order)
 
@@ -604,11 +614,24 @@ def _first_due(
     return min(due, key=lambda one: one[:3])[3] if due else None
 
 
+def _later(option: Option, order: Order, now: DateTime) -> DateTime:
+    """
+    Return a later date: as much time again as there was.
+    """
+    (due_at,) = (field for field in option.fields if field.name == "due_at")
+    later = end_of(now, order.full_window)
+    soonest: DateTime = due_at.minimum
+    latest: DateTime = due_at.maximum
+    return min(max(later, soonest), latest)
+
+
 # How long a bank holds money, in a story.
 _HELD: Final = timedelta(days=7)
 
 
-def _commands(option: Option, order: Order, holds: bool) -> Iterator[Command]:
+def _commands(
+    option: Option, order: Order, now: DateTime, holds: bool
+) -> Iterator[Command]:
     """
     Yield a command of each choice, within the fields.
     """
@@ -617,6 +640,8 @@ def _commands(option: Option, order: Order, holds: bool) -> Iterator[Command]:
     flags = [field.name for field in fields if field.required and field.kind == "flag"]
     for choice in chosen[0].choices if chosen else ("",):
         command = specimen(option.command, fields, choice=choice)
+        if isinstance(command, RequestExtension):
+            command = attrs.evolve(command, due_at=_later(option, order, now))
         for said in product((False, True), repeat=len(flags)):
             command = attrs.evolve(command, **dict(zip(flags, said, strict=True)))
             yield command

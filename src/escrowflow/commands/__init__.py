@@ -13,12 +13,13 @@ the moves of the system, lie beside.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 import attrs
+from pendulum import DateTime
 
-from ..clock import WindowLike, as_window
+from ..clock import WindowLike, as_utc, as_window
 from ..errors import InvalidInputError
 from ..inputs import (
     FrozenDict,
@@ -54,7 +55,11 @@ from .system import (
     CloseConversation,
     CompleteSilently,
     DefaultRuling,
+    EscalateClaim,
     ExpireAcceptance,
+    ExpireAnswer,
+    ExpireBrief,
+    ExpireDelivery,
     ExpireHold,
     ExpireOffer,
     ExpireOrder,
@@ -67,6 +72,7 @@ from .system import (
 
 __all__ = [
     "AcceptCancellation",
+    "AcceptExtension",
     "AcceptOrder",
     "AcceptPartialRefund",
     "AcceptRevision",
@@ -85,8 +91,12 @@ __all__ = [
     "DefaultRuling",
     "DeliverOrder",
     "EditClaim",
+    "EscalateClaim",
     "ExcuseCancellation",
     "ExpireAcceptance",
+    "ExpireAnswer",
+    "ExpireBrief",
+    "ExpireDelivery",
     "ExpireHold",
     "ExpireOffer",
     "ExpireOrder",
@@ -103,6 +113,7 @@ __all__ = [
     "ProposePartialRefund",
     "RedirectPayout",
     "RefuseCancellation",
+    "RefuseExtension",
     "RefuseOffer",
     "RefuseOrder",
     "RefusePartialRefund",
@@ -118,6 +129,7 @@ __all__ = [
     "ReportRefund",
     "RequestCancellation",
     "RequestCoupon",
+    "RequestExtension",
     "RequestRevision",
     "RuleDispute",
     "SendMessage",
@@ -127,6 +139,7 @@ __all__ = [
     "UnlockDispute",
     "WithdrawCancellation",
     "WithdrawClaim",
+    "WithdrawExtension",
     "WithdrawOffer",
     "WithdrawPartialRefund",
 ]
@@ -226,6 +239,10 @@ def _note(value: str) -> Text:
 
 def _files(value: Sequence[str]) -> tuple[str, ...]:
     return as_ids(value, "files")
+
+
+def _due_at(value: datetime | str) -> DateTime:
+    return as_utc(value, "due_at")
 
 
 def _extra_window(value: WindowLike | None) -> timedelta | None:
@@ -439,6 +456,47 @@ class DeliverOrder(Command):
 class ApproveDelivery(Command):
     """
     Say that the work is right; the seller is paid (R52, R62).
+    """
+
+
+# --- extension --------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RequestExtension(Command):
+    """
+    Ask the buyer for a later date (R24): in `recommended`.
+
+    Attributes:
+        due_at: When the work will be there.
+    """
+
+    due_at: DateTime = attrs.field(converter=_due_at)
+    reason: Text = attrs.field(converter=as_reason)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AcceptExtension(Command):
+    """
+    Agree to the later date: the delivery is due then.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RefuseExtension(Command):
+    """
+    Do not agree to it: the delivery is due as before.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class WithdrawExtension(Command):
+    """
+    Take the request for a later date back.
     """
 
 

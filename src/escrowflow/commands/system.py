@@ -15,7 +15,11 @@ __all__ = [
     "CloseConversation",
     "CompleteSilently",
     "DefaultRuling",
+    "EscalateClaim",
     "ExpireAcceptance",
+    "ExpireAnswer",
+    "ExpireBrief",
+    "ExpireDelivery",
     "ExpireHold",
     "ExpireOffer",
     "ExpireOrder",
@@ -72,6 +76,38 @@ class MarkLate(Command):
 class UnlockDispute(Command):
     """
     A request stayed unanswered: the buyer may go to a mediator (R34, R65).
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExpireAnswer(Command):
+    """
+    A request stayed unanswered, and silence counts as a yes: `recommended`.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExpireBrief(Command):
+    """
+    The brief that the buyer owes never came: `recommended`.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExpireDelivery(Command):
+    """
+    Late, and still nothing was delivered: `recommended`.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class EscalateClaim(Command):
+    """
+    Nobody decided on a claim that keeps an order from its end: `recommended`.
     """
 
 

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..commands import AcceptOrder, ExpireAcceptance, RefuseOrder, RemindAcceptance
+from ..commands import (
+    AcceptOrder,
+    ExpireAcceptance,
+    ExpireBrief,
+    RefuseOrder,
+    RemindAcceptance,
+)
 from ..events import AcceptanceReminded, ChargeAsked, OrderAccepted
 from ..parties import Role
 from ..refusals import Blocker
-from .case import Case, Step, deadline, decides
-from .charging import holds, under_way
+from .case import Case, Step, decides
+from .charging import holds, under_way, work_begins
+from .dispute import returned_unless_claimed
 from .settlement import cancelled
 
 __all__ = ["CHAPTER"]
@@ -33,7 +40,17 @@ def accept_order(case: Case, command: AcceptOrder) -> Iterable[Step]:
         return
     yield Step(
         events=(OrderAccepted(),),
-        arm=deadline("delivery", case.end(case.order.full_window)),
+        arm=work_begins(case),
+    )
+
+
+@decides(ExpireBrief)
+def expire_brief(case: Case, command: ExpireBrief) -> Iterable[Step]:
+    """
+    Nothing to begin with, and nothing delivered without it: everything goes back.
+    """
+    yield returned_unless_claimed(
+        case, cause="brief_missing", trigger=command.name, responsible=Role.BUYER
     )
 
 
@@ -93,4 +110,10 @@ def expire_acceptance(case: Case, command: ExpireAcceptance) -> Iterable[Step]:
     )
 
 
-CHAPTER = (accept_order, refuse_order, remind_acceptance, expire_acceptance)
+CHAPTER = (
+    accept_order,
+    refuse_order,
+    remind_acceptance,
+    expire_acceptance,
+    expire_brief,
+)

@@ -14,6 +14,7 @@ from ..commands import (
     AcceptCancellation,
     CancelOrder,
     ExcuseCancellation,
+    ExpireAnswer,
     RefuseCancellation,
     RequestCancellation,
     RequestRevision,
@@ -21,6 +22,7 @@ from ..commands import (
     WithdrawCancellation,
 )
 from ..events import (
+    AnswerExpired,
     CancellationAccepted,
     CancellationExcused,
     CancellationRefused,
@@ -34,7 +36,8 @@ from ..refusals import Blocker, Way
 from ..rules import Alone, ByConsent, No, Situation
 from .case import Case, Step, deadline, decides, way
 from .charging import under_way
-from .dispute import dispute
+from .dispute import dispute, returned_unless_claimed
+from .revision import begun
 from .settlement import cancelled, shared
 
 __all__ = ["CHAPTER"]
@@ -227,6 +230,23 @@ def unlock_dispute(case: Case, command: UnlockDispute) -> Iterable[Step]:
     yield Step(events=(DisputeUnlocked(request=asked),))
 
 
+@decides(ExpireAnswer)
+def expire_answer(case: Case, command: ExpireAnswer) -> Iterable[Step]:
+    """
+    Silence counts as a yes: the order is cancelled, or the work begins again.
+    """
+    if case.order.cancellation is None:
+        yield begun(case, AnswerExpired(request="revision"))
+        return
+    yield returned_unless_claimed(
+        case,
+        AnswerExpired(request="cancellation"),
+        cause="cancellation_unanswered",
+        trigger=command.name,
+        responsible=Role.SELLER,
+    )
+
+
 @decides(ExcuseCancellation)
 def excuse_cancellation(case: Case, command: ExcuseCancellation) -> Iterable[Step]:
     """
@@ -249,5 +269,6 @@ CHAPTER = (
     accept_cancellation,
     refuse_cancellation,
     unlock_dispute,
+    expire_answer,
     excuse_cancellation,
 )

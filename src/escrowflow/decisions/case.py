@@ -29,7 +29,7 @@ from ..parties import Actor, Role
 from ..parts import Deadline, Standing, Talk
 from ..refusals import Blocker, Way
 from ..rules import RESUMED_AT_LEAST, Policies
-from ..states import BACK, Process
+from ..states import BACK, DeadlineKind, Process
 from .outbox import effects_of
 
 __all__ = ["Case", "Decides", "Step", "decides"]
@@ -56,7 +56,8 @@ class Step:
 
         dropped: Subjects of single deadlines that are over.
 
-        resume: The states whose stopped deadlines go on with the time left.
+        resume: The states whose stopped deadlines go on with the time left, and what
+            held deadlines up, if they get at least a day too.
 
         late: Whether the order is late from now on; `None`: as before.
 
@@ -176,8 +177,11 @@ class Case:
             before.state, row_command.name, step.outcome, before.left
         )
         standing: Standing | None = None
-        if state != before.state or self.due is not None or step.moves:
+        moves = state != before.state or self.due is not None or step.moves
+        if moves or self.process.held:
             standing = self._standing(before, state, row_command, step)
+            if not moves and standing == before:
+                standing = None
         last = len(step.events) - 1
         for number, event in enumerate(step.events):
             if type(event) not in self.process.yields:
@@ -223,17 +227,22 @@ class Case:
         """
         Record one event and fold it in.
         """
-        recorded = Recorded(
-            seq=self.order.version + 1,
+        recorded = self._recorded(self.order, event, standing)
+        self.order = evolve(self.order, recorded)
+        self.recorded.append(recorded)
+        return recorded
+
+    def _recorded(
+        self, order: Order, event: Event, standing: Standing | None
+    ) -> Recorded:
+        return Recorded(
+            seq=order.version + 1,
             event=event,
             by=self.by,
             effective_at=self.now,
             recorded_at=self.recorded_at,
             standing=standing,
         )
-        self.order = evolve(self.order, recorded)
-        self.recorded.append(recorded)
-        return recorded
 
     def _standing(
         self, before: Standing, state: str, command: type[Command], step: Step
@@ -292,6 +301,7 @@ class Case:
         armed = {(wait.name, wait.subject) for wait in step.arm}
         kinds = self.process.kinds
         waits: list[Deadline] = []
+        holding = self._holding(step) if self.process.held else frozenset()
         for wait in before.deadlines:
             if (
                 (wait.name, wait.subject) in armed
@@ -306,7 +316,8 @@ class Case:
                 wait = attrs.evolve(wait, passed=True)
             if moved:
                 if state in kind.runs:
-                    if wait.stopped_in in step.resume and not wait.passed:
+                    asleep = wait.stopped_in and wait.left is None
+                    if (asleep or wait.stopped_in in step.resume) and not wait.passed:
                         wait = self._resumed(wait)
                 elif state in kind.stops:
                     if wait.runs:
@@ -319,7 +330,7 @@ class Case:
                     wait = attrs.evolve(wait, stopped_in=state)
                 else:
                     continue
-            waits.append(wait)
+            waits.append(self._held(wait, kind, state, step, holding))
         for wait in step.arm:
             if wait.name not in kinds:
                 # Nothing would ever end it.
@@ -330,8 +341,46 @@ class Case:
                         "process: name it in deadlines=..."
                     ],
                 )
-            waits.append(wait)
+            kind = kinds[wait.name]
+            if state in kind.sleeps:
+                wait = attrs.evolve(wait, stopped_in=state)
+            waits.append(self._held(wait, kind, state, step, holding))
         return tuple(waits)
+
+    def _holding(self, step: Step) -> frozenset[str]:
+        """
+        Return what will be there, after a step, of what makes deadlines stand still.
+        """
+        order = self.order
+        for event in step.events:
+            order = evolve(order, self._recorded(order, event, None))
+        return frozenset(name for name in self.process.held if getattr(order, name))
+
+    def _held(
+        self,
+        wait: Deadline,
+        kind: DeadlineKind,
+        state: str,
+        step: Step,
+        holding: frozenset[str],
+    ) -> Deadline:
+        """
+        Return a wait standing still as long as what holds it is there.
+        """
+        by = kind.held_by
+        if not by or wait.passed:
+            return wait
+        if by in holding:
+            return self._stopped(wait, by) if wait.runs else wait
+        if wait.stopped_in != by or wait.left is None:
+            return wait
+        if state in kind.stops:
+            return attrs.evolve(wait, stopped_in=state)
+        if by in step.resume:
+            return self._resumed(wait)
+        # It has not begun yet.
+        due_at = self.after(wait.left)
+        return attrs.evolve(wait, due_at=due_at, left=None, stopped_in="")
 
     def _stopped(self, wait: Deadline, state: str) -> Deadline:
         # Written out: it happens with every delivery.

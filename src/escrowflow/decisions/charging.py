@@ -44,6 +44,7 @@ __all__ = [
     "takes_holds",
     "too_much",
     "under_way",
+    "work_begins",
 ]
 
 
@@ -162,10 +163,23 @@ def arrived(
             events=(paid, OrderAccepted()),
             outcome="accepted",
             via=ReportCharge,
-            arm=deadline("delivery", case.end(order.full_window)),
+            arm=work_begins(case),
         )
         return
     yield _without(case, paid, rest)
+
+
+def work_begins(case: Case) -> tuple[Deadline, ...]:
+    """
+    Return the waits of an order that is accepted: the delivery, and the brief that the
+    buyer owes, where that ends (R5, R9).
+    """
+    order = case.order
+    waits = deadline("delivery", case.end(order.full_window))
+    window = case.policies.acceptance.brief_window
+    if window is None or not order.brief_owed:
+        return waits
+    return (*waits, *deadline("brief", case.end(window)))
 
 
 def _gone(

@@ -11,6 +11,7 @@ from ..commands import (
     ApproveDelivery,
     CompleteSilently,
     DeliverOrder,
+    ExpireDelivery,
     LeaveReview,
     MarkLate,
     RefuseCancellation,
@@ -26,6 +27,7 @@ from ..events import (
 from ..parties import Role
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, reminders, way
+from .dispute import returned_unless_claimed
 from .settlement import completed
 
 __all__ = ["CHAPTER"]
@@ -90,7 +92,22 @@ def mark_late(case: Case, command: MarkLate) -> Iterable[Step]:
     """
     Late from now on, whoever is at fault (R26).
     """
-    yield Step(events=(OrderMarkedLate(),), late=True)
+    window = case.policies.delivery.late_window
+    yield Step(
+        events=(OrderMarkedLate(),),
+        arm=() if window is None else deadline("delay", case.end(window)),
+        late=True,
+    )
+
+
+@decides(ExpireDelivery)
+def expire_delivery(case: Case, command: ExpireDelivery) -> Iterable[Step]:
+    """
+    So late that nobody waits any longer: everything goes back.
+    """
+    yield returned_unless_claimed(
+        case, cause="not_delivered", trigger=command.name, responsible=Role.SELLER
+    )
 
 
 @decides(RemindVerification)
@@ -119,6 +136,7 @@ CHAPTER = (
     deliver_order,
     approve_delivery,
     mark_late,
+    expire_delivery,
     remind_verification,
     complete_silently,
 )

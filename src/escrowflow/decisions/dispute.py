@@ -19,6 +19,7 @@ from ..commands import (
     ConvertClaim,
     DefaultRuling,
     EditClaim,
+    EscalateClaim,
     FileClaim,
     OpenDispute,
     RejectClaim,
@@ -53,9 +54,9 @@ from .case import Case, Step, deadline, decides, way
 from .charging import holds, not_charged
 from .refunds import above_maximum, maximum
 from .revision import refusals
-from .settlement import cancelled, completed, to_seller
+from .settlement import ORDER_CAP, cancelled, completed, to_seller
 
-__all__ = ["CHAPTER", "dispute"]
+__all__ = ["CHAPTER", "dispute", "returned_unless_claimed"]
 
 PARTIES = Role.BUYER | Role.SELLER
 
@@ -79,6 +80,28 @@ def dispute(
         events=(*earlier, DisputeOpened(cause=cause, reason=reason)),
         outcome=outcome,
         arm=arm,
+    )
+
+
+def returned_unless_claimed(
+    case: Case, *earlier: Event, cause: str, trigger: str, responsible: Role
+) -> Step:
+    """
+    Return the step by which silence gives everything back; into a dispute, if the
+    seller has called for help.
+    """
+    claim = case.order.claim
+    if claim is not None and claim.by is Role.SELLER:
+        return dispute(
+            case, cause="claim_unanswered", reason=claim.reason, outcome="disputed"
+        )
+    return cancelled(
+        case,
+        *earlier,
+        cause=cause,
+        trigger=trigger,
+        responsible=responsible,
+        outcome="cancelled",
     )
 
 
@@ -137,7 +160,21 @@ def file_claim(case: Case, command: FileClaim) -> Iterable[Step]:
     """
     The order goes on meanwhile (R69).
     """
-    yield Step(events=(ClaimFiled(reason=command.reason),))
+    window = case.policies.dispute.claim_window
+    yield Step(
+        events=(ClaimFiled(reason=command.reason),),
+        arm=() if window is None else deadline("claim", case.end(window)),
+    )
+
+
+@decides(EscalateClaim)
+def escalate_claim(case: Case, command: EscalateClaim) -> Iterable[Step]:
+    """
+    Nobody decided on it in time: what it is about has to be ruled on.
+    """
+    claim = case.order.claim
+    assert claim is not None
+    yield dispute(case, cause="claim_unanswered", reason=claim.reason)
 
 
 @file_claim.unless
@@ -165,7 +202,7 @@ def withdraw_claim(case: Case, command: WithdrawClaim) -> Iterable[Step]:
     """
     As long as no mediator has looked at it (R70).
     """
-    yield Step(events=(ClaimWithdrawn(),))
+    yield Step(events=(ClaimWithdrawn(),), drop=("claim",), resume=("claim",))
 
 
 def _not_the_filers(case: Case) -> Iterable[Blocker]:
@@ -188,7 +225,11 @@ def reject_claim(case: Case, command: RejectClaim) -> Iterable[Step]:
     """
     The order goes on (R71).
     """
-    yield Step(events=(ClaimRejected(reason=command.reason),))
+    yield Step(
+        events=(ClaimRejected(reason=command.reason),),
+        drop=("claim",),
+        resume=("claim",),
+    )
 
 
 @decides(ConvertClaim)
@@ -298,6 +339,19 @@ def rule_dispute(case: Case, command: RuleDispute) -> Iterable[Step]:
     yield _ruled(case, ruled, command.name)
 
 
+def _too_old(case: Case) -> bool:
+    """
+    Whether an order reached its longest life, and a mediator has to end it (C24).
+    """
+    policies, order = case.policies, case.order
+    if policies.lifetime.expiry_beneficiary != "mediator":
+        return False
+    life = order.deadline("lifetime")
+    if life is not None:
+        return policies.time.over(life.due_at, case.now)
+    return order.dispute is not None and order.dispute.cause == ORDER_CAP
+
+
 def _latest(case: Case) -> DateTime:
     return case.after(timedelta(days=WINDOW_DAYS_MAX))
 
@@ -310,7 +364,7 @@ def _(case: Case) -> Iterable[Narrowing]:
         if most:
             choices.append("split")
             yield "ruling.to_buyer", {"maximum": most}
-        if case.by.role is not Role.OPERATOR:
+        if case.by.role is not Role.OPERATOR and not _too_old(case):
             choices.append("relaunch")
         choices.append("pay_seller")
     yield "ruling", {"choices": tuple(choices)}
@@ -335,6 +389,8 @@ def _(case: Case, command: RuleDispute) -> Iterable[Blocker]:
         yield Blocker(
             code="unfreeze_instead", unblocked_by=way(UnfreezeOrder, Role.OPERATOR)
         )
+    elif _too_old(case):
+        yield Blocker(code="too_old_to_relaunch")
     if case.policies.delivery.relaunch_takes_date:
         if ruling.due_at is None:
             yield Blocker(code="due_at_required")
@@ -423,6 +479,7 @@ CHAPTER = (
     withdraw_claim,
     reject_claim,
     convert_claim,
+    escalate_claim,
     assign_mediator,
     alert_mediator,
     ask_parties,

@@ -11,6 +11,7 @@ from ..effects import Fact, Notify, effect_key
 from ..events import (
     AcceptanceReminded,
     AddOnBought,
+    AnswerExpired,
     BriefSubmitted,
     CancellationExcused,
     CancellationRefused,
@@ -28,6 +29,10 @@ from ..events import (
     DisputeRuled,
     DisputeUnlocked,
     Event,
+    ExtensionAccepted,
+    ExtensionRefused,
+    ExtensionRequested,
+    ExtensionWithdrawn,
     HoldReleased,
     MediatorAlerted,
     MediatorAnswered,
@@ -97,6 +102,11 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
     CancellationWithdrawn: Role.SELLER,
     CancellationRefused: Role.BUYER,
     DisputeUnlocked: _BOTH,
+    AnswerExpired: _BOTH,
+    ExtensionRequested: Role.BUYER,  # R24
+    ExtensionWithdrawn: Role.BUYER,
+    ExtensionAccepted: Role.SELLER,
+    ExtensionRefused: Role.SELLER,
     ClaimFiled: _BOTH | _STAFF,  # R69
     ClaimWithdrawn: _BOTH,
     ClaimRejected: _BOTH,  # R71
@@ -140,7 +150,14 @@ NOTICES: Final[Mapping[type[Event], Role]] = {
 _TOLD_WAITS: Final[Mapping[type[Event], tuple[str, ...]]] = {
     OrderPaid: ("acceptance",),
     AcceptanceReminded: ("acceptance",),
-    OrderAccepted: ("delivery",),
+    BriefSubmitted: ("delivery",),
+    # A delivery waits for a brief that is owed.
+    OrderAccepted: ("delivery", "brief"),
+    OrderMarkedLate: ("delay",),
+    ExtensionAccepted: ("delivery",),
+    ExtensionRefused: ("delivery",),
+    AnswerExpired: ("delivery",),
+    ClaimFiled: ("claim",),
     OrderDelivered: ("verification",),
     VerificationReminded: ("verification",),
     RevisionRequested: ("answer", "delivery"),
@@ -156,7 +173,10 @@ _TOLD_WAITS: Final[Mapping[type[Event], tuple[str, ...]]] = {
     OfferSent: ("offer",),
     **dict.fromkeys(
         (DeadlinesExtended, OrderMigrated, OrderUnfrozen),
-        ("acceptance", "answer", "verification", "choice", "ruling", "delivery"),
+        (
+            *("acceptance", "answer", "verification", "choice", "ruling", "claim"),
+            *("delivery", "brief", "delay"),
+        ),
     ),
 }
 
@@ -215,6 +235,9 @@ def _is_news(order: Order, recorded: Recorded, role: Role) -> bool:
     if role is recorded.by.role:
         # R35: who refused once more did not ask for a dispute.
         return isinstance(event, DisputeOpened) and event.cause == _REFUSED_AGAIN
+    if isinstance(event, AnswerExpired) and event.request == "cancellation":
+        # What came of it is told.
+        return False
     if role is Role.SELLER and isinstance(event, _ENDINGS):
         # Of what was never paid the seller never heard.
         return order.paid_at is not None
@@ -295,6 +318,7 @@ _FACTS: Final[Mapping[type[Event], Callable[[Order, Any], Mapping[str, Fact]]]] 
     HoldReleased: lambda _, event: {"amount": event.payment.amount},
     DisputeOpened: lambda _, event: {"cause": event.cause},
     DisputeRuled: _ruling,
+    ExtensionRequested: lambda _, event: {"asked_for": event.due_at},
     PartialRefundProposed: lambda _, event: {"amount": event.amount},
     PartialRefundAccepted: lambda order, event: {
         "amount": _sum(order.currency, event.to_buyer)

@@ -17,6 +17,7 @@ from ..commands import (
     ExpirePayment,
     PayOffer,
     PlaceOrder,
+    SendMessage,
     SubmitBrief,
 )
 from ..errors import InvalidInputError
@@ -26,7 +27,7 @@ from ..money import Money, Payment
 from ..order import Order
 from ..parts import Deadline
 from ..refusals import Blocker
-from .case import Case, Step, deadline, decides, reminders
+from .case import Case, Step, deadline, decides, reminders, way
 from .charging import (
     arrived,
     held,
@@ -289,8 +290,18 @@ def submit_brief(case: Case, command: SubmitBrief) -> Iterable[Step]:
     """
     yield Step(
         events=(BriefSubmitted(text=command.text, files=command.files),),
-        drop=("acceptance_reminder",),
+        drop=("acceptance_reminder", "brief"),
     )
+
+
+@submit_brief.unless
+def _(case: Case) -> Iterable[Blocker]:
+    order = case.order
+    if order.accepted_at is not None and not order.brief_owed:
+        # What is agreed on is not exchanged for something else.
+        yield Blocker(
+            code="brief_not_owed", unblocked_by=way(SendMessage, case.by.role)
+        )
 
 
 CHAPTER = (place_order, confirm_payment, expire_payment, submit_brief)

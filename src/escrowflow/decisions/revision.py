@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from ..commands import AcceptRevision, OpenDispute, RefuseRevision, RequestRevision
-from ..events import RevisionAccepted, RevisionRefused, RevisionRequested
+from ..events import Event, RevisionAccepted, RevisionRefused, RevisionRequested
 from ..order import Order
 from ..parties import Role
 from ..parts import Deadline
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides, way
 
-__all__ = ["CHAPTER", "refusals"]
+__all__ = ["CHAPTER", "begun", "refusals"]
 
 
 def refusals(order: Order) -> int:
@@ -40,7 +40,7 @@ def request_revision(case: Case, command: RequestRevision) -> Iterable[Step]:
     over = _agreed(case) == "over"
     if not policy.revision_needs_seller_answer:
         asked = RevisionRequested(reason=command.reason, over_limit=over, accepted=True)
-        yield _begun(case, asked, outcome="begun")
+        yield begun(case, asked, outcome="begun")
         return
     yield Step(
         events=(RevisionRequested(reason=command.reason, over_limit=over),),
@@ -71,7 +71,7 @@ def accept_revision(case: Case, command: AcceptRevision) -> Iterable[Step]:
     """
     The work begins again; late answers count (R57).
     """
-    yield _begun(case, RevisionAccepted())
+    yield begun(case, RevisionAccepted())
 
 
 @decides(RefuseRevision)
@@ -90,9 +90,7 @@ def refuse_revision(case: Case, command: RefuseRevision) -> Iterable[Step]:
     )
 
 
-def _begun(
-    case: Case, event: RevisionAccepted | RevisionRequested, outcome: str = ""
-) -> Step:
+def begun(case: Case, event: Event, outcome: str = "") -> Step:
     """
     Return the step back to work, with the time there is to deliver again (C9).
     """

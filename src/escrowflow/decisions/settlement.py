@@ -7,6 +7,8 @@ What goes back, goes back to the payments it came from, the newest first.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import LedgerError
 from ..events import Event, OrderCancelled, OrderCompleted, OrderExpired
 from ..inputs import Text
@@ -17,6 +19,7 @@ from .case import Case, Step, deadline
 from .figures import of_cancellation
 
 __all__ = [
+    "ORDER_CAP",
     "cancelled",
     "completed",
     "expired",
@@ -25,6 +28,10 @@ __all__ = [
     "to_platform",
     "to_seller",
 ]
+
+
+# Why an order ends, or has to be ruled on, that reached its longest life.
+ORDER_CAP: Final = "order_cap"
 
 
 def estimate(case: Case, payment: Payment, amount: Money) -> RefundPart:
@@ -212,7 +219,7 @@ def expired(case: Case, *, trigger: str, settlement: Settlement) -> Step:
     return Step(
         events=(
             OrderExpired(
-                ending=Ending(cause="order_cap", trigger=trigger),
+                ending=Ending(cause=ORDER_CAP, trigger=trigger),
                 settlement=settlement,
             ),
         )

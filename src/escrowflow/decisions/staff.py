@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import attrs
 
 from ..commands import (
-    ExpireHold,
     ExpireOrder,
     ExtendDeadlines,
     FreezeOrder,
@@ -18,11 +17,13 @@ from ..commands import (
     UnfreezeOrder,
 )
 from ..events import CouponRequested, DeadlinesExtended, OrderFrozen, OrderUnfrozen
+from ..inputs import Text
 from ..money import Money
 from ..refusals import Blocker
 from .case import Case, Step, decides
 from .charging import under_way
-from .settlement import expired, returned, to_platform, to_seller
+from .dispute import dispute
+from .settlement import ORDER_CAP, cancelled, expired, returned, to_platform, to_seller
 
 __all__ = ["CHAPTER"]
 
@@ -49,8 +50,7 @@ def unfreeze_order(case: Case, command: UnfreezeOrder) -> Iterable[Step]:
 @decides(ExtendDeadlines)
 def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
     """
-    Every running deadline later, by the same length; what a bank holds ends when it
-    ends.
+    Every running deadline later, by the same length, but those that nobody may move.
     """
     yield Step(
         events=(DeadlinesExtended(window=command.window, reason=command.reason),),
@@ -59,7 +59,7 @@ def extend_deadlines(case: Case, command: ExtendDeadlines) -> Iterable[Step]:
                 wait, due_at=case.policies.time.end(wait.due_at, command.window)
             )
             for wait in case.order.deadlines
-            if case.process.kinds[wait.name].command is not ExpireHold
+            if not case.process.kinds[wait.name].fixed
         ),
     )
 
@@ -70,6 +70,9 @@ def expire_order(case: Case, command: ExpireOrder) -> Iterable[Step]:
     The longest life is over (R99, C24).
     """
     beneficiary = case.policies.lifetime.expiry_beneficiary
+    if beneficiary == "mediator":
+        yield _to_the_mediator(case, command)
+        return
     if beneficiary == "buyer":
         settlement = returned(case)
     elif beneficiary == "seller":
@@ -77,6 +80,18 @@ def expire_order(case: Case, command: ExpireOrder) -> Iterable[Step]:
     else:
         settlement = to_platform(case)
     yield expired(case, trigger=command.name, settlement=settlement)
+
+
+def _to_the_mediator(case: Case, command: ExpireOrder) -> Step:
+    """
+    Return the step by which a mediator has to end the order; what the seller never
+    accepted goes back.
+    """
+    if case.order.accepted_at is None:
+        return cancelled(
+            case, cause=ORDER_CAP, trigger=command.name, outcome="cancelled"
+        )
+    return dispute(case, cause=ORDER_CAP, reason=Text(), outcome="disputed")
 
 
 def _coupon(case: Case) -> Money:

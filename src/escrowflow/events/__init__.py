@@ -48,6 +48,7 @@ from .reports import (
 __all__ = [
     "AcceptanceReminded",
     "AddOnBought",
+    "AnswerExpired",
     "BriefSubmitted",
     "CancellationAccepted",
     "CancellationExcused",
@@ -76,6 +77,10 @@ __all__ = [
     "DisputeRuled",
     "DisputeUnlocked",
     "Event",
+    "ExtensionAccepted",
+    "ExtensionRefused",
+    "ExtensionRequested",
+    "ExtensionWithdrawn",
     "HoldReleased",
     "MediatorAlerted",
     "MediatorAnswered",
@@ -265,6 +270,47 @@ class DeliveryApproved(Event):
     """
 
 
+# --- extension --------------------------------------------------------------------
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExtensionRequested(Event):
+    """
+    The seller asked the buyer for a later date (R24).
+
+    Attributes:
+        due_at: When the work will be there.
+    """
+
+    due_at: DateTime
+    reason: Text
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExtensionWithdrawn(Event):
+    """
+    The seller took the request back.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExtensionAccepted(Event):
+    """
+    The buyer agreed to the later date.
+    """
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExtensionRefused(Event):
+    """
+    The buyer did not agree to the later date.
+    """
+
+
 # --- revision ---------------------------------------------------------------------
 
 
@@ -357,6 +403,19 @@ class CancellationExcused(Event):
 class DisputeUnlocked(Event):
     """
     A request stayed unanswered; the buyer may go to a mediator (R34, R65).
+
+    Attributes:
+        request: `"cancellation"` or `"revision"`.
+    """
+
+    request: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AnswerExpired(Event):
+    """
+    A request stayed unanswered, and silence counts as a yes.
 
     Attributes:
         request: `"cancellation"` or `"revision"`.

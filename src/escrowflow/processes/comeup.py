@@ -72,6 +72,14 @@ def _charged_later(policies: Policies) -> bool:
     return policies.acceptance.charge_at == "acceptance"
 
 
+def _expires(policies: Policies) -> bool:
+    return policies.lifetime.expiry_beneficiary != "mediator"  # C24
+
+
+def _is_ruled_on(policies: Policies) -> bool:
+    return policies.lifetime.expiry_beneficiary == "mediator"  # C24
+
+
 def _asking_is_enough(policies: Policies) -> bool:
     return any(  # C11
         isinstance(
@@ -208,7 +216,10 @@ ROWS: Final = (
     Row(c.AlertMediator,          Y,      DI,                STAY),
     Row(c.ExpireOffer,            Y,      ACCEPTED,          STAY),
     Row(c.CloseConversation,      Y,      (CO, CA),          STAY),
-    Row(c.ExpireOrder,            Y,      RUNNING,           EX, settles=True),
+    Row(c.ExpireOrder,            Y,      PE,                {"": EX, "cancelled": CA},
+        settles=True, chosen_by={"": _expires, "cancelled": _is_ruled_on}),
+    Row(c.ExpireOrder,            Y,      ACCEPTED,          {"": EX, "disputed": DI},
+        settles=True, chosen_by={"": _expires, "disputed": _is_ruled_on}),
 )
 
 # A freeze stops every wait that runs; a dispute those that may begin again.
@@ -219,7 +230,7 @@ DEADLINES: Final = (
                  stops=FR, window_of=PE, urgency=Urgency.CANCELLATION, awaits=S),
     #            a bank does not wait for our checks
     DeadlineKind("hold",                  c.ExpireHold,         HOLDING,
-                 urgency=Urgency.CANCELLATION),
+                 urgency=Urgency.CANCELLATION, fixed=True),
     DeadlineKind("acceptance_reminder",   c.RemindAcceptance,   PE,
                  stops=FR, urgency=Urgency.REMINDER),
     DeadlineKind("delivery",              c.MarkLate,           (IP, CR),

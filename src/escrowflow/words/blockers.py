@@ -73,6 +73,30 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The buyer’s cancellation request must be answered first: the order can be "
         "delivered once it is refused.",
     ),
+    "brief_not_owed": (
+        "The brief can no longer be changed once the seller has begun: send a message "
+        "instead.",
+    ),
+    "brief_owed": (
+        "The brief is missing, and the time to deliver stands still until it is there.",
+    ),
+    "extension_open": (
+        "More time was asked for already: it must be granted, refused or withdrawn "
+        "first.",
+    ),
+    "extension_passed": (
+        "The date that was asked for has passed: refuse it, and another one can be "
+        "asked for.",
+    ),
+    "no_extension": ("Nobody asks for more time at the moment.",),
+    "no_later_date": (
+        "There can be no later date: the order must be over by %(latest)s.",
+        "There can be no later date: the order must be over by then.",
+    ),
+    "due_at_not_later": (
+        "The new delivery date must be %(earliest)s or later.",
+        "The new delivery date must be later than the one there is.",
+    ),
     "review_completes": (
         "This order is not completed by approving the delivery, but by leaving a "
         "review.",
@@ -136,6 +160,9 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
     ),
     "conversation_blocked": (
         "On this platform, the conversation is blocked as long as a dispute lasts.",
+    ),
+    "too_old_to_relaunch": (
+        "The order has reached its longest life: the ruling must end it.",
     ),
     "unfreeze_instead": (
         "A frozen order is not relaunched by a ruling: unfreeze it instead.",

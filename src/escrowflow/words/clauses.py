@@ -49,10 +49,17 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "accept_reminder": "If the brief is still missing, the buyer is reminded "
     "%(window)s before the end of that time.",
     "brief_required": "The order needs a brief from the buyer.",
+    "brief_within": "If the seller begins without a brief that is needed, the time to "
+    "deliver stands still until it is there. Without it after %(window)s, and with "
+    "nothing delivered, the order is cancelled and everything goes back.",
     # Delivery
     "deliver_within": "The delivery time is agreed with the order and begins when the "
     "seller accepts.",
     "late": "An order that is not delivered in time is late, and stays marked as late.",
+    "late_until": "If nothing is delivered within %(window)s after that either, the "
+    "order is cancelled and everything goes back.",
+    "later_date": "The seller may ask for a later date; if the buyer agrees, the work "
+    "is due then.",
     # Cancellation
     "buyer_leaves_alone": "The buyer may cancel alone while the order is %(states)s.",
     "seller_leaves_alone": "The seller may cancel alone while the order is %(states)s.",
@@ -69,6 +76,8 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "is %(states)s.",
     "answer_cancellation": "The seller has %(window)s to answer; after that the buyer "
     "may open a dispute.",
+    "silence_cancels": "The seller has %(window)s to answer; without a word the order "
+    "is cancelled and everything goes back.",
     "refused_cancellations": Counted(
         "count",
         "If the seller refuses %(count)s request, a dispute opens by itself.",
@@ -96,6 +105,8 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "down.",
     "answer_revision": "The seller has %(window)s to answer a request for changes; "
     "after that the buyer may open a dispute.",
+    "silence_revises": "The seller has %(window)s to answer a request for changes; "
+    "without a word he has agreed to them.",
     "no_answer_needed": "A request for changes takes effect at once.",
     "choose_within": "If the seller turns changes down, the buyer has %(window)s to "
     "take the work as it is or to open a dispute. Without a word the order is completed "
@@ -110,10 +121,15 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "meanwhile.",
     "seller_claims": "The seller may ask for a mediator by a claim; the order goes on "
     "meanwhile.",
+    "claim_holds": "As long as a claim is open, silence pays nobody; if nobody decides "
+    "on it within %(window)s, it becomes a dispute.",
     "dispute_stops": "In a dispute everything stands still until the mediator rules.",
     "mediator_within": "If nobody has taken a dispute up after %(window)s, staff is "
     "alerted.",
     "rule_within": "The mediator rules within %(window)s; otherwise %(ruling)s.",
+    "rule_within_by_delivery": "The mediator rules within %(window)s; otherwise the "
+    "buyer gets everything back if nothing was ever delivered, and the seller is paid if "
+    "something was.",
     "no_ruling_limit": "There is no limit on the time a mediator takes.",
     "ruling_final": "A ruling is firm and final.",
     # Refunds
@@ -146,6 +162,8 @@ CLAUSES: Final[Mapping[str, str | Counted]] = {
     "expires, and what is held goes back to the buyer.",
     "cap_for_seller": "An order lives for at most %(window)s from its payment; then it "
     "expires, and the seller is paid.",
+    "cap_for_mediator": "An order lives for at most %(window)s from its payment; then a "
+    "mediator ends it.",
     "cap_grace": "If a dispute goes on beyond that, there are %(window)s more after the "
     "ruling.",
 }

@@ -17,6 +17,9 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "rests": (
         "If nobody acts any more, every order that holds money ends within %(window)s.",
     ),
+    "lives": (
+        "Whatever people do, an order is over within %(window)s after it was placed.",
+    ),
     "sound": ("Nothing was found that is not declared.",),
     "unsound": ("Not declared: %(count)s.",),
     "reason": ("Declared, because %(reason)s.",),

@@ -82,6 +82,17 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
     "verification_reminded": {
         "buyer": ("You have not said yet whether the delivery is right.",)
     },
+    "extension_requested": {
+        "buyer": (
+            "The seller asks for more time, until %(asked_for)s.",
+            "The seller asks for more time.",
+        )
+    },
+    "extension_withdrawn": {
+        "buyer": ("The seller no longer asks for more time.",),
+    },
+    "extension_accepted": {"seller": ("The buyer has granted you more time.",)},
+    "extension_refused": {"seller": ("The buyer does not grant you more time.",)},
     "revision_requested": {"seller": ("The buyer requests a revision.",)},
     "revision_accepted": {"buyer": ("The seller will make the revision.",)},
     "revision_refused": {"buyer": ("The seller refuses the revision.",)},
@@ -100,6 +111,16 @@ NOTICES: Final[Mapping[str, _Sentences]] = {
         ),
         "seller": (
             "You have not answered the buyer in time: a dispute is possible now.",
+        ),
+    },
+    "answer_expired": {
+        "buyer": (
+            "The seller has not answered you in time: that counts as a yes to your "
+            "revision.",
+        ),
+        "seller": (
+            "You have not answered the buyer in time: that counts as a yes to the "
+            "revision.",
         ),
     },
     "claim_filed": {
@@ -273,6 +294,30 @@ RUNNING: Final[Mapping[str, _Sentences]] = {
     "delivery": {
         "buyer": ("The delivery is due on %(due_at)s.",),
         "seller": ("Deliver before %(due_at)s.",),
+    },
+    "brief": {
+        "buyer": (
+            "Submit your brief before %(due_at)s: the seller waits for it, and after "
+            "that the order is cancelled.",
+        ),
+        "seller": (
+            "The buyer can submit the brief before %(due_at)s; until then your time to "
+            "deliver stands still.",
+        ),
+    },
+    "delay": {
+        "buyer": (
+            "If nothing is delivered before %(due_at)s, the order is cancelled and your "
+            "money goes back.",
+        ),
+        "seller": ("Deliver before %(due_at)s; after that the order is cancelled.",),
+    },
+    "claim": {
+        "buyer": ("If nobody decides on it before %(due_at)s, it becomes a dispute.",),
+        "seller": ("If nobody decides on it before %(due_at)s, it becomes a dispute.",),
+        "operator": (
+            "If nobody decides on it before %(due_at)s, it becomes a dispute.",
+        ),
     },
     "answer": {
         "buyer": ("The seller can answer before %(due_at)s.",),
