@@ -328,6 +328,18 @@ class TestDelay:
         assert story.row == ("cancelled + late", "", BACK)
         assert story.ending == ("not_delivered", "expire_delivery", "seller", False)
 
+    def test_late_during_a_request(self) -> None:
+        """
+        The request is answered first; then the days begin.
+        """
+        story = in_progress(**ours()).at("06-05 12:00").buyer(ASK_CANCELLATION)
+        story.at("06-06 13:00")
+        assert story.row[::2] == ("cancellation_requested + late", HELD)
+
+        story.seller(REFUSE_CANCELLATION)
+
+        assert dict(story.waits)["delay"] == "2026-06-13T13:00:00+02:00"
+
     def test_delivered_late(self) -> None:
         """
         Until then the work may still come.

@@ -257,7 +257,7 @@ class Case:
                 left = left[:-1]
             else:
                 left = ()
-        waits = self._waits(before, state, moved, step)
+        waits = self._waits(before, state, command, step)
         due_at = None
         window = self.process.windows.get(state)
         talk = before.conversation
@@ -296,8 +296,9 @@ class Case:
         return Talk(open=open_, closes_at=closes_at)
 
     def _waits(
-        self, before: Standing, state: str, moved: bool, step: Step
+        self, before: Standing, state: str, command: type[Command], step: Step
     ) -> tuple[Deadline, ...]:
+        moved = state != before.state
         armed = {(wait.name, wait.subject) for wait in step.arm}
         kinds = self.process.kinds
         waits: list[Deadline] = []
@@ -344,6 +345,17 @@ class Case:
             kind = kinds[wait.name]
             if state in kind.sleeps:
                 wait = attrs.evolve(wait, stopped_in=state)
+            elif state in kind.stops:
+                wait = self._stopped(wait, state) if wait.runs else wait
+            elif state not in kind.runs:
+                # It would be acted on where nothing may be done about it.
+                raise ProcessError(
+                    self.process.name,
+                    [
+                        f"{command.name} arms {wait.name!r} in {state}, where it does "
+                        "not run: name the state in its runs"
+                    ],
+                )
             waits.append(self._held(wait, kind, state, step, holding))
         return tuple(waits)
 
