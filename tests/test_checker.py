@@ -24,7 +24,7 @@ from escrowflow.engine import Engine
 from escrowflow.errors import InvalidInputError, ProcessError
 from escrowflow.events import OrderAccepted
 from escrowflow.parties import Buyer
-from escrowflow.processes import vendor_consolidation
+from escrowflow.processes import recommended, vendor_consolidation
 from escrowflow.states import Gap, Process, State
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import FullRefund, Terms
@@ -49,6 +49,7 @@ PROCESSES = {
     "ruled": RULED,
     "C8": COMEUP.with_policies(revision={"revision_needs_seller_answer": False}),
     "C11": COMEUP.with_policies(cancellation={"late_cancel": "request_auto_accepted"}),
+    "recommended": recommended(),
 }
 
 
@@ -170,6 +171,63 @@ class TestFaithful:
         assert "approve_delivery" in closed
         assert "propose_partial_refund" in closed
         assert "accept_order" not in closed
+
+
+class TestRecommended:
+    """
+    The process that we advise.
+    """
+
+    def test_nothing_is_found(self) -> None:
+        """
+        No gap, and no trap: nobody loses who does everything in time (R117 is proved),
+        and every order that is paid is over after 89 days, whatever people do.
+        """
+        assert found("recommended", "error") == set()
+        assert found("recommended", "declared") == set()
+        assert report("recommended").complete
+        assert report("recommended").sound
+        assert report("recommended").lives_within == timedelta(days=89)
+        assert {code for code, _ in found("recommended", "note")} == {
+            "closed_command",
+            "decided_by_mediator",
+        }
+
+    def test_the_published_rules_have_no_bound(self) -> None:
+        """
+        An order can be drawn out there, even with the five months.
+        """
+        assert report("comeup").lives_within is None
+        assert report("capped").lives_within is None
+
+    @pytest.mark.parametrize(
+        ("policies", "expected"),
+        [
+            (
+                {"delivery": {"deliver_during_cancel_request": False}},
+                {("trap", "seller")},
+            ),
+            ({"lifetime": {"order_cap": None}}, {("no_timed_exit", "frozen")}),
+            (
+                {"dispute": {"dispute_openers": {"seller"}}},
+                {("trap", "buyer")},
+            ),
+        ],
+        ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+    )
+    def test_what_each_rule_is_for(
+        self, policies: dict[str, Any], expected: set[tuple[str, str]]
+    ) -> None:
+        """
+        Without one of its rules it is found what that rule is there for.
+        """
+        try:
+            errors = check(recommended().with_policies(**policies)).errors
+        except ProcessError as error:
+            told = " ".join(error.findings)
+            assert all(where in told for _, where in expected)
+        else:
+            assert {(one.code, one.where) for one in errors} >= expected
 
 
 class TestTraps:

@@ -27,7 +27,7 @@ from ..money import Money
 from ..order import Order
 from ..parties import Role
 from ..rules import Policies
-from ..states import Process
+from ..states import Process, Urgency
 from ..telling import to_json
 from ..terms import Terms
 from ..timeline import Line, timeline
@@ -321,6 +321,7 @@ class _Checker:
             )
         yield from self._faults()
         yield from self._stuck()
+        yield from self._forgotten()
         yield from self._mute()
         yield from self._kept()
         yield from self._impossible()
@@ -393,6 +394,29 @@ class _Checker:
                 return number == node.number
             number = waits[0]
         return number == node.number
+
+    def _forgotten(self) -> Iterator[Finding]:
+        """
+        Yield the states of a paid order that its longest life does not reach, nor
+        stands still in.
+        """
+        for kind in self.process.deadlines:
+            if kind.urgency is not Urgency.EXPIRY or not self.process.armed(kind):
+                continue
+            kept = {str(at) for at in (*kind.runs, *kind.stops, *kind.sleeps)}
+            for node in _first(
+                node
+                for node in self.graph.nodes
+                if node.order.paid_at is not None
+                and not node.over
+                and node.configuration.state not in kept
+            ):
+                yield Finding(
+                    code="life_forgotten",
+                    where=node.configuration.state,
+                    params={"state": node.configuration.state, "deadline": kind.name},
+                    story=self.story(node.number),
+                )
 
     def _mute(self) -> Iterator[Finding]:
         """

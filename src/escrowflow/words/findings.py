@@ -38,6 +38,9 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "no_timed_exit": (
         "Money is held in the state %(state)s for as long as nobody acts.",
     ),
+    "life_forgotten": (
+        "%(deadline)s is over in the state %(state)s, and nothing begins it again.",
+    ),
     "mute_state": (
         "Money is held in the state %(state)s, and neither side can do anything there. "
         "If nobody else acts, it ends after %(window)s: %(cause)s.",
