@@ -7,6 +7,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from hypothesis import strategies as st
+
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock
 from escrowflow.engine import Engine
@@ -47,6 +49,14 @@ def paid(reference: str = "pi_1", amount: Money | None = None) -> Payment:
     Return a payment by card.
     """
     return Payment("card", reference, amount)
+
+
+def any_text(**sizes: int) -> st.SearchStrategy[str]:
+    """
+    Return a strategy for any text that UTF-8 has.
+    """
+    # The default of Hypothesis is the same, and takes seconds to find that out.
+    return st.text(st.characters(exclude_categories=["Cs"]), **sizes)
 
 
 def terms(**changes: Any) -> Terms:

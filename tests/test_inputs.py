@@ -12,7 +12,6 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from escrowflow.errors import InvalidInputError
 from escrowflow.inputs import (
@@ -27,6 +26,7 @@ from escrowflow.inputs import (
     as_metadata,
     as_text,
 )
+from tests.given import any_text
 
 # Spelled by number: these characters cannot be seen, or are no characters.
 UNSEEN = {
@@ -132,7 +132,7 @@ class TestIds:
         assert caught.value.field == "seller_id"
         caught.value.problem.encode()
 
-    @given(st.text(max_size=300))
+    @given(any_text(max_size=300))
     def test_cleaning_twice_changes_nothing(self, value: str) -> None:
         """
         What came through the door comes through again, unchanged and in NFC.
@@ -291,7 +291,7 @@ class TestTexts:
 
         assert (found, found.commitment, found.erased) == ("why", "c", True)
 
-    @given(st.text(max_size=200))
+    @given(any_text(max_size=200))
     def test_cleaning_twice_changes_nothing(self, value: str) -> None:
         """
         What came through the door comes through again, unchanged and in NFC.

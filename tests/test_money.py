@@ -36,6 +36,7 @@ from escrowflow.money import (
     as_share,
     digits,
 )
+from tests.given import any_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -441,7 +442,7 @@ class TestOf:
         """
         assert eval(repr(money)) == money
 
-    @given(st.one_of(st.text(max_size=40), st.decimals(), st.integers()))
+    @given(st.one_of(any_text(max_size=40), st.decimals(), st.integers()))
     def test_money_or_a_refusal(self, amount: Any) -> None:
         """
         Whatever comes in, the answer is exact money or a refusal of the amount.

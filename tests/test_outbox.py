@@ -69,6 +69,7 @@ from tests.given import (
     T0,
     an_engine,
     an_order,
+    any_text,
     brought_to,
     eur,
 )
@@ -470,7 +471,7 @@ class TestRetries:
 
     @given(
         st.integers(1, 10**9),
-        st.text(max_size=9),
+        any_text(max_size=9),
         st.timedeltas(MICROSECOND, timedelta(days=3660)),
         st.timedeltas(MICROSECOND, timedelta(days=3660)),
     )

@@ -31,7 +31,7 @@ from escrowflow.money import Money, Payment
 from escrowflow.parties import Seller
 from escrowflow.payments.stripe import Notice, StripeGateway, StripeWebhooks
 from escrowflow.storage.memory import MemoryStorage
-from tests.given import ANA, COMEUP, STRIPE, T0, an_engine, an_order, eur
+from tests.given import ANA, COMEUP, STRIPE, T0, an_engine, an_order, any_text, eur
 from tests.stripes import KEY, SECRET, Localstripe, Receiver, Wire, signed
 
 if TYPE_CHECKING:
@@ -611,10 +611,10 @@ class TestMeaning:
                 ]
             ),
             st.recursive(
-                st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+                st.none() | st.booleans() | st.integers() | any_text(max_size=3),
                 lambda inner: (
                     st.lists(inner, max_size=2)
-                    | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+                    | st.dictionaries(any_text(max_size=3), inner, max_size=2)
                 ),
                 max_leaves=4,
             )

@@ -284,7 +284,8 @@ def _narrowed(
                 "maximum": Money(AMOUNT_MAX, currency),
             }
             change = {**limits, **change}
-        field = attrs.evolve(field, **change)
+        if change:
+            field = attrs.evolve(field, **change)
         if field.fields:
             parts = _narrowed(field.fields, changes, currency, f"{name}.")
             kept = tuple(

@@ -38,7 +38,15 @@ from .exploring import START, Edge, Graph, Node, explored
 from .shrinking import shrunk
 from .stories import Step, Story, told
 
-__all__ = ["CONFIGURATIONS_MAX", "Finding", "Report", "Step", "Story", "check"]
+__all__ = [
+    "CONFIGURATIONS_MAX",
+    "Finding",
+    "Report",
+    "Step",
+    "Story",
+    "check",
+    "reported",
+]
 
 # Enough for any process of the size of the built-in ones, three times over.
 CONFIGURATIONS_MAX: Final = 20_000
@@ -241,17 +249,24 @@ def check(
     placed = _USUAL if order is None else order
     if not isinstance(placed, PlaceOrder):
         raise InvalidInputError("order", f"a PlaceOrder, not {kind_of(placed)}")
-    checker = _Checker(process, explored(process, placed, most, apart_by))
+    return reported(explored(process, placed, most, apart_by))
+
+
+def reported(graph: Graph) -> Report:
+    """
+    Return what is read off all that was explored.
+    """
+    checker = _Checker(graph)
     findings = sorted(
         map(checker.weighed, checker.findings()),
         key=lambda one: (_SEVERITIES.index(one.severity), one.code, one.where),
     )
     return Report(
-        process=process.fingerprint,
+        process=graph.process.fingerprint,
         findings=tuple(findings),
-        configurations=len(checker.graph.nodes),
-        moves=sum(len(node.edges) for node in checker.graph.nodes),
-        complete=checker.graph.complete,
+        configurations=len(graph.nodes),
+        moves=sum(len(node.edges) for node in graph.nodes),
+        complete=graph.complete,
         rests_within=checker.rests_within(),
         lives_within=checker.lives_within(),
     )
@@ -272,8 +287,8 @@ class _Checker:
     What is read off a graph.
     """
 
-    def __init__(self, process: Process[Policies], graph: Graph) -> None:
-        self.process = process
+    def __init__(self, graph: Graph) -> None:
+        self.process = graph.process
         self.graph = graph
         self.rests = _rests(graph)
 

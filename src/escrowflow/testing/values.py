@@ -48,8 +48,11 @@ _EXAMPLES: Final = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+# All that UTF-8 has.  Asked for it by that name, Hypothesis encodes every code point
+# there is, which takes seconds.
+_SIGNS: Final = st.characters(exclude_categories=["Cs"])
 _TEXTS: Final = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0"), max_size=60
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60
 )
 _INSTANTS: Final = st.integers(0, LAST) | st.sampled_from(
     [0, 1, 999_999, 1_000_000, 2**31 * 10**6, 2**53, 2**53 + 1, LAST - 1, LAST]
@@ -304,7 +307,7 @@ class Values(Checks):
         number = count()
 
         @_EXAMPLES
-        @given(st.binary(max_size=500) | st.text(max_size=99).map(str.encode))
+        @given(st.binary(max_size=500) | st.text(_SIGNS, max_size=99).map(str.encode))
         def example(body: bytes) -> None:
             name = f"o-{next(number)}"
             (event,) = change().events
