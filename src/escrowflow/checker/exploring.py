@@ -26,7 +26,7 @@ from ..commands import (
     RequestExtension,
     SubmitBrief,
 )
-from ..decisions import Option, options, place
+from ..decisions import Option, place
 from ..decisions.blockers import blockers_of
 from ..decisions.case import Case
 from ..decisions.settling import due_move
@@ -329,7 +329,8 @@ class _Explorer:
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
-        self.tried: set[tuple[Role, type[Command]]] = set()
+        # The commands that a role has a row for, by state.
+        self.rows: dict[tuple[str, Role], list[type[Command]]] = {}
 
     def run(self) -> None:
         buyer = self.people[Role.BUYER]
@@ -432,13 +433,33 @@ class _Explorer:
 
     def _offered(self, order: Order, now: DateTime) -> _Offered:
         """
-        Return what people could ever do, and whether they may now.
+        Return what people could do where an order stands, and whether they may now.
         """
         return [
             (by, option)
             for by in self.people.values()
-            for option in options(self.process, order, by=by, now=now)
+            for option in self._here(order, by, now)
         ]
+
+    def _here(self, order: Order, by: Actor, now: DateTime) -> Iterator[Option]:
+        """
+        Yield the options of somebody that have a row where an order stands: without one
+        nothing is ever allowed, and time alone lifts nothing.
+        """
+        now = max(now, order.effective_at)
+        case = Case(process=self.process, order=order, by=by, now=now, recorded_at=now)
+        place = order.standing.state, by.role
+        commands = self.rows.get(place)
+        if commands is None:
+            commands = self.rows[place] = [
+                command
+                for command in self.process.commands_of(by.role)
+                if self.process.row(place[0], command, by.role) is not None
+            ]
+        for command in commands:
+            yield Option(
+                command=command, blockers=blockers_of(case, command), case=case
+            )
 
     def _known_without(self, node: Node) -> frozenset[tuple[Role, type[Command]]]:
         """
@@ -531,9 +552,7 @@ class _Explorer:
             # Told as a fault by whoever follows the move.
             return frozenset()
         return frozenset(
-            option.command
-            for option in options(self.process, order, by=by, now=now)
-            if option.allowed
+            option.command for option in self._here(order, by, now) if option.allowed
         )
 
     def _lead(
@@ -561,7 +580,8 @@ class _Explorer:
         to = self._reached(order, now, node.number, None)
         if to < 0:
             return
-        edge = attrs.evolve(edge, to=to)
+        # Written out: it happens for every edge there is.
+        edge = Edge(edge.by, edge.command, edge.when, to, edge.ended, edge.leaves)
         node.edges.append(edge)
         if to == count:
             self.graph.nodes[to].via = edge
@@ -589,7 +609,7 @@ class _Explorer:
         orders = [node.order]
         for order in orders:
             for by in self.people.values():
-                for option in options(self.process, order, by=by, now=node.now):
+                for option in self._here(order, by, node.now):
                     key = by.role, option.command
                     if not option.allowed or key in self.graph.possible:
                         continue
@@ -643,7 +663,8 @@ def _commands(
         if isinstance(command, RequestExtension):
             command = attrs.evolve(command, due_at=_later(option, order, now))
         for said in product((False, True), repeat=len(flags)):
-            command = attrs.evolve(command, **dict(zip(flags, said, strict=True)))
+            if flags:
+                command = attrs.evolve(command, **dict(zip(flags, said, strict=True)))
             yield command
         if isinstance(command, ConfirmPayment):
             # And a part of it: it is held until the rest comes, or goes back.

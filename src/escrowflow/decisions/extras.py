@@ -143,13 +143,15 @@ def _price(case: Case) -> Iterable[Narrowing]:
     """
     room, currency = _room(case), case.order.currency
     lowest, highest = 1, max(room, 1)
+    # All of it is tried first: without fees it fits.
+    middle = highest
     while lowest < highest:
-        middle = (lowest + highest + 1) // 2
         price = Money(middle, currency)
         if (price + fees_on(case, price)).minor > room:
             highest = middle - 1
         else:
             lowest = middle
+        middle = (lowest + highest + 1) // 2
     yield "price", {"maximum": Money(lowest, currency)}
 
 
