@@ -218,8 +218,10 @@ def _dump(value: Any) -> bytes:
 
 
 def _load(body: bytes, texts: Mapping[str, str]) -> Any:
-    if b'{"#":[' not in body:
-        return json.loads(body)
+    # Decoded here: of bytes, the parser first guesses which encoding they are in.
+    said = body.decode()
+    if '{"#":[' not in said:
+        return json.loads(said)
 
     def opened(item: dict[str, Any]) -> Any:
         ref = item.get(_SEALED)
@@ -230,7 +232,7 @@ def _load(body: bytes, texts: Mapping[str, str]) -> Any:
             return Text(texts[ref], commitment=ref)
         return Text(commitment=ref, erased=True)
 
-    return json.loads(body, object_hook=opened)
+    return json.loads(said, object_hook=opened)
 
 
 # --- orders and events ------------------------------------------------------------

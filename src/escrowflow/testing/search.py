@@ -4,6 +4,7 @@ Orders by who takes part and by how they are.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from typing import Final
 
@@ -99,6 +100,38 @@ def _put_many(storage: Storage) -> None:
         park(storage, order.order_id, why)
 
 
+@cache
+def _combinations(
+    party: str | None, *, by_due: bool
+) -> tuple[tuple[Query, list[str]], ...]:
+    """
+    Return every query about a party, and what the reference finds: it is asked once,
+    however many storages are.
+    """
+    found = []
+    flags = product((False, True), repeat=3)
+    with MemoryStorage() as reference:
+        _put_many(reference)
+        for role, states, flagged, process in product(
+            _ROLES, _STATES, flags, _PROCESSES
+        ):
+            unassigned, aside, holding = flagged
+            due_by, others = process
+            query = Query(
+                party=party,
+                role=role,
+                states=states,
+                unassigned=unassigned,
+                parked=aside,
+                holding=holding,
+                due_by=due_by,
+                unknown_to=others,
+                by_due=by_due,
+            )
+            found.append((query, ids(reference.find(query))))
+    return tuple(found)
+
+
 class Search(Checks):
     """
     Finding, paging, and who takes part.
@@ -169,31 +202,13 @@ class Search(Checks):
         """
         Whatever is combined, the answer is that of the reference.
         """
-        with MemoryStorage() as reference:
-            for asked in (storage, reference):
-                _put_many(asked)
-            flags = product((False, True), repeat=3)
-            combinations = product(_ROLES, _STATES, flags, _PROCESSES)
-            for number, (role, states, flagged, process) in enumerate(combinations):
-                unassigned, aside, holding = flagged
-                due_by, others = process
-                query = Query(
-                    party=party,
-                    role=role,
-                    states=states,
-                    unassigned=unassigned,
-                    parked=aside,
-                    holding=holding,
-                    due_by=due_by,
-                    unknown_to=others,
-                    by_due=by_due,
-                )
-                whole = ids(reference.find(query))
-                assert ids(storage.find(query)) == whole, query
-                if len(whole) > 1:
-                    # In pages of one size each; in pages of every size, above.
-                    limit = (1, 4, len(whole))[number % 3]
-                    assert _found(storage, query, limit) == whole, query
+        _put_many(storage)
+        for number, (query, whole) in enumerate(_combinations(party, by_due=by_due)):
+            assert ids(storage.find(query)) == whole, query
+            if len(whole) > 1:
+                # In pages of one size each; in pages of every size, above.
+                limit = (1, 4, len(whole))[number % 3]
+                assert _found(storage, query, limit) == whole, query
 
     def test_what_is_found(self, storage: Storage) -> None:
         """
