@@ -301,7 +301,8 @@ class TestStories:
                 continue
             check_story(story)
             checked += 1
-        assert checked >= 3
+        # Where nothing is wrong there is little to tell.
+        assert checked >= (1 if report(name).sound else 3)
 
     @pytest.mark.parametrize("name", PROCESSES)
     def test_money_that_waits_for_somebody(self, name: str) -> None:

@@ -39,7 +39,8 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "Money is held in the state %(state)s for as long as nobody acts.",
     ),
     "life_forgotten": (
-        "%(deadline)s is over in the state %(state)s, and nothing begins it again.",
+        "The deadline %(deadline)s is over in the state %(state)s, and nothing begins it "
+        "again.",
     ),
     "mute_state": (
         "Money is held in the state %(state)s, and neither side can do anything there. "
