@@ -30,8 +30,8 @@ __all__ = ["command_within", "whole_form"]
 # Where a form does not say from when on.
 _FROM: Final = as_utc("2026-05-05T08:00:00+00:00", "from")
 
-# How often something is given that may be left out.
-_GIVEN: Final = 0.5
+# How often something is left out that may be; chance that shrinks leaves out most.
+_LEFT_OUT: Final = 0.5
 
 _TEXTS: Final = ("x", "Trop sombre", "ÿ" * 20, "a\nb")
 
@@ -61,7 +61,7 @@ def command_within(
     given = {
         field.name: _drawn(rng, field)
         for field in fields
-        if field.required or rng.random() < _GIVEN
+        if field.required or rng.random() >= _LEFT_OUT
     }
     for group in dict.fromkeys(field.one_of for field in fields if field.one_of):
         if not any(given.get(name) for name in group):
@@ -149,7 +149,7 @@ def _parts(rng: Random, field: Field, kind: type, choice: str) -> Any:
         **{
             part.name: _drawn(rng, part)
             for part in field.fields
-            if part.choice == choice and (part.required or rng.random() < _GIVEN)
+            if part.choice == choice and (part.required or rng.random() >= _LEFT_OUT)
         }
     )
 
