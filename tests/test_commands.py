@@ -32,9 +32,7 @@ from tests.given import eur, paid, terms
 NAN: Final = float("nan")
 
 SYSTEM_MOVES: Final = {
-    row.command
-    for row in (*ROWS, *recommended().rows)
-    if Role.SYSTEM in row.by
+    row.command for row in (*ROWS, *recommended().rows) if Role.SYSTEM in row.by
 }
 
 # --- what a kind of field takes (first), and what it does not -----------------------

@@ -39,7 +39,7 @@ from escrowflow.market.living import KNOWN
 from escrowflow.market.people import drawn
 from escrowflow.market.reports import LOSSES
 from escrowflow.parties import Role
-from escrowflow.processes import vendor_consolidation
+from escrowflow.processes import recommended, vendor_consolidation
 from escrowflow.states import STAY, Row, State
 from escrowflow.testing import strategies
 from tests.given import COMEUP, eur
@@ -239,6 +239,35 @@ class TestPeople:
         }
         assert 0 < report.disputes < report.orders // 5
 
+    def test_sellers_who_will_be_late(self) -> None:
+        """
+        Where a process lets them ask for a later date, they do; who gets it is not
+        late, and who does not is.
+        """
+        slow = attrs.evolve(
+            MASTER, in_time=0, late=100, late_by=SOON, extends=100, abandons=0
+        )
+        kind = attrs.evolve(SAINT, grants=100, grants_after=SOON, gives_up=0)
+        stern = attrs.evolve(kind, grants=0)
+        goods = Goods(window=Span(5 * 86_400, 6 * 86_400, 7 * 86_400))
+
+        granted = ran(recommended(), people=people(kind, slow, goods=goods))
+        refused = ran(recommended(), people=people(stern, slow, goods=goods))
+        unknown = ran(people=people(kind, slow, goods=goods))
+
+        assert granted.late == 0
+        assert refused.late == refused.orders
+        assert unknown.late == unknown.orders
+
+    def test_nothing_is_stuck_where_every_wait_ends(self) -> None:
+        """
+        Under the process we advise every order of a year comes to its end.
+        """
+        report = ran(recommended(), orders=500)
+
+        assert losses(report)["stuck"] == 0
+        assert all(end.cause for end in report.ends)
+
     def test_who_wants_to_review(self) -> None:
         """
         Where an approval completes nothing, a review does.
@@ -403,13 +432,15 @@ class TestProcessesOfYours:
 
     def test_is_said(self) -> None:
         """
-        People use what they know; what they do not is named.
+        People use what they know; what they do not is named, and the process is called
+        as you like.
         """
         row = Row(Wave, Role.BUYER, State.IN_PROGRESS, STAY)
         process = COMEUP.extend(name="waving", rows=[row], decisions=[wave])
 
-        report = ran(process, 30)
+        report = ran(process, 30, name="ours")
 
+        assert report.process == "ours"
         assert report.unused == ("wave",)
         assert [one[1:] for one in report.lives] == [
             one[1:] for one in ran(orders=30).lives
@@ -421,9 +452,7 @@ class TestProcessesOfYours:
         """
         What people know are commands of the library.
         """
-        assert set(COMEUP.commands) >= {
-            name for name in KNOWN if "extension" not in name
-        }
+        assert set(recommended().commands) | set(COMEUP.commands) >= KNOWN
 
     @pytest.mark.parametrize(
         ("given_", "field"),

@@ -21,7 +21,7 @@ from escrowflow.decisions.settlement import completed, to_seller
 from escrowflow.errors import InvalidInputError
 from escrowflow.history import fold
 from escrowflow.parties import Buyer, Mediator, Role, Seller
-from escrowflow.processes import vendor_consolidation
+from escrowflow.processes import recommended, vendor_consolidation
 from escrowflow.refusals import Blocker
 from escrowflow.rules import Policies
 from escrowflow.states import STAY, Row, State
@@ -395,11 +395,15 @@ class TestMachine:
             COMEUP,
             PAUSING,
             vendor_consolidation(),
+            recommended(),
             VARIANTS["cap without grace"],
             VARIANTS["ruling window"],
             VARIANTS["charged later"],
         ],
-        ids=["comeup", "own", "vendor_consolidation", "cap", "ruling", "later"],
+        ids=[
+            *("comeup", "own", "vendor_consolidation", "recommended"),
+            *("cap", "ruling", "later"),
+        ],
     )
     def test_all_is_well(self, process: Any) -> None:
         """

@@ -510,8 +510,8 @@ def simulate(
     """
     Let a market of people order under a process, and tell what becomes of it.
 
-    PROCESS is comeup, vendor_consolidation, or MODULE:NAME, a process of yours or what
-    makes it.
+    PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
+    yours or what makes it.
     """
     names = [process] if other is None else [process, other]
     processes = {name: _process_of(name) for name in names}

@@ -194,7 +194,7 @@ class _Life:
         # When the order came to the state where it is, and how often it moved.
         self.since, self.moves = placed_at, 0
         self.refused: set[tuple[int, int, type[Command]]] = set()
-        self.in_time = self.usable = self.extended = False
+        self.in_time = self.usable = False
         # When more time was asked for, and until when.
         self.asked: tuple[DateTime, DateTime] | None = None
 
@@ -281,14 +281,21 @@ class _Life:
 
     def _pending(self) -> Iterator[_Wish]:
         plan = self.plan
-        if self.order.brief is None:
-            yield from self._wish(plan.brief, _BUYER, SubmitBrief(text="-"))
+        yield from self._briefing()
         yield from self._wish(plan.leaves, _BUYER, CancelOrder())
         yield from self._wish(plan.accepts, _SELLER, AcceptOrder())
         yield from self._wish(plan.refuses, _SELLER, RefuseOrder(reason=_WHY))
 
+    def _briefing(self) -> Iterator[_Wish]:
+        brief, order = self.plan.brief, self.order
+        if brief is not None and order.brief is None:
+            at = _after(order.placed_at, brief)
+            yield _Wish(at, _BUYER, SubmitBrief(text="-"))
+
     def _working(self) -> Iterator[_Wish]:
         plan, order = self.plan, self.order
+        if (str(order.state), SubmitBrief) in self.process.by_cell:
+            yield from self._briefing()
         deliver = DeliverOrder(note="-")
         if not order.deliveries:
             if plan.delivers is not None and order.accepted_at is not None:
@@ -316,7 +323,7 @@ class _Life:
             return
         if self.asked is not None:
             answer = accept if plan.grants_it else refuse
-            if answer is not None and not self.extended:
+            if answer is not None:
                 yield _Wish(_after(self.asked[0], plan.grants), _BUYER, answer())
         elif plan.extends and done >= order.due_at and not order.late:
             fields = {field.name for field in form_of(ask)}

@@ -236,7 +236,10 @@ def _declared(
             [state for state in states if state not in never], least=0
         ),
         fields.instance: lambda *kinds: st.one_of(
-            [fees(currency) if kind is Fee else _INSTANCES[kind] for kind in kinds]
+            [
+                fees(currency) if kind is Fee else _INSTANCES.get(kind, st.just(kind))
+                for kind in kinds
+            ]
         ),
     }
     values = made[check](*args)
@@ -250,7 +253,8 @@ def _sets(names: Sequence[str], least: int = 1) -> SearchStrategy[frozenset[str]
 _DAYS: Final = st.integers(0, 10)
 _DAY_SPANS: Final = _DAYS | st.tuples(_DAYS, _DAYS).map(lambda two: tuple(sorted(two)))
 
-_INSTANCES: Final[Mapping[type, SearchStrategy[Any]]] = {
+# Of a class; a word stands for itself.
+_INSTANCES: Final[Mapping[type | str, SearchStrategy[Any]]] = {
     FullRefund: st.just(FullRefund()),
     PaySeller: st.just(PaySeller()),
     BusinessCalendar: st.just(MondayToFriday()),
