@@ -396,7 +396,7 @@ class TestMachine:
             PAUSING,
             vendor_consolidation(),
             recommended(),
-            VARIANTS["cap without grace"],
+            VARIANTS["cap without grace"].with_policies(extras={"offer_window": "P1D"}),
             VARIANTS["ruling window"],
             VARIANTS["charged later"],
         ],

@@ -202,12 +202,19 @@ def moves_to(
     if found or not here or any(here[0] in mine for mine in told.values()):
         return list(found.values())
     # Here it is sent, by nobody who is there yet, or by a deadline that does not run
-    # yet: what opens it is told nowhere, so anything may.
+    # yet: what opens it is told nowhere, so anything may, and so may time.
+    armed_at = process.policies.time.armed_at
     return [
-        Move(by=by, option=option)
-        for by, mine in told.items()
-        for option in mine.values()
-        if option.allowed
+        *(
+            Move(by=by, option=option)
+            for by, mine in told.items()
+            for option in mine.values()
+            if option.allowed
+        ),
+        *(
+            Move(until=armed_at(wait.due_at), ends=process.kinds[wait.name].command)
+            for wait in order.deadlines
+        ),
     ]
 
 

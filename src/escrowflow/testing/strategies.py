@@ -31,7 +31,7 @@ from ..calendars import BusinessCalendar, MondayToFriday
 from ..clock import Months, as_utc, as_window, check_zone
 from ..commands import Command, PlaceOrder
 from ..decisions import Option
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, ProcessError
 from ..forms import Field
 from ..money import AMOUNT_MAX, Fee, Money, Share, as_share
 from ..order import Order
@@ -177,7 +177,8 @@ def policies(
 
     Args:
         process: Whose policies, and whose states, they are; without, the defaults.
-            An object of your own in a policy's place stays.
+            An object of your own in a policy's place stays.  A bundle that does not fit
+            its table is left out.
 
         currency: That of flat fees.
     """
@@ -194,9 +195,12 @@ def policies(
         )
         for subject in attrs.fields(Policies)
     }
-    return st.fixed_dictionaries({}, optional=changes).map(
+    bundles = st.fixed_dictionaries({}, optional=changes).map(
         lambda drawn: _changed(bundle, drawn)
     )
+    if process is None:
+        return bundles
+    return bundles.map(lambda drawn: _fitting(process, drawn).policies)
 
 
 def variants(process: _Process, *, currency: str = "EUR") -> SearchStrategy[_Process]:
@@ -204,8 +208,17 @@ def variants(process: _Process, *, currency: str = "EUR") -> SearchStrategy[_Pro
     Return a process under other policies, each of them legal.
     """
     return policies(process, currency=currency).map(
-        lambda bundle: attrs.evolve(process, policies=bundle)
+        lambda bundle: _fitting(process, bundle)
     )
+
+
+def _fitting(process: _Process, bundle: Policies) -> _Process:
+    try:
+        return attrs.evolve(process, policies=bundle)
+    except ProcessError:
+        # Some policies need a deadline that not every table has.
+        assume(False)
+        raise
 
 
 def _fields(policy: Any) -> tuple[attrs.Attribute[Any], ...]:
