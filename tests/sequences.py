@@ -18,8 +18,8 @@ from escrowflow.decisions import decide, place, settle
 from escrowflow.errors import InvalidInputError
 from escrowflow.money import Fee, Money, Payment
 from escrowflow.terms import AddOn, FullRefund, PaySeller, Split
+from escrowflow.testing.invariants import check_money
 from tests.given import ANA, COMEUP, LUC, MIA, OPS, STRIPE, T0, terms
-from tests.lives import check_money
 
 if TYPE_CHECKING:
     from pendulum import DateTime

@@ -23,10 +23,11 @@ from escrowflow.money import Money, Payment
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.telling import to_json
 from escrowflow.terms import Relaunch, Split, Terms
+from escrowflow.testing.payloads import command_within
 from escrowflow.words import choice_text
 from escrowflow.words.names import LABELS
 from tests.given import ANA, COMEUP, LUC, MIA, OPS, T0, an_engine, brought_to, eur
-from tests.wander import PEOPLE, command_within, wanderers
+from tests.wander import PEOPLE, wanderers
 
 if TYPE_CHECKING:
     from escrowflow.commands import Command

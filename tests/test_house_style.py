@@ -42,7 +42,7 @@ FLOORS = (
     {"processes", "timeline", "diagram", "statistics", "rulebook"},
     {"casefile"},
     {"telling"},
-    {"engine", "checker"},
+    {"engine", "checker", "market"},
     {"payments"},
     {"worker"},
     {"__init__"},  # The shop window; tests and the command line stand before it.

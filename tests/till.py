@@ -27,6 +27,7 @@ from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import Split
 from escrowflow.testing.gateways import Applied, Killed, SimulatedGateway
 from escrowflow.testing.given import LAST
+from escrowflow.testing.invariants import check_money
 from escrowflow.worker import Worker
 from tests.given import (
     ANA,
@@ -42,7 +43,6 @@ from tests.given import (
     eur,
     paid,
 )
-from tests.lives import check_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

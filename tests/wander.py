@@ -1,13 +1,11 @@
 """
-Wandering: random lives led by nothing but the options, and payloads drawn from their
-fields.
+Wandering: random lives led by nothing but the options.
 """
 
 from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +23,10 @@ from escrowflow.decisions import (
 from escrowflow.decisions.figures import touched
 from escrowflow.decisions.moves import moved
 from escrowflow.errors import InvalidInputError
-from escrowflow.forms import form_of, narrowed
 from escrowflow.history import evolve
-from escrowflow.money import AMOUNT_MAX, Money, Payment
-from escrowflow.terms import RULINGS, AddOn, Terms
+from escrowflow.money import AMOUNT_MAX
+from escrowflow.terms import RULINGS
+from escrowflow.testing.payloads import command_within, whole_form
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
 from tests.lives import VARIANTS, charges_later, order_command
 
@@ -37,13 +35,12 @@ if TYPE_CHECKING:
 
     from escrowflow.commands import Command
     from escrowflow.decisions import Consequences, Option
-    from escrowflow.forms import Field
     from escrowflow.order import Order
     from escrowflow.parties import Actor
     from escrowflow.rules import Policies
     from escrowflow.states import Process
 
-__all__ = ["PEOPLE", "Wanderer", "command_within", "held_against", "wanderers"]
+__all__ = ["PEOPLE", "Wanderer", "held_against", "wanderers"]
 
 PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS, STRIPE)
 
@@ -67,107 +64,6 @@ _HELD_TO_ITS_WORD: Final = 0.3
 
 # What may still happen after the end.
 _AFTER_THE_END: Final = 5
-
-
-# --- payloads ---------------------------------------------------------------------
-
-
-def command_within(
-    rng: random.Random, command: type[Command], fields: tuple[Field, ...]
-) -> Command:
-    """
-    Return any command within a form.
-    """
-    given = {
-        field.name: _drawn(rng, field)
-        for field in fields
-        if field.required or rng.random() < 0.5
-    }
-    groups = {field.one_of for field in fields if field.one_of}
-    for group in groups:
-        if not any(given.get(name) for name in group):
-            name = rng.choice([field.name for field in fields if field.one_of == group])
-            (field,) = (field for field in fields if field.name == name)
-            given[name] = _drawn(rng, field, filled=True)
-    return command(**given)
-
-
-def _drawn(rng: random.Random, field: Field, *, filled: bool = False) -> Any:
-    if field.kind == "text":
-        return rng.choice(["x", "Trop sombre", "ÿ" * 20, "a\nb"])
-    if field.kind == "choice":
-        return rng.choice(field.choices)
-    if field.kind == "id":
-        if field.choices:
-            return rng.choice(field.choices)
-        return _named(rng, field.excludes)
-    if field.kind == "references":
-        return tuple(f"f-{n}" for n in range(rng.randint(1 if filled else 0, 3)))
-    if field.kind == "integer":
-        if field.choices and rng.random() < 0.3:
-            return rng.choice(field.choices)
-        return rng.randint(field.minimum, field.maximum)
-    if field.kind == "flag":
-        return rng.random() < 0.5
-    if field.kind == "money":
-        low, high = field.minimum.minor, field.maximum.minor
-        middle = rng.randint(low, min(high, low + 30_000))
-        return Money(
-            rng.choice([low, high, middle, middle, middle]), field.maximum.currency
-        )
-    if field.kind == "window":
-        return rng.choice(
-            [
-                field.minimum,
-                timedelta(hours=5),
-                timedelta(days=rng.randint(1, 9)),
-                timedelta(days=400),
-            ]
-        )
-    if field.kind == "instant":
-        later = timedelta(seconds=rng.randint(0, 10**6))
-        return datetime.__add__(field.minimum or as_utc(T0, "T0"), later)
-    if field.kind == "payment":
-        return _parts(rng, field, Payment, "")
-    if field.kind == "ruling":
-        kind = rng.choice(field.choices)
-        return _parts(rng, field, RULINGS[kind], kind)
-    if field.kind == "terms":
-        return _parts(rng, field, Terms, "")
-    if field.kind == "add_ons":
-        return tuple(_parts(rng, field, AddOn, "") for _ in range(rng.randrange(3)))
-    assert field.kind == "labels", field
-    return {"shop": "1"}
-
-
-def _parts(rng: random.Random, field: Field, kind: type, choice: str) -> Any:
-    return kind(
-        **{
-            part.name: _drawn(rng, part)
-            for part in field.fields
-            if part.choice == choice and (part.required or rng.random() < 0.5)
-        }
-    )
-
-
-def _named(rng: random.Random, excluded: tuple[str, ...]) -> str:
-    while True:
-        name = f"n-{rng.randrange(10_000)}"
-        if name not in excluded:
-            return name
-
-
-def whole_form(option: Option, currency: str) -> tuple[Field, ...]:
-    """
-    Return all that a command ever takes.
-    """
-    command: type = option.command
-    return _whole_form(command, currency)
-
-
-@cache
-def _whole_form(command: type, currency: str) -> tuple[Field, ...]:
-    return narrowed(form_of(command), (), currency)
 
 
 # --- lives ------------------------------------------------------------------------
@@ -263,7 +159,9 @@ def held_against(
     Hold one option against one payload; return whether that was well-formed.
     """
     order, process, now = wanderer.order, wanderer.process, wanderer.now
-    fields = option.fields if option.allowed else whole_form(option, order.currency)
+    fields = (
+        option.fields if option.allowed else whole_form(option.command, order.currency)
+    )
     try:
         command = command_within(rng, option.command, fields)
         answer = decide(process, order, command, by=by, now=now)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 import signal
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO, final
 
-from . import casefile, payments, timeline
+from . import casefile, market, payments, timeline
 from .checker import check
 from .demo import play, rendered, totals
 from .diagram import FORMATS, Format, diagram
@@ -448,6 +450,125 @@ def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:
             _print(line)
     if not report.sound:
         sys.exit(1)
+
+
+@main.command()
+@_PROCESS
+@click.option(
+    "--compare",
+    "other",
+    metavar="PROCESS",
+    help="The same people under this process, too.",
+)
+@click.option(
+    "--orders",
+    type=click.IntRange(1, market.ORDERS_MAX),
+    default=10_000,
+    show_default=True,
+    help="How many orders they place.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="What chance is seeded with."
+)
+@click.option(
+    "--people",
+    "habits",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Habits of yours, as TOML or JSON; the built-in ones are invented.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=lambda: min(os.cpu_count() or 1, 64),
+    show_default="one a core",
+    help="How many processes of the system share the work; the report is the same.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+    help="Write the report as JSON to this file; - for the standard output.",
+)
+@click.option(
+    "--svg",
+    "svg_file",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Draw the report into this file.",
+)
+@_LANG
+def simulate(
+    process: str,
+    other: str | None,
+    orders: int,
+    seed: int,
+    habits: Path | None,
+    workers: int,
+    json_file: str | None,
+    svg_file: str | None,
+    lang: str,
+) -> None:
+    """
+    Let a market of people order under a process, and tell what becomes of it.
+
+    PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
+    yours or what makes it.
+    """
+    names = [process] if other is None else [process, other]
+    processes = {name: _process_of(name) for name in names}
+    try:
+        people = market.DEFAULT if habits is None else market.People.read(_data(habits))
+        reports = []
+        for name in names:
+            held = market.Market(processes[name], people=people, seed=seed, name=name)
+            with _progress(name, orders) as progress:
+                reports.append(held.run(orders, workers=workers, progress=progress))
+        told = reports[0] if other is None else market.compare(*reports)
+    except EscrowflowError as error:
+        raise click.ClickException(str(error)) from error
+    if svg_file is not None:
+        _write(svg_file, market.picture(*reports, locale=lang))
+    if json_file is not None:
+        text = json.dumps(told.to_json(), ensure_ascii=False, indent=2)
+        _write(json_file, f"{text}\n")
+    if json_file != "-":
+        for line in told.lines(locale=lang, width=_width()):
+            _print(line)
+
+
+@contextmanager
+def _progress(name: str, orders: int) -> Iterator[Callable[[int], object] | None]:
+    """
+    Show how far it is, where a person looks.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=orders, label=name, file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
+
+
+def _data(path: Path) -> object:
+    """
+    Return what a TOML or JSON file holds.
+    """
+    try:
+        text = path.read_text("utf-8")
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise _no_text(error) from error
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from error
+
+
+def _write(path: str, text: str) -> None:
+    # As bytes: what is written is UTF-8, whatever the terminal speaks.
+    try:
+        with click.open_file(path, "wb") as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error
 
 
 def _process_of(process: str) -> OrderProcess:

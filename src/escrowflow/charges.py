@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Literal, final
+from typing import Final, Literal, final
 
 import attrs
 from pendulum import DateTime
 
 from .calendars import BusinessCalendar, MondayToFriday, business_days_after
 from .clock import as_window
-from .errors import InvalidInputError
-from .fields import by, checked, choice, mapping, names
-from .inputs import FrozenDict, kind_of
+from .fields import by, checked, choice, day_spans, instance, some
 from .money import Fee, Money, Share, as_share
 from .policies import TimePolicy
 
@@ -63,31 +61,6 @@ class PartialRefunds:
         return held - min(fees, held)
 
 
-def _etas(value: Any, field: str) -> FrozenDict[str, int | tuple[int, int]]:
-    etas = mapping(value, field)
-    if not etas:
-        raise InvalidInputError(field, "at least one method of payment")
-    for method, days in etas.items():
-        pair = days if isinstance(days, tuple) else (days, days)
-        whole = len(pair) == 2 and all(type(day) is int for day in pair)
-        if not whole or not 0 <= pair[0] <= pair[1] <= 100:
-            raise InvalidInputError(
-                field, f"{method}: business days, 0 to 100, or (earliest, latest)"
-            )
-    return FrozenDict(
-        (method, days[0] if isinstance(days, tuple) and days[0] == days[1] else days)
-        for method, days in sorted(etas.items())
-    )
-
-
-def _calendar(value: Any, field: str) -> Any:
-    if not isinstance(value, BusinessCalendar):
-        raise InvalidInputError(
-            field, f"a BusinessCalendar has is_business_day; {kind_of(value)} has not"
-        )
-    return value
-
-
 @final
 @attrs.frozen(kw_only=True, field_transformer=checked)
 class RefundTiming:
@@ -107,10 +80,11 @@ class RefundTiming:
     """
 
     refund_eta: Mapping[str, int | tuple[int, int]] = attrs.field(
-        factory=lambda: {"wallet": 0, "paypal": 0, "card": (3, 5)}, metadata=by(_etas)
+        factory=lambda: {"wallet": 0, "paypal": 0, "card": (3, 5)},
+        metadata=by(day_spans),
     )
     business_calendar: BusinessCalendar = attrs.field(
-        factory=MondayToFriday, metadata=by(_calendar)
+        factory=MondayToFriday, metadata=by(instance, BusinessCalendar)
     )
 
     def estimate(
@@ -182,17 +156,6 @@ class Extras:
 _ON_TOP: Final = ("buyer_fee", "bank_fee", "tax")
 
 
-def _fee(value: Any, field: str) -> Fee:
-    if not isinstance(value, Fee):
-        raise InvalidInputError(field, f"a Fee, not {value!r}")
-    return value
-
-
-def _borne(value: Any, field: str) -> frozenset[str]:
-    # None of them, too.
-    return names(value, field, *_ON_TOP) if value != frozenset() else frozenset()
-
-
 @final
 @attrs.frozen(kw_only=True, field_transformer=checked)
 class Fees:
@@ -219,11 +182,13 @@ class Fees:
             bears them: no money of the seller's is held.
     """
 
-    buyer_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
-    seller_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
-    bank_fee: Fee = attrs.field(factory=Fee, metadata=by(_fee))
-    tax: Fee = attrs.field(factory=Fee, metadata=by(_fee))
-    buyer_bears: frozenset[str] = attrs.field(default=frozenset(), metadata=by(_borne))
+    buyer_fee: Fee = attrs.field(factory=Fee, metadata=by(instance, Fee))
+    seller_fee: Fee = attrs.field(factory=Fee, metadata=by(instance, Fee))
+    bank_fee: Fee = attrs.field(factory=Fee, metadata=by(instance, Fee))
+    tax: Fee = attrs.field(factory=Fee, metadata=by(instance, Fee))
+    buyer_bears: frozenset[str] = attrs.field(
+        default=frozenset(), metadata=by(some, *_ON_TOP)
+    )
 
     def on_top(self, base: Money) -> Money:
         return self.buyer_fee.of(base) + self.bank_fee.of(base) + self.tax.of(base)

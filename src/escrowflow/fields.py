@@ -15,7 +15,7 @@ import attrs
 
 from .clock import Months, Window, as_window, window_text
 from .errors import InvalidInputError, ProcessError
-from .inputs import kind_of
+from .inputs import FrozenDict, kind_of
 from .money import Money, Share
 from .parties import Role
 from .terms import as_revisions
@@ -24,14 +24,20 @@ __all__ = [
     "by",
     "checked",
     "choice",
+    "choices",
     "count",
+    "day_spans",
     "flag",
+    "instance",
     "keyword_or_window",
     "limit",
     "mapping",
     "names",
+    "names_but",
     "plain",
+    "some",
     "span",
+    "weights",
     "windows",
 ]
 
@@ -120,6 +126,84 @@ def names(values: Any, field: str, *allowed: str) -> frozenset[str]:
             field, f"unknown: {', '.join(unknown)}; known: {', '.join(allowed)}"
         )
     return found
+
+
+def some(values: Any, field: str, *allowed: str) -> frozenset[str]:
+    """
+    A set of names; none of them, too.
+    """
+    return names(values, field, *allowed) if values != frozenset() else frozenset()
+
+
+def names_but(values: Any, field: str, *never: str) -> frozenset[str]:
+    """
+    A set of names that somebody else knows, but never these.
+    """
+    found = names(values, field)
+    if wrong := sorted(found & frozenset(never)):
+        raise InvalidInputError(field, f"never {', '.join(wrong)}")
+    return found
+
+
+def choices(
+    value: Any, field: str, known: tuple[str, ...], *values: str
+) -> FrozenDict[str, str]:
+    """
+    A choice for each name; the first where there is none.
+    """
+    given = mapping(value, field)
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidInputError(
+            field, f"unknown: {', '.join(unknown)}; known: {', '.join(known)}"
+        )
+    return FrozenDict(
+        (name, choice(given.get(name, values[0]), field, *values)) for name in known
+    )
+
+
+def weights(value: Any, field: str, *allowed: str) -> FrozenDict[str, int]:
+    """
+    A whole number for at least one of these names.
+    """
+    found = mapping(value, field)
+    names(found, field, *allowed)
+    if any(type(weight) is not int or weight < 0 for weight in found.values()):
+        raise InvalidInputError(field, "whole numbers, zero or more")
+    return FrozenDict(sorted(found.items()))
+
+
+def day_spans(value: Any, field: str) -> FrozenDict[str, int | tuple[int, int]]:
+    """
+    Business days by method of payment: one number, or (earliest, latest).
+    """
+    etas = mapping(value, field)
+    if not etas:
+        raise InvalidInputError(field, "at least one method of payment")
+    for method, days in etas.items():
+        pair = days if isinstance(days, tuple) else (days, days)
+        whole = len(pair) == 2 and all(type(day) is int for day in pair)
+        if not whole or not 0 <= pair[0] <= pair[1] <= 100:
+            raise InvalidInputError(
+                field, f"{method}: business days, 0 to 100, or (earliest, latest)"
+            )
+    return FrozenDict(
+        (method, days[0] if isinstance(days, tuple) and days[0] == days[1] else days)
+        for method, days in sorted(etas.items())
+    )
+
+
+def instance(value: Any, field: str, *kinds: type | str) -> Any:
+    """
+    A value of one of these classes, or one of these words.
+    """
+    classes = tuple(kind for kind in kinds if isinstance(kind, type))
+    if not isinstance(value, classes) and (value is None or value not in kinds):
+        known = " or ".join(
+            repr(kind) if isinstance(kind, str) else f"a {kind.__name__}"
+            for kind in kinds
+        )
+        raise InvalidInputError(field, f"{known}, not {kind_of(value)}")
+    return value
 
 
 def _name(value: Any, field: str) -> str:

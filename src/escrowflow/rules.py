@@ -29,17 +29,20 @@ from .fields import (
     by,
     checked,
     choice,
+    choices,
     count,
     flag,
+    instance,
     keyword_or_window,
     limit,
-    mapping,
     names,
+    names_but,
     plain,
     span,
+    weights,
     windows,
 )
-from .inputs import FrozenDict, kind_of
+from .inputs import kind_of
 from .parties import Role
 from .policies import (
     PROTOCOLS,
@@ -284,14 +287,7 @@ class DeliveryDeadline:
 
 
 # Where nobody may end an order by himself, whatever a marketplace wishes (C2).
-_NEVER: Final = frozenset({"disputed", "frozen", "completed", "cancelled", "expired"})
-
-
-def _states(value: Any, field: str) -> frozenset[str]:
-    states = names(value, field)
-    if states & _NEVER:
-        raise InvalidInputError(field, f"never {', '.join(sorted(states & _NEVER))}")
-    return states
+_NEVER: Final = ("disputed", "frozen", "completed", "cancelled", "expired")
 
 
 @final
@@ -345,7 +341,7 @@ class CancellationRights:
                 "revision_refused",
             }
         ),
-        metadata=by(_states),
+        metadata=by(names_but, *_NEVER),
     )
     late_cancel: Literal["immediate", "request_auto_accepted"] = attrs.field(
         default="immediate",
@@ -356,7 +352,7 @@ class CancellationRights:
     )
     cancel_request_states: frozenset[str] = attrs.field(
         default=frozenset({"in_progress"}),
-        metadata=by(_states),
+        metadata=by(names_but, *_NEVER),
     )
     answer_window: timedelta = attrs.field(default=48 * HOUR, metadata=by(as_window))
     auto_dispute_after_cancel_refusals: int | None = attrs.field(
@@ -495,28 +491,6 @@ class AutoCompletion:
 ROUTES: Final = ("cancellation_unanswered", "revision_unanswered", "revision_refused")
 
 
-def _entries(value: Any, field: str) -> FrozenDict[str, str]:
-    given = mapping(value, field)
-    unknown = sorted(set(given) - set(ROUTES))
-    if unknown:
-        raise InvalidInputError(
-            field, f"unknown: {', '.join(unknown)}; known: {', '.join(ROUTES)}"
-        )
-    values = ("direct", "claim_then_mediator")
-    return FrozenDict(
-        (route, choice(given.get(route, "direct"), field, *values)) for route in ROUTES
-    )
-
-
-def _default_ruling(value: Any, field: str) -> Any:
-    # An amount cannot be agreed before the price is, and a relaunch ends nothing.
-    if value not in (None, "by_delivery") and not isinstance(
-        value, (FullRefund, PaySeller)
-    ):
-        raise InvalidInputError(field, "FullRefund, PaySeller, 'by_delivery' or None")
-    return value
-
-
 @final
 @attrs.frozen(kw_only=True, field_transformer=checked)
 class DisputeRules:
@@ -553,7 +527,9 @@ class DisputeRules:
         default=frozenset({"buyer", "seller"}),
         metadata=by(names, "buyer", "seller"),
     )
-    dispute_entry: Mapping[str, str] = attrs.field(factory=dict, metadata=by(_entries))
+    dispute_entry: Mapping[str, str] = attrs.field(
+        factory=dict, metadata=by(choices, ROUTES, "direct", "claim_then_mediator")
+    )
     dispute_chat: Literal["mediator_thread_only", "blocked"] = attrs.field(
         default="mediator_thread_only",
         metadata=by(choice, "mediator_thread_only", "blocked"),
@@ -562,8 +538,12 @@ class DisputeRules:
     ruling_window: timedelta | None = attrs.field(
         default=None, metadata=by(as_window, none=True)
     )
+    # An amount cannot be agreed before the price is, and a relaunch ends nothing.
     default_ruling: FullRefund | PaySeller | Literal["by_delivery"] | None = (
-        attrs.field(default=None, metadata=by(_default_ruling))
+        attrs.field(
+            default=None,
+            metadata=by(instance, FullRefund, PaySeller, "by_delivery", none=True),
+        )
     )
     claim_window: timedelta | None = attrs.field(
         default=None, metadata=by(as_window, none=True)
@@ -717,14 +697,6 @@ _FASTEST: Final = HOUR
 _SLOWEST: Final = 7 * DAY
 
 
-def _weights(value: Any, field: str) -> FrozenDict[str, int]:
-    weights = mapping(value, field)
-    names(weights, field, *_PARTS)
-    if any(type(weight) is not int or weight < 0 for weight in weights.values()):
-        raise InvalidInputError(field, "whole numbers, zero or more")
-    return FrozenDict(sorted(weights.items()))
-
-
 @final
 @attrs.frozen(kw_only=True, field_transformer=checked)
 class Statistics:
@@ -765,7 +737,7 @@ class Statistics:
             "on_time": 3,
             "acceptance": 2,
         },
-        metadata=by(_weights),
+        metadata=by(weights, *_PARTS),
     )
     window: Window = attrs.field(default=Months(6), metadata=by(span))
     minimum: int = attrs.field(default=5, metadata=by(count, 0))

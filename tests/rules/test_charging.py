@@ -37,6 +37,7 @@ from escrowflow.testing.gateways import (
     Trouble,
     late,
 )
+from escrowflow.testing.invariants import check_history, check_money
 from tests.given import (
     ANA,
     COMEUP,
@@ -49,7 +50,6 @@ from tests.given import (
     eur,
     paid,
 )
-from tests.lives import check_history, check_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,6 +20,7 @@ from escrowflow.money import Money, Payment
 from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import Split
+from escrowflow.testing.invariants import check_history, check_money
 from tests.given import (
     ANA,
     COMEUP,
@@ -33,7 +34,6 @@ from tests.given import (
     eur,
     paid,
 )
-from tests.lives import check_history, check_money
 from tests.test_states import PAUSES
 
 if TYPE_CHECKING:

@@ -37,8 +37,9 @@ from escrowflow.testing.gateways import (
     UNANSWERED,
     late,
 )
+from escrowflow.testing.invariants import check_effects
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
-from tests.lives import VARIANTS, check_effects, payload
+from tests.lives import VARIANTS, payload
 from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
 from tests.till import LIVES, Till

@@ -39,7 +39,7 @@ _CONTRACTS: Final = {
 # A check that fails is to show the values; that has to be said before it is imported.
 _REWRITTEN: Final = (
     *("awaited", "base", "contract", "gateway_contract", "given", "histories"),
-    *("orders", "queues", "search", "strain", "values"),
+    *("invariants", "machines", "orders", "queues", "search", "strain", "values"),
 )
 
 if sys.modules.get("pytest") is not None:

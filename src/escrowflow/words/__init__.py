@@ -52,6 +52,7 @@ __all__ = [
     "language",
     "length_text",
     "letter_text",
+    "market_text",
     "move_text",
     "notice_text",
     "role_text",
@@ -352,6 +353,13 @@ def story_text(name: str, locale: str = "en") -> str:
     Return what a part of a story or of a case file is called: `Who`, `Deliveries`.
     """
     return _label("story", name, locale)
+
+
+def market_text(name: str, locale: str = "en") -> str:
+    """
+    Return what a report on a market is told with, parts as `%(orders)s`.
+    """
+    return _label("market", name, locale)
 
 
 def move_text(to: str, amount: Money, locale: str = "en") -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from .clauses import CHAPTERS
 from .findings import SEVERITIES
+from .market import MARKET
 from .notices import SUBJECTS
 from .stories import MOVES, STORY
 
@@ -446,6 +447,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "fee": FEES,
     "subject": SUBJECTS,
     "severity": SEVERITIES,
+    "market": MARKET,
 }
 
 # The parts of a sentence that are names themselves, and of what.
