@@ -27,8 +27,9 @@ from escrowflow.decisions.moves import moved
 from escrowflow.errors import InvalidInputError
 from escrowflow.forms import form_of, narrowed
 from escrowflow.history import evolve
-from escrowflow.money import AMOUNT_MAX, Money, Payment
-from escrowflow.terms import RULINGS, AddOn, Terms
+from escrowflow.money import AMOUNT_MAX
+from escrowflow.terms import RULINGS
+from escrowflow.testing import payloads
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
 from tests.lives import VARIANTS, charges_later, order_command
 
@@ -78,83 +79,7 @@ def command_within(
     """
     Return any command within a form.
     """
-    given = {
-        field.name: _drawn(rng, field)
-        for field in fields
-        if field.required or rng.random() < 0.5
-    }
-    groups = {field.one_of for field in fields if field.one_of}
-    for group in groups:
-        if not any(given.get(name) for name in group):
-            name = rng.choice([field.name for field in fields if field.one_of == group])
-            (field,) = (field for field in fields if field.name == name)
-            given[name] = _drawn(rng, field, filled=True)
-    return command(**given)
-
-
-def _drawn(rng: random.Random, field: Field, *, filled: bool = False) -> Any:
-    if field.kind == "text":
-        return rng.choice(["x", "Trop sombre", "ÿ" * 20, "a\nb"])
-    if field.kind == "choice":
-        return rng.choice(field.choices)
-    if field.kind == "id":
-        if field.choices:
-            return rng.choice(field.choices)
-        return _named(rng, field.excludes)
-    if field.kind == "references":
-        return tuple(f"f-{n}" for n in range(rng.randint(1 if filled else 0, 3)))
-    if field.kind == "integer":
-        if field.choices and rng.random() < 0.3:
-            return rng.choice(field.choices)
-        return rng.randint(field.minimum, field.maximum)
-    if field.kind == "flag":
-        return rng.random() < 0.5
-    if field.kind == "money":
-        low, high = field.minimum.minor, field.maximum.minor
-        middle = rng.randint(low, min(high, low + 30_000))
-        return Money(
-            rng.choice([low, high, middle, middle, middle]), field.maximum.currency
-        )
-    if field.kind == "window":
-        return rng.choice(
-            [
-                field.minimum,
-                timedelta(hours=5),
-                timedelta(days=rng.randint(1, 9)),
-                timedelta(days=400),
-            ]
-        )
-    if field.kind == "instant":
-        later = timedelta(seconds=rng.randint(0, 10**6))
-        return datetime.__add__(field.minimum or as_utc(T0, "T0"), later)
-    if field.kind == "payment":
-        return _parts(rng, field, Payment, "")
-    if field.kind == "ruling":
-        kind = rng.choice(field.choices)
-        return _parts(rng, field, RULINGS[kind], kind)
-    if field.kind == "terms":
-        return _parts(rng, field, Terms, "")
-    if field.kind == "add_ons":
-        return tuple(_parts(rng, field, AddOn, "") for _ in range(rng.randrange(3)))
-    assert field.kind == "labels", field
-    return {"shop": "1"}
-
-
-def _parts(rng: random.Random, field: Field, kind: type, choice: str) -> Any:
-    return kind(
-        **{
-            part.name: _drawn(rng, part)
-            for part in field.fields
-            if part.choice == choice and (part.required or rng.random() < 0.5)
-        }
-    )
-
-
-def _named(rng: random.Random, excluded: tuple[str, ...]) -> str:
-    while True:
-        name = f"n-{rng.randrange(10_000)}"
-        if name not in excluded:
-            return name
+    return payloads.command_within(lambda _, n: rng.randrange(n), command, fields)
 
 
 def whole_form(option: Option, currency: str) -> tuple[Field, ...]:
