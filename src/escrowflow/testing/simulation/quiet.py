@@ -11,12 +11,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from ...clock import to_micros
-from ...commands import Command, RedirectPayout, ReportPayout, ReportRefund
-from ...effects import NotDone, PayOut, Refund
-from ...engine import Engine
+from ...commands import (
+    Command,
+    RedirectPayout,
+    ReportCharge,
+    ReportPayout,
+    ReportRefund,
+)
+from ...effects import Charge, NotDone, PayOut, Refund
+from ...errors import EscrowflowError
 from ...history import evolve
 from ...order import Order
 from ...parties import Actor, Operator, Provider
+from ...storage import StoredEvent
 from ...worker import Worker
 from .oracles import Said
 from .world import LEASE, World
@@ -29,6 +36,14 @@ _ROUNDS_MAX: Final = 3000
 # So often a human looks at what is stuck.
 _LOOKS: Final = 4
 
+_PAGE: Final = 500
+
+_REPORTS: Final[Mapping[str, Any]] = {
+    Refund.name: ReportRefund,
+    PayOut.name: ReportPayout,
+    Charge.name: ReportCharge,
+}
+
 
 @final
 class Quiet:
@@ -38,44 +53,46 @@ class Quiet:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._auditor = world.auditor
+        self._engine = world.engine(world.nodes[0])
+        self._worker = Worker(self._engine, self._watched())
         self._tried: set[str] = set()
 
     def comes(self) -> int:
         """
-        Let everything come to rest; return what still needs a human.
+        Let everything come to rest; return how many things still need a human.
         """
-        self._world.step = self._world.setting.steps + 1
-        self._world.tape.section("quiet")
-        if any(not one.ended for one in self._world.auditor.orders.values()):
-            self._world.count["quiet with an order that runs"] += 1
-        for node in self._world.nodes:
+        world = self._world
+        world.step = world.setting.steps + 1
+        world.tape.section("quiet")
+        if any(not one.ended for one in self._auditor.orders.values()):
+            world.count["quiet with an order that runs"] += 1
+        for node in world.nodes:
             node.wrong = 0
-        while self._world.storage.late:
-            self._world.arrive()
-        while self._world.tasks:
-            # Whoever was only slow gets to the end.
-            task = self._world.tasks.pop(0)
-            while self._world.advance(task):
-                pass
+        while world.storage.late:
+            world.arrive()
+        # Whoever was only slow gets to the end.
+        world.finish()
         self._heal()
-        engine = self._world.engine(self._world.nodes[0])
-        worker = Worker(engine, self._watched())
-        for _ in range(4):
-            self._rest(engine, worker)
-            self._listed(engine)
-            if self._world.auditor.found or not self._look_after(engine):
+        for _ in range(_LOOKS):
+            self._rests()
+            self._is_listed()
+            if self._auditor.found or not self._looked_after():
                 break
-        stuck = engine.stuck(limit=1000)
-        if not self._world.auditor.found:
-            self._ended(engine, {(one.order_id, one.key) for one in stuck})
-        return len(stuck)
+        if not self._auditor.found:
+            self._has_ended()
+        return len(self._engine.stuck(limit=1000))
 
     def _watched(self) -> Mapping[Any, Any]:
+        """
+        Return what carries effects out, with the oracles beside it.
+        """
+
         def watched(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def carry_out(effect: Any) -> Any:
-                self._world.auditor.calls(effect)
+                self._auditor.calls(effect)
                 answer = handler(effect)
-                self._world.auditor.moves()
+                self._auditor.moves()
                 if isinstance(answer, NotDone) and not answer.again:
                     self._world.refused.add(effect.key)
                 return answer
@@ -98,191 +115,167 @@ class Quiet:
             if line.kind == "chargeback" and line.status == "opened":
                 gateway.close_chargeback(line.reference, won=tape.chance("won", 500))
         self._world.hear()
-        self._told()
+        self._tell()
 
-    def _told(self) -> None:
+    def _tell(self) -> None:
         """
         Deliver all letters: each until it is heard.
         """
         while self._world.mail:
-            order_id, command = self._world.mail.pop(0)
-            said = Said(order_id, Provider("bank"), command, None)
-            self._world.submit(said, self._world.nodes[0])
-            while self._world.tasks:
-                task = self._world.tasks.pop()
-                while self._world.advance(task):
-                    pass
+            self._report(*self._world.mail.pop(0))
 
-    def _rest(self, engine: Engine, worker: Worker) -> None:
+    def _report(self, order_id: str, command: Command, by: Actor | None = None) -> None:
+        by = Provider("bank") if by is None else by
+        self._world.submit(Said(order_id, by, command, None), self._world.nodes[0])
+        self._world.finish()
+
+    def _rests(self) -> None:
         """
-        Let workers and time do what there is to do, until nothing is.
+        Let workers and time do what there is to do, until nothing is: I11.
         """
+        world = self._world
         for _ in range(_ROUNDS_MAX):
-            before = sum(
-                shadow.version for shadow in self._world.auditor.orders.values()
-            )
-            report = worker.run_once()
-            self._world.hear()
-            self._told()
-            if self._world.auditor.found:
+            before = self._versions()
+            try:
+                report = self._worker.run_once()
+            except EscrowflowError as error:
+                kind = type(error).__name__
+                self._auditor.fail("I11", f"a worker ends with {kind}")
                 return
-            after = sum(
-                shadow.version for shadow in self._world.auditor.orders.values()
-            )
-            if not report.idle and (after > before or report.effects.handled):
+            world.hear()
+            self._tell()
+            if self._auditor.found:
+                return
+            if self._versions() > before or report.effects.handled:
                 continue
-            due = engine.next_due_at()
-            now = self._world.now
-            ready = self._world.inner.next_effect(now, now + LEASE)
-            coming = [
-                one for one in (ready, None if due is None else to_micros(due)) if one
-            ]
+            due = self._engine.next_due_at()
+            ready = world.inner.next_effect(world.now, world.now + LEASE)
+            coming = [] if due is None else [to_micros(due)]
+            if ready is not None:
+                coming.append(ready)
             if not coming:
                 return
-            self._world.now = max(now + 1, *[min(coming)])
-            self._world.say("time goes by")
-        self._world.auditor.fail("I11", "it does not come to rest")
+            world.now = max(world.now + 1, min(coming))
+            world.say("time goes by")
+        self._auditor.fail("I11", "it does not come to rest")
 
-    def _listed(self, engine: Engine) -> None:
+    def _versions(self) -> int:
+        return sum(shadow.version for shadow in self._auditor.orders.values())
+
+    def _is_listed(self) -> None:
         """
         I12: whatever is not done is listed, with a reason.
         """
-        listed = {(one.order_id, one.key) for one in engine.stuck(limit=1000)}
-        for order_id, shadow in self._world.auditor.orders.items():
+        listed = {(one.order_id, one.key) for one in self._engine.stuck(limit=1000)}
+        for order_id, shadow in self._auditor.orders.items():
             rows = {row.key: row for row in self._world.inner.effects(order_id)}
             if set(rows) != set(shadow.rows):
-                self._world.auditor.fail(
-                    "I12", "effects were dropped, or came up", order_id
-                )
+                self._auditor.fail("I12", "effects were dropped, or came up", order_id)
             for key, row in rows.items():
                 if row.status != "done" and (order_id, key) not in listed:
-                    self._world.auditor.fail(
+                    self._auditor.fail(
                         "I12", f"{row.kind} is {row.status}, and nobody knows", order_id
                     )
-            for owed in self._world.auditor.unpaid(order_id):
+            for owed in self._auditor.unpaid(order_id):
                 if (order_id, owed.key) not in listed:
-                    self._world.auditor.fail(
+                    self._auditor.fail(
                         "I12",
                         f"{owed.kind} of {owed.amount} is owed, and nobody knows",
                         order_id,
                     )
 
-    def _look_after(self, engine: Engine) -> bool:
+    def _looked_after(self) -> bool:
         """
-        Do what a human does about what is stuck: look at the gateway, and say what is
-        there; false if there is nothing to do.
+        Do what a human does about what is stuck; false if there was nothing to do.
         """
-        done = False
-        by_key = {
-            one.key: one
+        moved = {
+            one.key: one.reference
             for one in self._world.gateway.applied
             if one.status != "failed"
         }
-        for one in engine.stuck(limit=1000):
-            if one.kind == "order":
-                done |= engine.redrive(one.order_id) > 0
-                continue
-            report = {Refund.name: ReportRefund, PayOut.name: ReportPayout}.get(
-                one.kind
-            )
-            moved = by_key.get(one.key)
-            if report is None:
-                done |= engine.redrive(one.order_id, one.key) > 0
-            elif moved is not None:
-                command: Any = report(
-                    key=one.key, status="paid", reference=moved.reference
-                )
-                self._reported(engine, one.order_id, command)
-                done = True
-            elif one.key in self._world.refused:
-                if one.kind == PayOut.name and self._redirects(engine, one):
+        done = False
+        for one in self._engine.stuck(limit=1000):
+            report = _REPORTS.get(one.kind)
+            first = one.key not in self._tried
+            self._tried.add(one.key)
+            if report is None or (one.key in self._world.refused and first):
+                if one.kind == PayOut.name and self._redirects(one.order_id, one.key):
                     done = True
-                elif one.key not in self._tried:
-                    self._tried.add(one.key)
-                    done |= engine.redrive(one.order_id, one.key) > 0
-            else:
-                command = report(
+                else:
+                    # Its cause was removed: it is tried once more.
+                    key = None if one.kind == "order" else one.key
+                    done |= self._engine.redrive(one.order_id, key) > 0
+            elif one.key in moved:
+                # It is there: that is said, as the provider would have.
+                said = report(key=one.key, status="paid", reference=moved[one.key])
+                self._report(one.order_id, said)
+                done = True
+            elif one.key not in self._world.refused or self._doubts(one.reason):
+                said = report(
                     key=one.key, status="failed", reason="not there", again=True
                 )
-                self._reported(engine, one.order_id, command)
+                self._report(one.order_id, said)
                 done = True
         return done
 
-    def _redirects(self, engine: Engine, one: Any) -> bool:
-        if (
-            RedirectPayout.name not in self._world.process.commands
-            or one.key in self._tried
-        ):
+    @staticmethod
+    def _doubts(reason: str) -> bool:
+        """
+        Whether nobody could say what became of it.
+        """
+        return reason.startswith("nobody can say")
+
+    def _redirects(self, order_id: str, key: str) -> bool:
+        """
+        Have somebody else paid, because the account is closed.
+        """
+        if RedirectPayout.name not in self._world.process.commands:
             return False
-        self._tried.add(one.key)
-        command = RedirectPayout(key=one.key, payee_id="heir", reason="canary")
-        self._reported(engine, one.order_id, command, by=Operator("ops"))
+        command = RedirectPayout(key=key, payee_id="heir", reason="canary")
+        self._report(order_id, command, Operator("ops"))
         return True
 
-    def _reported(
-        self, engine: Engine, order_id: str, command: Command, by: Actor | None = None
-    ) -> None:
-        by = Provider("staff") if by is None else by
-        said = Said(order_id, by, command, None)
-        self._world.submit(said, self._world.nodes[0])
-        while self._world.tasks:
-            task = self._world.tasks.pop()
-            while self._world.advance(task):
-                pass
+    # --- at the end ---------------------------------------------------------------
 
-    def _ended(self, engine: Engine, listed: set[tuple[str, str]]) -> None:
+    def _has_ended(self) -> None:
         """
         Hold everything against what it must have come to.
         """
-        gaps = {
-            str(gap.where)
-            for gap in self._world.process.gaps
-            if gap.code == "no_timed_exit"
-        }
-        for order_id, shadow in self._world.auditor.orders.items():
+        process = self._world.process
+        gaps = {str(gap.where) for gap in process.gaps if gap.code == "no_timed_exit"}
+        for order_id, shadow in self._auditor.orders.items():
             if not shadow.version:
                 continue
-            if not (self._world.process.ended(shadow.state) or shadow.state in gaps):
-                self._world.auditor.fail("I11", f"it rests in {shadow.state}", order_id)
-            self._kept(engine, order_id)
-            for owed in self._world.auditor.unpaid(order_id):
+            if not (process.ended(shadow.state) or shadow.state in gaps):
+                self._auditor.fail("I11", f"it rests in {shadow.state}", order_id)
+            self._is_kept(order_id)
+            for owed in self._auditor.unpaid(order_id):
                 if owed.key not in self._world.refused:
-                    self._world.auditor.fail(
-                        "I6",
-                        f"{owed.kind} of {owed.amount} is never paid",
-                        order_id,
+                    self._auditor.fail(
+                        "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
-            self._world.auditor.closes(order_id)
+            self._auditor.closes(order_id)
 
-    def _kept(self, engine: Engine, order_id: str) -> None:
+    def _is_kept(self, order_id: str) -> None:
         """
         I13 to I15, I35: what is stored is what was committed, and adds up to itself.
         """
-        shadow = self._world.auditor.orders[order_id]
-        stored = [*self._world.inner.events(order_id, 0, 500)]
-        while len(stored) % 500 == 0 and stored:
-            more = self._world.inner.events(order_id, stored[-1].seq, 500)
-            if not more:
-                break
-            stored += more
+        shadow = self._auditor.orders[order_id]
+        stored: list[StoredEvent] = []
+        while page := self._world.inner.events(order_id, len(stored), _PAGE):
+            stored += page
         if [event.hash for event in stored] != shadow.hashes:
-            self._world.auditor.fail(
-                "I13", "the history is not what was committed", order_id
-            )
-        for fault in engine.verify(order_id).faults:
-            self._world.auditor.fail("I15", fault.problem, order_id)
+            self._auditor.fail("I13", "the history is not what was committed", order_id)
+        for fault in self._engine.verify(order_id).faults:
+            self._auditor.fail("I15", fault.problem, order_id)
         order: Order | None = None
-        for recorded in engine.history(order_id):
+        for recorded in self._engine.history(order_id):
             order = evolve(order, recorded)
-        if order is None:
-            return
-        ledger = order.ledger
+        assert order is not None
         accounts = ("escrow", "refundable", "buyer", "payable", "seller", "fee")
         ours, theirs = (
             tuple(getattr(books, name) for name in accounts)
-            for books in (shadow, ledger)
+            for books in (shadow, order.ledger)
         )
         if ours != theirs:
-            self._world.auditor.fail(
-                "I1", f"the books say {theirs}, not {ours}", order_id
-            )
+            self._auditor.fail("I1", f"the books say {theirs}, not {ours}", order_id)

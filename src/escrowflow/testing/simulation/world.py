@@ -473,6 +473,10 @@ class World:
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
         if isinstance(error, StorageError):
+            if not self.storming:
+                # Nothing goes wrong any more: it would for ever.
+                self.auditor.fail("I11", f"{task.name}: {kind}", self._order_of(task))
+                return
             if isinstance(error, OutcomeUnknownError):
                 self.count["unknown to the sender"] += 1
             self._again(task)
@@ -499,6 +503,15 @@ class World:
         said.tries += 1
         self.count["repeated"] += 1
         self.submit(said, task.node)
+
+    def finish(self) -> None:
+        """
+        Let everybody who is in the middle of something get to the end.
+        """
+        while self.tasks:
+            task = self.tasks.pop(0)
+            while self.advance(task):
+                pass
 
     def _order_of(self, task: Task) -> str:
         return "" if task.said is None else task.said.order_id
