@@ -246,6 +246,10 @@ class Simulation:
 
         workloads: Some of `WORKLOADS`; each seed has one of them.
 
+        faults: Some of `FAULTS`: each seed has most of them, at rates of its own.  With
+            a rate each, so many times in a thousand, every seed has all of them:
+            `{"gateway late": 300}`.
+
     Raises:
         InvalidInputError: If one of them cannot be used.
     """
@@ -260,6 +264,7 @@ class Simulation:
         steps: int = 1500,
         *,
         workloads: Collection[str] | None = None,
+        faults: Collection[str] | Mapping[str, int] | None = None,
     ) -> None:
         if process is not None and not isinstance(process, Process):
             raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
@@ -276,13 +281,18 @@ class Simulation:
         self._storage = storage
         self._profiles = _as_profiles(gateway)
         self._people = as_people(people)
-        self._usual = people is None
+        self._usual = people is None and workloads is None and faults is None
         self._orders = orders
         self._steps = steps
-        self._workloads = tuple(WORKLOADS if workloads is None else workloads)
-        unknown = sorted(set(self._workloads) - set(WORKLOADS))
-        if unknown or not self._workloads:
+        self._workloads = _as_some(workloads, WORKLOADS, "workloads")
+        if not self._workloads:
             raise InvalidInputError("workloads", f"some of {', '.join(WORKLOADS)}")
+        rates = faults if isinstance(faults, Mapping) else {}
+        if not all(type(rate) is int and 1 <= rate <= 1000 for rate in rates.values()):
+            raise InvalidInputError("faults", "rates from 1 to 1000")
+        self._faults = {
+            name: rates.get(name, 0) for name in _as_some(faults, FAULTS, "faults")
+        }
 
     def __repr__(self) -> str:
         profiles = [profile.name for profile in self._profiles]
@@ -370,6 +380,7 @@ class Simulation:
                 orders=self._orders,
                 steps=self._steps,
                 workloads=self._workloads,
+                faults=self._faults,
             )
 
     def _opener(self, folder: Path) -> Callable[[], Storage]:
@@ -385,6 +396,19 @@ class Simulation:
             return open_storage(f"sqlite:///{name}?durability=relaxed")
 
         return opened
+
+
+def _as_some(
+    some: Collection[str] | None, known: Sequence[str], field: str
+) -> tuple[str, ...]:
+    """
+    Return some of what there is, in its order; all of it for `None`.
+    """
+    if some is None:
+        return tuple(known)
+    if isinstance(some, str) or not set(some) <= set(known):
+        raise InvalidInputError(field, f"some of {', '.join(known)}")
+    return tuple(one for one in known if one in some)
 
 
 def _as_profiles(gateway: AnyGateway) -> tuple[Profile, ...]:

@@ -130,7 +130,11 @@ class Crowd:
         command = self._wired(order_id, act, node)
         if command is None:
             return
-        key = f"key-{self._world.step}" if act.keyed else None
+        # Who sends without a key does not repeat what he sent, either.
+        keyed = act.keyed and (
+            act.times > 1 or not self._world.tape.chance("bare", 120)
+        )
+        key = f"key-{self._world.step}" if keyed else None
         said = Said(order_id, act.by, command, key, act.if_version)
         self._world.say(f"{act.by.role.text} sends {command.name} {act.times} times")
         self._timed(order_id, node)

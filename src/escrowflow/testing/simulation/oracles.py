@@ -77,6 +77,8 @@ class Said:
     Attributes:
         stale: Whether an answer may be about a page that was old.
 
+        commits: How often it was done: once.
+
         first: The first and last number of the events it was told to have made.
     """
 
@@ -88,6 +90,7 @@ class Said:
     placing: bool = False
     tries: int = 0
     stale: bool = False
+    commits: int = 0
     first: tuple[int, int] | None = None
 
 
@@ -425,6 +428,12 @@ class Auditor:
             return
         if said is not None and by != said.by:
             self.fail("I19", f"{recorded.name} is said to be {by.role.text}", order_id)
+        if said is not None and not isinstance(recorded.event, _RETURNED):
+            said.commits += 1
+            if said.commits > 1:
+                self.fail("I17", f"{said.command.name} was done twice", order_id)
+            if said.if_version not in (None, recorded.seq - 1):
+                self.fail("I18", f"{said.command.name}: of another version", order_id)
         if isinstance(recorded.event, e.OrderPlaced):
             return
         if not self._takes_part(shadow, by, recorded.event):

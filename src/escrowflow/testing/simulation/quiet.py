@@ -73,6 +73,7 @@ class Quiet:
             world.arrive()
         # Whoever was only slow gets to the end.
         world.finish()
+        world.healed = True
         self._heal()
         for _ in range(_LOOKS):
             self._rests()

@@ -24,7 +24,14 @@ from ...decisions import as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import Engine
 from ...engine.driving import undriven
-from ...errors import EscrowflowError, OutcomeUnknownError, StorageError
+from ...errors import (
+    CorruptJournalError,
+    EscrowflowError,
+    LedgerError,
+    OutcomeUnknownError,
+    ProcessError,
+    StorageError,
+)
 from ...money import Money
 from ...order import Order
 from ...parties import Role
@@ -133,6 +140,9 @@ class Setting:
         steps: How many steps the storm has.
 
         workloads: The workloads there may be.
+
+        faults: The faults there may be, each with its rate in a thousand; 0 for one
+            that each seed draws.
     """
 
     process: Process[Any]
@@ -142,6 +152,7 @@ class Setting:
     orders: int
     steps: int
     workloads: Sequence[str] = WORKLOADS
+    faults: Mapping[str, int] = attrs.field(factory=lambda: dict.fromkeys(FAULTS, 0))
 
 
 @final
@@ -222,7 +233,8 @@ class World:
 
         step: The number of the step.
 
-        storming: Whether anything goes wrong still.
+        storming: Whether anything goes wrong still; *healed*, once nobody is in doubt of
+            what did, either.
     """
 
     def __init__(self, setting: Setting, tape: Tape, without: Without) -> None:
@@ -249,6 +261,7 @@ class World:
         self.pinned: Node | None = None
         self.step = 0
         self.storming = True
+        self.healed = False
         self._pages: dict[str, tuple[int, Order]] = {}
         self._acting: Task | None = None
         self._on_its_way: list[Said | None] = []
@@ -268,8 +281,11 @@ class World:
         for name in FAULTS:
             tape.section(f"fault {name}")
             on, rate = tape.chance("on", 600), tape.pick("rate", _RATES)
-            if on and name not in self.without.faults:
-                self.rates[name] = rate
+            fixed = setting.faults.get(name)
+            if fixed is None or name in self.without.faults:
+                continue
+            if fixed or on:
+                self.rates[name] = fixed or rate
         most = setting.orders
         if self.workload == "crowd":
             most = min(most, 2)
@@ -470,10 +486,13 @@ class World:
         kind = type(error).__name__
         self.say(f"{task.name}: {kind}")
         self.count[f"raised {kind}"] += 1
+        if isinstance(error, (LedgerError, ProcessError, CorruptJournalError)):
+            # Of these nobody but we can be the cause.
+            self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
         if isinstance(error, StorageError):
-            if not self.storming:
+            if self.healed:
                 # Nothing goes wrong any more: it would for ever.
                 self.auditor.fail("I11", f"{task.name}: {kind}", self._order_of(task))
                 return
