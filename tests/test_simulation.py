@@ -6,16 +6,33 @@ What the seeds below find has no test of its own yet: it gets one where it is re
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from escrowflow.errors import InvalidInputError
+from escrowflow.processes import comeup
+from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import Simulation, personas
+from escrowflow.testing.simulation import Report, SimulationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from escrowflow.storage import Change, CommitResult, StoredOrder
 
 # The seeds of a run, in parts: some may run beside others.
 PARTS = 12
 SEEDS = 300
+
+HASH_SEEDS = ["0", "1", "2"]
+ZONES = ["UTC", "Europe/Paris", "Pacific/Auckland"]
+LANGUAGES = ["C", "fr_FR.UTF-8"]
 
 
 def simulation(storage: str = "memory") -> Simulation:
@@ -114,3 +131,145 @@ class TestSimulation:
         """
         with pytest.raises(InvalidInputError, match="seeds"):
             Simulation().run(seeds, seed=seed)
+
+
+class TestSameEverywhere:
+    """
+    Neither the process nor the machine decides anything.
+    """
+
+    def test_in_any_process(self) -> None:
+        """
+        The same seeds, under other hash seeds, zones and languages: the same traces.
+        """
+        code = (
+            "import os, time\n"
+            "from escrowflow.testing import Simulation\n"
+            f"for zone in {ZONES}:\n"
+            "    os.environ['TZ'] = zone\n"
+            "    time.tzset()\n"
+            "    report = Simulation(orders=2, steps=60).run(seeds=2)\n"
+            "    print(report.traces, report.histories)\n"
+        )
+        told = [
+            subprocess.run(
+                [sys.executable, "-W", "error", "-c", code],
+                env={**os.environ, "PYTHONHASHSEED": hash_seed, "LANG": language},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.splitlines()
+            for hash_seed, language in itertools.product(HASH_SEEDS, LANGUAGES)
+        ]
+
+        assert sum(map(len, told)) == 18
+        assert len({line for lines in told for line in lines}) == 1
+
+
+class Careless:
+    """
+    A storage that forgets the receipts of keys.
+    """
+
+    def __init__(self) -> None:
+        self._inner = MemoryStorage()
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._inner, verb)
+
+    def load(self, order_id: str, key: str | None = None) -> StoredOrder:
+        """
+        Load, and know of no key.
+        """
+        return self._inner.load(order_id)
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """
+        Write, but for the receipts.
+        """
+        return self._inner.commit(
+            tuple(attrs.evolve(change, receipt=None) for change in changes)
+        )
+
+
+@pytest.fixture(scope="module")
+def failed() -> Report:
+    """
+    The report of a simulation in which something is wrong.
+    """
+    storage: Any = Careless
+    return Simulation(storage=storage, orders=3, steps=120).run(seeds=50)
+
+
+class TestFailure:
+    """
+    What is told of a seed that fails.
+    """
+
+    def test_the_whole_story(self, failed: Report) -> None:
+        """
+        Which invariant, which seed, the last steps, the order, and how to see it again.
+        """
+        (failure,) = failed.failures
+
+        with pytest.raises(SimulationError) as caught:
+            failed.require()
+
+        told = str(caught.value)
+        assert f"seed {failure.seed}: I17: " in told
+        assert f".run(seed={failure.seed})" in told
+        assert f"pytest --escrow-seeds={failure.seed}-{failure.seed}" in told
+        assert comeup().fingerprint in told
+        assert "order_placed" in told
+        assert "the last steps:" in told
+
+    def test_what_does_not_matter_is_left_out(self, failed: Report) -> None:
+        """
+        Of more than a hundred steps few are needed, and no fault that is not.
+        """
+        (failure,) = failed.failures
+
+        assert 2 <= len(failure.script) <= 30
+        assert len(failure.faults) <= 3
+
+    def test_nobody_is_quoted(self, failed: Report) -> None:
+        """
+        What people wrote, and what pays, is told nowhere (I31).
+        """
+        told = str(failed.failures[0])
+
+        assert "canary" not in told
+        assert "pay-" not in told
+
+    def test_the_same_again(self, failed: Report) -> None:
+        """
+        The seed alone fails in the same way.
+        """
+        (failure,) = failed.failures
+        storage: Any = Careless
+
+        again = Simulation(storage=storage, orders=3, steps=120).run(
+            seed=failure.seed, shrink=False
+        )
+
+        assert again.failures[0].violations == failure.violations
+
+    def test_what_must_come_up(self) -> None:
+        """
+        A run in which nothing happened proves nothing, and fails.
+        """
+        report = Simulation(orders=1, steps=1).run(seeds=1)
+
+        with pytest.raises(SimulationError, match="accepted came up 0 times, not 5"):
+            report.require(goals={"accepted": 5})
+        with pytest.raises(SimulationError, match=r"of the edges came up, not 50.0%"):
+            report.require(edges=0.5)
+
+    def test_the_table(self, failed: Report) -> None:
+        """
+        A report is a small table of what came up.
+        """
+        told = str(failed).split("\n")
+
+        assert told[0].startswith(f"{len(failed.seeds)} seeds, 1 failed, 0 stuck")
+        assert any(line.endswith("  accepted") for line in told)
