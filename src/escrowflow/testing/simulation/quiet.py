@@ -116,6 +116,7 @@ class Quiet:
             if line.kind == "chargeback" and line.status == "opened":
                 gateway.close_chargeback(line.reference, won=tape.chance("won", 500))
         self._world.hear()
+        self._world.mail = [*self._world.unheard, *self._world.mail]
         self._tell()
 
     def _tell(self) -> None:

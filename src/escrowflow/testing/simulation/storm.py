@@ -73,7 +73,7 @@ class Storm:
         weights = (
             (30 + 6 * len(ready)) if ready else 0,
             0 if crowded else (60 if hot else 20),
-            0 if crowded else 7,
+            0 if crowded else 9,
             1 if hot else (12 if slow else 5),
             3 if self._world.auditor.orders else 0,
             6 if self._world.mail else 0,

@@ -20,7 +20,7 @@ from pendulum import DateTime
 
 from ...clock import from_micros
 from ...commands import Command
-from ...decisions import as_of
+from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import Engine
 from ...engine.driving import undriven
@@ -99,6 +99,9 @@ FAULTS: Final = (
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
+
+# Of calls to a gateway there are few: what goes wrong there does so more often.
+_OFTENER: Final = 4
 
 # Who acts, and how fast time goes.
 WORKLOADS: Final = ("aimed", "plain", "hostile", "slow", "crowd")
@@ -222,7 +225,8 @@ class World:
 
         tasks: Who is in the middle of something.
 
-        mail: What the provider still has to tell: orders and commands.
+        mail: What the provider still has to tell: orders and commands; *unheard*, what
+            was refused, so that it will say it again.
 
         payments: What really arrived at the gateway: its order and amount by reference.
 
@@ -254,6 +258,7 @@ class World:
         self._engines = {node.name: self.engine(node) for node in self.nodes}
         self.tasks: list[Task] = []
         self.mail: list[tuple[str, Command]] = []
+        self.unheard: list[tuple[str, Command]] = []
         self.payments: dict[str, tuple[str, Money]] = {}
         self.refused: set[str] = set()
         self.focus = ""
@@ -281,6 +286,8 @@ class World:
         for name in FAULTS:
             tape.section(f"fault {name}")
             on, rate = tape.chance("on", 600), tape.pick("rate", _RATES)
+            if name.startswith(("gateway", "webhook")):
+                rate *= _OFTENER
             fixed = setting.faults.get(name)
             if fixed is None or name in self.without.faults:
                 continue
@@ -481,6 +488,9 @@ class World:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
         self.auditor.replied(said, answer)
+        if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
+            # A host says so, and the provider comes back with it some days later.
+            self.unheard.append((said.order_id, said.command))
 
     def _failed(self, task: Task, error: EscrowflowError) -> None:
         kind = type(error).__name__
