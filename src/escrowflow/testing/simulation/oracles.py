@@ -548,6 +548,9 @@ class Auditor:
         elif isinstance(event, e.PaymentReturned):
             shadow.paid_in += event.refund.amount.minor
             self._owes_refunds(shadow, seq, (event.refund,), money)
+            if event.key:
+                # It was charged when nobody wanted it any more: it came, and it goes.
+                self._over(shadow, event.key, "paid")
         elif isinstance(event, e.PaymentHeld):
             shadow.holds[event.payment.reference] = _minor(event.payment.amount)
         elif isinstance(event, e.ChargeAsked):
