@@ -606,7 +606,11 @@ def new_keys() -> AbstractContextManager[Any]:
     return swapped(payments._Mover, "move", move)
 
 
-@bug("nobody looks whether it was done", gateway="key_ignored")
+@bug(
+    "nobody looks whether it was done",
+    gateway="key_ignored",
+    faults={"gateway unanswered": 300},
+)
 def no_look_up() -> AbstractContextManager[Any]:
     def move(self: Any, gateway: Any, send: Any, effect: Any) -> Any:
         return send(effect)

@@ -26,19 +26,19 @@ def simulation(bug: Bug) -> Simulation:
 
 
 # Those in which nothing is wrong before the bug is planted.
-SOUND = [
-    name
+SOUND = {
+    repr(bug.with_): name
     for name, bug in BUGS.items()
     if bug.with_ and not {"storage", "process"} & bug.with_.keys()
-]
+}
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", SOUND.values())
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     """
     Bent on finding a bug, without it: every seed is well.
     """
-    simulation(BUGS[name]).run(seeds=8).require(violations=0)
+    simulation(BUGS[name]).run(seeds=6).require(violations=0)
 
 
 @pytest.mark.parametrize("name", BUGS)
