@@ -377,3 +377,29 @@ class TestPlugin:
         done = ran(tmp_path, "-q", "-p", "no:hypothesispytest")
 
         assert "1 passed" in done.stdout
+
+    def test_seeds(self, tmp_path: Path) -> None:
+        """
+        How many seeds a simulation has, or which, is said on the command line.
+        """
+        (tmp_path / "test_shop.py").write_text(
+            "def test_seeds(escrow_seeds):\n    print(f'{escrow_seeds} are run')\n"
+        )
+
+        told = {
+            words: ran(tmp_path, "-q", "-s", *words)
+            for words in (
+                (),
+                ("--escrow-seeds=200",),
+                ("--escrow-seeds=17-18",),
+                ("--escrow-seeds=many",),
+                ("--escrow-seeds=0",),
+            )
+        }
+
+        outputs = [done.stdout for done in told.values()]
+        assert "range(1, 21) are run" in outputs[0]
+        assert "range(1, 201) are run" in outputs[1]
+        assert "range(17, 19) are run" in outputs[2]
+        assert "--escrow-seeds=many: say 200, or 17-17" in outputs[3]
+        assert "--escrow-seeds=0: say 200, or 17-17" in outputs[4]

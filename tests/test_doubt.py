@@ -420,3 +420,47 @@ class TestArguments:
 
         assert caught.value.field == field
         assert an_engine(storage).orders().items == ()
+
+
+class Overtaken:
+    """
+    A storage that loses what it is sent first, after somebody else was faster.
+    """
+
+    def __init__(self, storage: Storage, meanwhile: Callable[[], object]) -> None:
+        self._storage = storage
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._storage, verb)
+
+    def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """
+        Lose the first one.
+        """
+        if self._meanwhile is None:
+            return self._storage.commit(changes)
+        meanwhile, self._meanwhile = self._meanwhile, None
+        meanwhile()
+        raise OutcomeUnknownError("the connection was lost")
+
+
+def test_a_twin_is_no_proof(storage: Storage, clock: FakeClock) -> None:
+    """
+    What somebody wrote at the same instant, word for word the same, under another key:
+    whoever is in doubt is not told that it was his (I17).
+    """
+    engine = an_engine(storage, clock=clock)
+    order_id = "o1"
+    brought_to(engine, "in_progress", order_id)
+    message = c.SendMessage(reference="m-1")
+    lossy: Any = Overtaken(
+        storage, lambda: engine.execute(order_id, message, by=ANA, key="one")
+    )
+
+    mine = an_engine(lossy, clock=clock).execute(order_id, message, by=ANA, key="two")
+
+    again = engine.execute(order_id, message, by=ANA, key="two")
+    assert again.replayed
+    assert again.events == mine.events
+    assert [event.name for event in engine.history(order_id)].count("message_sent") == 2

@@ -23,7 +23,7 @@ from escrowflow.money import Money, Payment
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.telling import to_json
 from escrowflow.terms import Relaunch, Split, Terms
-from escrowflow.testing.payloads import command_within
+from escrowflow.testing.payloads import by_chance, command_within
 from escrowflow.words import choice_text
 from escrowflow.words.names import LABELS
 from tests.given import ANA, COMEUP, LUC, MIA, OPS, T0, an_engine, brought_to, eur
@@ -107,7 +107,7 @@ class TestForm:
         Without a field that is required there is no command; with all of them there is.
         """
         rng = random.Random(command.name)
-        whole = command_within(rng, command, form(command))
+        whole = command_within(by_chance(rng), command, form(command))
         for field in form(command):
             values = {f.name: getattr(whole, f.name) for f in attrs.fields(command)}
             if field.kind == "payment" and len(values[field.name]) == 1:
@@ -238,7 +238,7 @@ class TestParse:
         """
         rng = random.Random(command.name)
         for _ in range(20):
-            said = command_within(rng, command, form(command))
+            said = command_within(by_chance(rng), command, form(command))
 
             text = json.dumps(to_json(said))
 
@@ -547,7 +547,7 @@ class TestSchema:
         rng = random.Random(command.name)
         schema = Draft202012Validator(json_schema(command))
         for _ in range(8):
-            data = to_json(command_within(rng, command, form(command)))
+            data = to_json(command_within(by_chance(rng), command, form(command)))
             schema.validate(data)
 
             assert not schema.is_valid({**data, "more": 1})
@@ -577,7 +577,7 @@ class TestSchema:
                         Draft202012Validator.check_schema(schema)
                         known.add(told)
                     command = command_within(
-                        wanderer.rng, option.command, option.fields
+                        by_chance(wanderer.rng), option.command, option.fields
                     )
                     given = {
                         name: value

@@ -21,6 +21,7 @@ from tests.soak.trials import (
     kills,
     races,
     sequences,
+    simulated,
     storm,
 )
 
@@ -179,6 +180,15 @@ class TestTrials:
 
         assert figures.violations == 0
         assert figures.commands > 100
+
+    def test_simulated(self) -> None:
+        """
+        A storm comes to the same in a file as in memory.
+        """
+        figures = simulated("sqlite", 2)
+
+        assert figures.violations == 0
+        assert figures.answers == 2
 
     def test_races(self) -> None:
         """

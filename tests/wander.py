@@ -26,7 +26,7 @@ from escrowflow.errors import InvalidInputError
 from escrowflow.history import evolve
 from escrowflow.money import AMOUNT_MAX
 from escrowflow.terms import RULINGS
-from escrowflow.testing.payloads import command_within, whole_form
+from escrowflow.testing.payloads import by_chance, command_within, whole_form
 from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0
 from tests.lives import VARIANTS, charges_later, order_command
 
@@ -117,7 +117,7 @@ class Wanderer:
             return
         often = [_SELDOM.get(option.name, 1.0) for option in allowed]
         (option,) = rng.choices(allowed, often)
-        command = command_within(rng, option.command, option.fields)
+        command = command_within(by_chance(rng), option.command, option.fields)
         done: Any = decide(self.process, self.order, command, by=by, now=self.now)
         self.order = done.order
         self.history += done.recorded
@@ -163,7 +163,7 @@ def held_against(
         option.fields if option.allowed else whole_form(option.command, order.currency)
     )
     try:
-        command = command_within(rng, option.command, fields)
+        command = command_within(by_chance(rng), option.command, fields)
         answer = decide(process, order, command, by=by, now=now)
     except InvalidInputError:
         # Only beyond what is offered is anything malformed.

@@ -35,6 +35,7 @@ from tests.soak.trials import (
     promises,
     races,
     sequences,
+    simulated,
     storm,
 )
 
@@ -109,6 +110,12 @@ def _trials(
             f"money through gateways, {profile}",
             lambda profile=profile: gateways(profile, some(5_000)),  # type: ignore[misc]
         )
+    yield "simulated storms, memory", lambda: simulated("memory", some(20_000))
+    yield "simulated storms, SQLite", lambda: simulated("sqlite", some(1_000))
+    yield (
+        "simulated storms, PostgreSQL",
+        lambda: simulated(lambda: open_storage(emptied(folder)), some(300)),
+    )
     yield (
         "random histories, SQLite",
         lambda: histories(

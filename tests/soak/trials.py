@@ -24,7 +24,7 @@ from escrowflow.engine import Engine
 from escrowflow.parties import Actor
 from escrowflow.storage import Storage, open_storage
 from escrowflow.storage.memory import MemoryStorage
-from escrowflow.testing import StorageContract
+from escrowflow.testing import Simulation, StorageContract
 from escrowflow.testing.gateways import (
     ERROR,
     FAILS_LATER,
@@ -55,6 +55,7 @@ __all__ = [
     "promises",
     "races",
     "sequences",
+    "simulated",
     "storm",
 ]
 
@@ -571,3 +572,31 @@ def _flown(till: Till, rng: random.Random) -> None:
     till.finish()
     till.tell([*told, *till.webhooks()])
     till.closed()
+
+
+def simulated(opened: Callable[[], Storage] | str, seeds: int) -> Figures:
+    """
+    Run seeds of the simulator, all of them, whatever fails; elsewhere than in memory
+    each has to come to the same history as there (I16).
+
+    Args:
+        opened: What makes an empty storage, or its name.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    simulation = Simulation(storage=opened, orders=4, steps=300)
+    reference = Simulation(orders=4, steps=300)
+    for seed in range(1, seeds + 1):
+        report = simulation.run(seed=seed)
+        figures.rounds += 1
+        figures.commands += report.coverage.counts["accepted"]
+        figures.refused += report.coverage.counts["refused"]
+        figures.faults += report.violations
+        figures.stuck += report.stuck
+        for failure in report.failures:
+            print(failure, file=sys.stderr)
+        if opened != "memory":
+            figures.answers += 1
+            figures.faults += report.histories != reference.run(seed=seed).histories
+    figures.seconds = time.monotonic() - began
+    return figures

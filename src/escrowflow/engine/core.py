@@ -241,7 +241,7 @@ class Core:
                 loaded = yield from doubts.load(ask.key)
                 if loaded.receipt is not None:
                     return (yield from self._replayed(loaded, ask))
-                answer = yield from doubts.answer(loaded)
+                answer = yield from doubts.answer(loaded, ask.key)
                 if answer is not None:
                     return answer
                 if loaded.version:
@@ -328,7 +328,7 @@ class Core:
             # no longer does, and may repeat his last command all the same.
             if loaded.receipt is not None:
                 return (yield from self._replayed(loaded, ask))
-            doubted = yield from doubts.answer(loaded)
+            doubted = yield from doubts.answer(loaded, ask.key)
             if doubted is not None:
                 return doubted
             now = self.now()

@@ -62,11 +62,21 @@ class Doubts(Generic[_T]):
             raise
         return loaded
 
-    def answer(self, loaded: StoredOrder) -> Generator[Any, Any, _T | None]:
+    def answer(
+        self, loaded: StoredOrder, key: str | None = None
+    ) -> Generator[Any, Any, _T | None]:
         """
         Return the answer of the change that was written after all; `None` if none was.
+
+        Args:
+            key: Whose receipt was loaded: what has one is there only with it.  The same
+                person may have done the very same at the very same instant, under
+                another key (I17).
         """
         for change, answer in self.changes:
+            receipt = change.receipt
+            if key is not None and receipt is not None and receipt != loaded.receipt:
+                continue
             if change.events and loaded.version >= change.version:
                 found: tuple[StoredEvent, ...] = yield (
                     "events",

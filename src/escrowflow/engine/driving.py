@@ -1,14 +1,15 @@
 """
-Who answers what the rooms of this package ask for: a storage that blocks, or one
-that is awaited.
+Who answers what the rooms of this package ask for: a storage that blocks, one that is
+awaited, or somebody who takes a step at a time.
 
-The two say the same, one word after the other: there is no rule in them.
+They say the same, one word after the other: there is no rule in them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Collection, Mapping
+from copy import copy
 from difflib import get_close_matches
 from inspect import isawaitable
 from typing import Any, TypeVar
@@ -19,7 +20,14 @@ from ..inputs import kind_of
 from ..storage import AsyncStorage, Capability, Storage
 from .core import Asking
 
-__all__ = ["check_kinds", "check_together", "drive", "drive_awaited", "joined"]
+__all__ = [
+    "check_kinds",
+    "check_together",
+    "drive",
+    "drive_awaited",
+    "joined",
+    "undriven",
+]
 
 _T = TypeVar("_T")
 
@@ -82,6 +90,16 @@ async def _heard(answer: Awaitable[_T]) -> _T:
         if task is None or task.cancelling():
             raise
         raise RuntimeError("the handler was cancelled") from error
+
+
+def undriven(engine: Any) -> Any:
+    """
+    Return an engine whose methods return what they ask, a generator, for whoever
+    answers it himself: the simulator, which lets others act between two questions.
+    """
+    bare = copy(engine)
+    bare._drive = lambda asking: asking
+    return bare
 
 
 def joined(storage: Any, handle: Any) -> Any:

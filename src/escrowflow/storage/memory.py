@@ -408,7 +408,7 @@ class MemoryStorage:
                     for effect in self._claimable(kinds, known)
                     if _ready_at(effect, now, until) <= now
                 ),
-                key=attrgetter("ready_at", "order_id", "seq"),
+                key=attrgetter("ready_at", "order_id", "seq", "key"),
             )
             claimed = [
                 attrs.evolve(

@@ -480,12 +480,12 @@ FROM due WHERE escrowflow_order.order_id = due.order_id RETURNING {columns}
 WITH ready AS MATERIALIZED (
     SELECT order_id, key FROM escrowflow_effect
     WHERE status IN ('waiting', 'claimed') AND ready_at <= ?{{wanted}}
-    ORDER BY ready_at, order_id, seq LIMIT ?{dialect.lock}
+    ORDER BY ready_at, order_id, seq, key LIMIT ?{dialect.lock}
 ),
 wrong AS MATERIALIZED (
     SELECT order_id, key FROM escrowflow_effect
     WHERE status = 'claimed' AND ready_at > ?{{wanted}}
-    ORDER BY ready_at, order_id, seq LIMIT ? - (SELECT count(*) FROM ready){dialect.lock}
+    ORDER BY ready_at, order_id, seq, key LIMIT ? - (SELECT count(*) FROM ready){dialect.lock}
 )
 UPDATE escrowflow_effect SET status = 'claimed', attempts = attempts + 1, token = token + 1, ready_at = ?
 FROM (SELECT * FROM ready UNION ALL SELECT * FROM wrong) AS chosen

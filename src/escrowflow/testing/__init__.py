@@ -1,10 +1,10 @@
 """
-For your own tests: a test bed (`Bed`), pytest fixtures, and a gateway that is not there
-(`escrowflow.testing.gateways`).
+For your own tests: a test bed (`Bed`), pytest fixtures, a gateway that is not there
+(`escrowflow.testing.gateways`), and a whole marketplace in a storm (`Simulation`).
 
 For those who write a storage or a payment gateway of their own: the contract it has to
-keep, as tests.  The contracts need pytest and Hypothesis (extra `testing`); the bed and
-the gateway do not.
+keep, as tests.  The contracts need pytest and Hypothesis (extra `testing`); the bed, the
+gateway and the simulator do not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .bed import Bed
 from .gateways import PROFILES, Profile, SimulatedGateway
+from .simulation import Simulation, personas
 
 if TYPE_CHECKING:
     from .contract import AsyncStorageContract, StorageContract
@@ -27,7 +28,9 @@ __all__ = [
     "GatewayContract",
     "Profile",
     "SimulatedGateway",
+    "Simulation",
     "StorageContract",
+    "personas",
 ]
 
 _CONTRACTS: Final = {

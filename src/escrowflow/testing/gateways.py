@@ -448,6 +448,13 @@ class SimulatedGateway:
         with self._lock:
             self._troubles += troubles
 
+    def heal(self) -> None:
+        """
+        Say that nothing goes wrong any more: what was to come does not.
+        """
+        with self._lock:
+            self._troubles.clear()
+
     @property
     def troubles(self) -> tuple[Trouble, ...]:
         """

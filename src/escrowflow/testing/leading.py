@@ -41,7 +41,7 @@ from ..states import Process
 from ..timeline import as_text, timeline
 from .aims import Move, moves, moves_to
 from .bed import START
-from .payloads import command_within
+from .payloads import by_chance, command_within
 
 __all__ = [
     "PEOPLE",
@@ -105,7 +105,7 @@ def placing(
     or not paid yet.
     """
     made: Any = command_within(
-        rng,
+        by_chance(rng),
         PlaceOrder,
         narrowed(
             form_of(PlaceOrder),
@@ -282,7 +282,9 @@ class Life:
         if move.option is None or move.by is None:
             assert move.until is not None
             return self.waited(move.until)
-        command = command_within(rng, move.option.command, move.option.fields)
+        command = command_within(
+            by_chance(rng), move.option.command, move.option.fields
+        )
         return self.sent(command, by=move.by)
 
 

@@ -46,7 +46,7 @@ from .aims import Move, aims, around, moves, moves_to, reachable
 from .bed import START
 from .invariants import check_effects, check_history
 from .leading import PEOPLE, check_people, instant_near, placing, report
-from .payloads import command_within, whole_form
+from .payloads import by_chance, command_within, whole_form
 
 __all__ = ["Machine", "state_machine"]
 
@@ -341,7 +341,7 @@ class Machine(RuleBasedStateMachine):
         make = self.made.get(option.command)
         try:
             command = (
-                command_within(rng, option.command, option.fields)
+                command_within(by_chance(rng), option.command, option.fields)
                 if make is None
                 else make(rng)
             )
@@ -377,7 +377,7 @@ class Machine(RuleBasedStateMachine):
         by, option = rng.choice(blocked)
         form = whole_form(option.command, order.currency)
         try:
-            command = command_within(rng, option.command, form)
+            command = command_within(by_chance(rng), option.command, form)
             note(f"{by} tries {order.id}: {command}")
             answer = self.engine.attempt(order.id, command, by=by)
         except (InvalidInputError, OrderNotFoundError):

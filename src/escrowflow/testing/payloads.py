@@ -1,20 +1,17 @@
 """
-Payloads: any command within a form, filled in at random.
+Payloads: any command within a form, by whatever chooses.
 
-    option = engine.options(order_id, by=seller)[0]
-    command = command_within(random.Random(7), option.command, option.fields)
-
-What a field takes is read off the field alone (`Field`), so that a command of yours is
-filled in like one of ours.
+What is drawn lies within what the form takes, its ends included: an option that is
+allowed takes all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pendulum import DateTime
 
@@ -25,49 +22,81 @@ from ..forms import Field, form_of, narrowed
 from ..money import Money, Payment
 from ..terms import RULINGS, AddOn, Terms
 
-__all__ = ["command_within", "whole_form"]
+__all__ = [
+    "TEXTS",
+    "Choose",
+    "UndrawableError",
+    "by_chance",
+    "command_within",
+    "whole_form",
+]
 
-# Where a form does not say from when on.
-_FROM: Final = as_utc("2026-05-05T08:00:00+00:00", "from")
+# One of so many, counted from 0: `choose("refund", 3)`.  The label says what it is for.
+Choose: TypeAlias = Callable[[str, int], int]
 
-# How often something is left out that may be; chance that shrinks leaves out most.
-_LEFT_OUT: Final = 0.5
+# What people write, as far as it matters here.
+TEXTS: Final = ("x", "Trop sombre", "ÿ" * 20, "a\nb")
 
-_TEXTS: Final = ("x", "Trop sombre", "ÿ" * 20, "a\nb")
+# Where an instant has no least.
+_EARLIEST: Final = as_utc("2026-05-05T08:00:00Z", "earliest")
 
-# What is near the least is more telling than what is far from it.
-_NEAR: Final = 30_000
+_LATER_MAX: Final = 10**6
+
+# A middling amount is so much above the least, in minor units.
+_MIDDLING: Final = 30_000
+
+_NAMES: Final = 10_000
 
 # What an integer of a host's own may be, where nothing says so.
 _INTEGERS: Final = (0, 1_000)
 
 
+class UndrawableError(InvalidInputError):
+    """
+    A form asks for a value of a host's own: nobody else can say what it may be.
+    """
+
+
 def command_within(
-    rng: Random, command: type[Command], fields: tuple[Field, ...]
+    choose: Choose,
+    command: type[Command],
+    fields: tuple[Field, ...],
+    *,
+    own: Mapping[str, Callable[[Field], Any]] | None = None,
 ) -> Command:
     """
-    Return any command within a form: with all that is required, and some of the rest.
+    Return any command within a form, such as that of an option.
 
     Args:
-        rng: Where chance comes from.
+        choose: What decides: a `Tape`'s, or `by_chance(random.Random(7))`.
 
-        fields: The form: `Option.fields`, or `whole_form(command, currency)`.
+        own: What fills fields of a kind instead: `{"payment": ...}`.
 
     Raises:
-        InvalidInputError: If a host's own command takes something that no form tells,
-            or if such a payload is malformed: that of a whole form may be, that of
-            an allowed option never is.
+        UndrawableError: If it takes a value of a host's own, and *own* has none.
     """
+    draw = _Draw(choose, own or {})
     given = {
-        field.name: _drawn(rng, field)
-        for field in fields
-        if field.required or rng.random() >= _LEFT_OUT
+        field.name: draw(field) for field in fields if field.required or draw.maybe()
     }
-    for group in dict.fromkeys(field.one_of for field in fields if field.one_of):
+    groups = dict.fromkeys(field.one_of for field in fields if field.one_of)
+    for group in groups:
         if not any(given.get(name) for name in group):
-            field = rng.choice([field for field in fields if field.one_of == group])
-            given[field.name] = _drawn(rng, field, filled=True)
+            some = [field for field in fields if field.one_of == group]
+            field = some[choose("which", len(some))]
+            given[field.name] = draw(field, filled=True)
     return command(**given)
+
+
+def by_chance(rng: Random) -> Choose:
+    """
+    Return what decides by chance.
+    """
+
+    def choose(label: str, count: int) -> int:
+        return rng.randrange(count)
+
+    return choose
 
 
 def whole_form(command: type[Command], currency: str) -> tuple[Field, ...]:
@@ -83,79 +112,132 @@ def _whole_form(command: type, currency: str) -> tuple[Field, ...]:
     return narrowed(form_of(command), (), currency)
 
 
-def _drawn(rng: Random, field: Field, *, filled: bool = False) -> Any:
-    if field.kind == "text":
-        return rng.choice(_TEXTS)
-    if field.kind == "choice":
-        return rng.choice(field.choices)
-    if field.kind == "id":
+class _Draw:
+    """
+    Draws values for fields.
+    """
+
+    def __init__(
+        self, choose: Choose, own: Mapping[str, Callable[[Field], Any]]
+    ) -> None:
+        self._choose = choose
+        self._own = own
+
+    def maybe(self) -> bool:
+        """
+        Whether something that may be left out is said.
+        """
+        return bool(self._choose("said", 2))
+
+    def __call__(self, field: Field, *, filled: bool = False) -> Any:
+        own = self._own.get(field.kind)
+        if own is not None:
+            return own(field)
+        drawn = _KINDS.get(field.kind)
+        if drawn is None:
+            raise UndrawableError(
+                field.name,
+                f"a value of your own: fill it with own={{{field.kind!r}: ...}}",
+            )
+        if filled and field.kind == "references":
+            return self.references(field, least=1)
+        return drawn(self, field)
+
+    def _one(self, label: str, values: Any) -> Any:
+        return values[self._choose(label, len(values))]
+
+    def text(self, field: Field) -> str:
+        return str(self._one(field.name, TEXTS))
+
+    def choice(self, field: Field) -> str:
+        return str(self._one(field.name, field.choices))
+
+    def id(self, field: Field) -> str:
         if field.choices:
-            return rng.choice(field.choices)
-        return _named(rng, field.excludes)
-    if field.kind == "references":
-        return tuple(f"f-{n}" for n in range(rng.randint(1 if filled else 0, 3)))
-    if field.kind == "integer":
-        if field.choices and rng.random() < 0.3:
-            return rng.choice(field.choices)
-        least, most = _INTEGERS
-        return rng.randint(
-            least if field.minimum is None else field.minimum,
-            most if field.maximum is None else field.maximum,
-        )
-    if field.kind == "flag":
-        return rng.random() < 0.5
-    if field.kind == "money":
+            return self.choice(field)
+        while True:
+            name = f"n-{self._choose(field.name, _NAMES)}"
+            if name not in field.excludes:
+                return name
+
+    def references(self, field: Field, *, least: int = 0) -> tuple[str, ...]:
+        count = least + self._choose(field.name, 4 - least)
+        return tuple(f"f-{number}" for number in range(count))
+
+    def integer(self, field: Field) -> int | str:
+        if field.choices and not self._choose("word", 3):
+            return self.choice(field)
+        least = _INTEGERS[0] if field.minimum is None else int(field.minimum)
+        most = _INTEGERS[1] if field.maximum is None else int(field.maximum)
+        return least + self._choose(field.name, most - least + 1)
+
+    def flag(self, field: Field) -> bool:
+        return bool(self._choose(field.name, 2))
+
+    def money(self, field: Field) -> Money:
         low, high = field.minimum.minor, field.maximum.minor
-        middle = rng.randint(low, min(high, low + _NEAR))
-        return Money(
-            rng.choice([low, high, middle, middle, middle]), field.maximum.currency
+        middling = min(high, low + _MIDDLING) - low
+        # The ends, and three times as often something in between.
+        end = self._choose("end", 5)
+        if end > 1:
+            amount = low + self._choose(field.name, middling + 1)
+        else:
+            amount = high if end else low
+        return Money(amount, field.maximum.currency)
+
+    def window(self, field: Field) -> timedelta:
+        days = timedelta(days=1 + self._choose("days", 9))
+        windows = (field.minimum, timedelta(hours=5), days, timedelta(days=400))
+        found: timedelta = self._one(field.name, windows)
+        return found
+
+    def instant(self, field: Field) -> DateTime:
+        later = timedelta(seconds=self._choose(field.name, _LATER_MAX + 1))
+        found: Any = datetime.__add__(field.minimum or _EARLIEST, later)
+        if field.maximum is not None:
+            found = min(found, field.maximum)
+        return as_utc(found, field.name)
+
+    def payment(self, field: Field) -> Any:
+        return self._parts(field, Payment)
+
+    def ruling(self, field: Field) -> Any:
+        kind = self.choice(field)
+        return self._parts(field, RULINGS[kind], kind)
+
+    def terms(self, field: Field) -> Any:
+        return self._parts(field, Terms)
+
+    def add_ons(self, field: Field) -> tuple[Any, ...]:
+        count = self._choose(field.name, 3)
+        return tuple(self._parts(field, AddOn) for _ in range(count))
+
+    def labels(self, field: Field) -> dict[str, str]:
+        return {"shop": "1"}
+
+    def _parts(self, field: Field, kind: type, choice: str = "") -> Any:
+        return kind(
+            **{
+                part.name: self(part)
+                for part in field.fields
+                if part.choice == choice and (part.required or self.maybe())
+            }
         )
-    if field.kind == "window":
-        return rng.choice(
-            [
-                field.minimum,
-                timedelta(hours=5),
-                timedelta(days=rng.randint(1, 9)),
-                timedelta(days=400),
-            ]
-        )
-    if field.kind == "instant":
-        return _later(rng, field.minimum or _FROM)
-    if field.kind == "payment":
-        return _parts(rng, field, Payment, "")
-    if field.kind == "ruling":
-        kind = rng.choice(field.choices)
-        return _parts(rng, field, RULINGS[kind], kind)
-    if field.kind == "terms":
-        return _parts(rng, field, Terms, "")
-    if field.kind == "add_ons":
-        return tuple(_parts(rng, field, AddOn, "") for _ in range(rng.randrange(3)))
-    if field.kind == "labels":
-        return _LABELS
-    raise InvalidInputError(field.name, "nobody knows what it takes")
 
 
-_LABELS: Final[Mapping[str, str]] = {"shop": "1"}
-
-
-def _later(rng: Random, least: DateTime) -> DateTime:
-    later = timedelta(seconds=rng.randint(0, 10**6))
-    found: DateTime = datetime.__add__(least, later)
-    return found
-
-
-def _parts(rng: Random, field: Field, kind: type, choice: str) -> Any:
-    return kind(
-        **{
-            part.name: _drawn(rng, part)
-            for part in field.fields
-            if part.choice == choice and (part.required or rng.random() >= _LEFT_OUT)
-        }
-    )
-
-
-def _named(rng: Random, excluded: tuple[str, ...]) -> str:
-    while True:
-        name = f"n-{rng.randrange(10_000)}"
-        if name not in excluded:
-            return name
+_KINDS: Final[Mapping[str, Callable[[_Draw, Field], Any]]] = {
+    "add_ons": _Draw.add_ons,
+    "choice": _Draw.choice,
+    "flag": _Draw.flag,
+    "id": _Draw.id,
+    "instant": _Draw.instant,
+    "integer": _Draw.integer,
+    "labels": _Draw.labels,
+    "money": _Draw.money,
+    "payment": _Draw.payment,
+    "references": _Draw.references,
+    "ruling": _Draw.ruling,
+    "terms": _Draw.terms,
+    "text": _Draw.text,
+    "window": _Draw.window,
+}

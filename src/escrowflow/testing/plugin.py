@@ -1,6 +1,6 @@
 """
-For pytest: a clock, an engine and a test bed as fixtures, and the story of an order
-beside what failed.
+For pytest: a clock, an engine and a test bed as fixtures, the story of an order beside
+what failed, and the seeds of your simulations.
 
 pytest finds it by itself once the package is installed.  `escrow_process` and
 `escrow_storage` are there to be overridden in a `conftest.py`.
@@ -25,9 +25,14 @@ __all__ = [
     "escrow_clock",
     "escrow_engine",
     "escrow_process",
+    "escrow_seeds",
     "escrow_storage",
+    "pytest_addoption",
     "pytest_runtest_makereport",
 ]
+
+# Of so few, with as few steps as a test needs, nobody notices the time.
+_SEEDS = "20"
 
 
 @pytest.fixture
@@ -83,6 +88,35 @@ def escrow_bed(escrow_engine: Engine) -> Iterator[Bed]:
     bed = Bed(engine=escrow_engine)
     yield bed
     bed.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """
+    Take the option `--escrow-seeds`.
+    """
+    parser.getgroup("escrowflow").addoption(
+        "--escrow-seeds",
+        default=_SEEDS,
+        metavar="N",
+        help="how many seeds of a simulation are run, or which: 200, 17-17 "
+        f"(default: {_SEEDS})",
+    )
+
+
+@pytest.fixture
+def escrow_seeds(request: pytest.FixtureRequest) -> range:
+    """
+    The seeds of your simulations: `Simulation(...).run(seeds=escrow_seeds)`.
+    """
+    said = str(request.config.getoption("--escrow-seeds"))
+    first, dash, last = said.partition("-")
+    try:
+        seeds = range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise pytest.UsageError(f"--escrow-seeds={said}: say 200, or 17-17")
+    return seeds
 
 
 @pytest.hookimpl(wrapper=True)

@@ -51,7 +51,7 @@ from .aims import aims, reachable
 from .bed import START
 from .leading import PEOPLE, Life, begun, check_people, placing
 from .machines import state_machine
-from .payloads import command_within, whole_form
+from .payloads import by_chance, command_within, whole_form
 
 __all__ = [
     "PEOPLE",
@@ -331,7 +331,9 @@ def commands(option: Option, *, currency: str = "EUR") -> SearchStrategy[Command
     if not option.allowed:
         return payloads(kind, currency=currency)
     # What is offered is never malformed: that would be an error worth seeing.
-    return _chance().map(lambda rng: command_within(rng, kind, option.fields))
+    return _chance().map(
+        lambda rng: command_within(by_chance(rng), kind, option.fields)
+    )
 
 
 def placings(
@@ -355,7 +357,7 @@ def placings(
 
 def _filled(rng: Random, command: type[Command], form: tuple[Field, ...]) -> Command:
     try:
-        return command_within(rng, command, form)
+        return command_within(by_chance(rng), command, form)
     except InvalidInputError:
         assume(False)
         raise

@@ -1,0 +1,279 @@
+"""
+The crowd: who is around an order, what they send, and the money that comes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+import attrs
+
+from ...clock import from_micros, to_micros
+from ...commands import Command, ConfirmPayment, PlaceOrder
+from ...decisions import decide, place
+from ...errors import InvalidInputError
+from ...events import PaymentBooked, PaymentHeld, PaymentReturned
+from ...money import Money, Payment
+from ...order import Order
+from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
+from ...terms import AddOn, Terms
+from .oracles import Said
+from .personas import Act, Persona, Scene, spellings
+from .world import DAY, Node, World
+
+__all__ = ["Crowd"]
+
+_BUYERS: Final = ("ana", "zoé", "bo")
+_SELLERS: Final = ("luc", "léa", "max")
+_MEDIATORS: Final = ("mia", "mo")
+
+# What everybody writes: it must turn up nowhere but in the texts of an order (I31).
+_WRITTEN: Final = ("canary", "canary: trop sombre", "canary\n")
+
+
+@final
+class Crowd:
+    """
+    The people of a world.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._begun = 0
+
+    def acts(self) -> None:
+        """
+        Let somebody place an order, or do something about one.
+        """
+        tape = self._world.tape
+        ids = [*self._world.auditor.orders]
+        if not ids or (self._begun < self._world.orders and tape.chance("new", 150)):
+            self._place()
+            return
+        node = self._world.pinned if self._world.hot else None
+        node = node or tape.pick("node", self._world.nodes)
+        focus = self._world.focus if self._world.focus in ids else None
+        if focus is None or not tape.chance("focus", 850):
+            focus = tape.pick("order", ids)
+        shown = self._world.shown(focus, node)
+        if shown is None:
+            return
+        outsiders = 350 if self._world.workload == "hostile" else 60
+        for _ in range(3):
+            # Of somebody who keeps silent nothing is to be seen.
+            if self._world.outsiders and tape.chance("outsider", outsiders):
+                persona = tape.pick("who", self._world.outsiders)
+            else:
+                persona = self._cast(focus)
+            act = persona.act(self._scene(shown, persona, node))
+            if act is not None:
+                self._send(focus, act, node)
+                return
+
+    def _cast(self, order_id: str) -> Persona:
+        """
+        Return one of those around an order: the same people for its whole life.
+        """
+        tape = self._world.tape
+        role = (Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR)[
+            tape.weighted("role", (40, 40, 14, 3))
+        ]
+        some = [one for one in self._world.insiders if one.role is role]
+        if not some:
+            some = [one for one in self._world.insiders if one.role is Role.BUYER]
+        text = f"{tape.seed}\x1f{order_id}\x1f{role.text}"
+        place_ = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        return some[place_ % len(some)]
+
+    def _scene(self, order: Order, persona: Persona, node: Node) -> Scene:
+        return Scene(
+            process=self._world.process,
+            order=order,
+            me=self._played(order, persona),
+            now=max(node.now(), order.effective_at),
+            tape=self._world.tape,
+            parties=(*_BUYERS, *_SELLERS, *_MEDIATORS),
+            own={"payment": self._payment, "text": self._text},
+        )
+
+    def _played(self, order: Order, persona: Persona) -> Actor:
+        role = persona.role
+        if role is Role.BUYER:
+            return Buyer(order.buyer_id)
+        if role is Role.SELLER:
+            return Seller(order.seller_id)
+        if role is Role.MEDIATOR:
+            free = [one for one in _MEDIATORS if not order.role_of(one)]
+            name = order.mediator_id or self._world.tape.pick(
+                "mediator", free or _MEDIATORS
+            )
+            return Mediator(name)
+        return Operator("ops") if role is Role.OPERATOR else Provider("bank")
+
+    def _text(self, field: Any) -> str:
+        return self._world.tape.pick(
+            field.name, ("canary", "canary: trop sombre", "canary\n")
+        )
+
+    def _payment(self, field: Any) -> Payment:
+        """
+        Return a payment without its amount: that is known once it is known what for.
+        """
+        method = self._world.tape.pick("method", ("card", "paypal"))
+        return Payment(
+            method, f"pay-{len(self._world.payments) + 1}-{self._world.step}"
+        )
+
+    def _send(self, order_id: str, act: Act, node: Node) -> None:
+        command = self._wired(order_id, act, node)
+        if command is None:
+            return
+        # Who sends without a key does not repeat what he sent, either.
+        keyed = act.keyed and (
+            act.times > 1 or not self._world.tape.chance("bare", 120)
+        )
+        key = f"key-{self._world.step}" if keyed else None
+        said = Said(order_id, act.by, command, key, act.if_version)
+        self._world.say(f"{act.by.role.text} sends {command.name} {act.times} times")
+        self._timed(order_id, node)
+        for _ in range(act.times):
+            self._world.submit(said, node)
+
+    def _timed(self, order_id: str, node: Node) -> None:
+        """
+        Count what comes at a deadline, and a microsecond before and behind it.
+        """
+        shadow = self._world.auditor.orders[order_id]
+        now = to_micros(node.now())
+        for wait in shadow.waits():
+            name = {
+                0: "at the deadline",
+                -1: "just before a deadline",
+                1: "just after a deadline",
+            }.get(now - self._world.auditor.armed(wait))
+            if name is not None:
+                self._world.count[name] += 1
+
+    def _wired(self, order_id: str, act: Act, node: Node) -> Command | None:
+        """
+        Return a command whose payments have really arrived at the gateway.
+        """
+        command: Any = act.command
+        payments: Sequence[Payment] = getattr(command, "payment", ())
+        if not payments or not isinstance(payments, tuple):
+            return act.command
+        order = self._world.shown(order_id, node)
+        if order is None:
+            return None
+        try:
+            answer: Any = decide(
+                self._world.process, order, command, by=act.by, now=node.now()
+            )
+        except InvalidInputError:
+            return None
+        prices = {
+            **{
+                one.event.payment.reference: one.event.payment.amount
+                for one in answer.recorded
+                if isinstance(one.event, (PaymentBooked, PaymentHeld))
+            },
+            **{
+                one.event.refund.payment.reference: one.event.refund.amount
+                for one in answer.recorded
+                if isinstance(one.event, PaymentReturned)
+            },
+        }
+        wired = []
+        for payment in payments:
+            amount = payment.amount or prices.get(payment.reference)
+            if amount is None:
+                return None
+            if self._world.tape.chance("another amount", 60):
+                amount = Money(max(1, amount.minor // 2), amount.currency)
+            wired.append(self._arrived(order_id, payment, amount))
+        wired_: Command = attrs.evolve(command, payment=tuple(wired))
+        return wired_
+
+    def _arrived(self, order_id: str, payment: Payment, amount: Money) -> Payment:
+        whole = attrs.evolve(payment, amount=amount)
+        self._world.payments[payment.reference] = order_id, amount
+        self._world.gateway.paid(whole, order_id)
+        return whole
+
+    def _place(self) -> None:
+        """
+        Let a buyer place an order.
+        """
+        tape = self._world.tape
+        number = self._begun
+        self._begun += 1
+        node = tape.pick("node", self._world.nodes)
+        order_id = f"order-{number}"
+        buyer = tape.pick("buyer", _BUYERS)
+        seller = tape.pick("seller", _SELLERS)
+        if tape.chance("with himself", 60):
+            seller = tape.pick("spelling", spellings(buyer))
+        price = Money(1 + tape.choose("price", 20_000), "EUR")
+        try:
+            command = PlaceOrder(
+                seller_id=seller,
+                price=price,
+                payment=None,
+                terms=self._terms(),
+                tip=Money(max(1, price.minor // 10), "EUR")
+                if price.minor > 10 and tape.chance("tip", 250)
+                else None,
+                add_ons=(AddOn(title="canary", price=Money(999, "EUR")),)
+                if tape.chance("add_on", 200)
+                else (),
+            )
+            placed: Any = place(
+                self._world.process,
+                command,
+                by=Buyer(buyer),
+                order_id=order_id,
+                now=node.now(),
+            )
+        except InvalidInputError:
+            self._world.count["dealt with himself"] += 1
+            return
+        if placed.order is None:
+            return
+        owed = placed.order.amount_due
+        payment = self._payment(None)
+        if self._world.held:
+            until = from_micros(self._world.now + (1 + tape.choose("hold", 9)) * DAY)
+            payment = attrs.evolve(payment, amount=owed, held_until=until)
+            self._world.gateway.holds(payment)
+            command = attrs.evolve(command, payment=(payment,))
+        elif tape.chance("paid at once", 800):
+            if tape.chance("in parts", 200) and owed.minor > 1:
+                first = Money(1 + tape.choose("part", owed.minor - 1), owed.currency)
+                rest = attrs.evolve(payment, reference=f"{payment.reference}-b")
+                parts = [
+                    self._arrived(order_id, payment, first),
+                    self._arrived(order_id, rest, owed - first),
+                ]
+            else:
+                parts = [self._arrived(order_id, payment, owed)]
+            command = attrs.evolve(command, payment=tuple(parts))
+        else:
+            whole = self._arrived(order_id, payment, owed)
+            self._world.mail.append((order_id, ConfirmPayment(payment=whole)))
+        said = Said(order_id, Buyer(buyer), command, f"place-{number}", placing=True)
+        self._world.say(f"buyer places {order_id}")
+        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
+            self._world.submit(said, node)
+
+    def _terms(self) -> Terms:
+        tape = self._world.tape
+        return Terms(
+            delivery_window=tape.pick("delivery", ("PT12H", "P2D", "P5D", "P30D")),
+            revisions=tape.pick("revisions", (None, 0, 1, "unlimited")),
+            acceptance_window=tape.pick("acceptance", (None, None, None, "P1D")),
+            verification_window=tape.pick("verification", (None, None, "P1D")),
+            brief_required=tape.pick("brief", (None, True, False)),
+            title="canary",
+        )

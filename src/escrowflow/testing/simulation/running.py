@@ -1,0 +1,105 @@
+"""
+One seed, from the first order to the last: first the storm, then the quiet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import final
+
+import attrs
+
+from .coverage import Coverage
+from .oracles import Violation
+from .quiet import Quiet
+from .storm import Storm
+from .tape import Tape
+from .world import Setting, Without, World
+
+__all__ = ["Ran", "run"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Ran:
+    """
+    What became of one seed.
+
+    Attributes:
+        violations: What did not hold; the run ends at the first.
+
+        stuck: How many things still needed a human after one had looked after them.
+
+        trace: A hash of everything that happened: the same for ever.
+
+        histories: A hash of what all orders came to: the same on every storage.
+
+        last: The last steps, a line each.
+
+        script: Every step that did something, a line each, by its number.
+
+        coverage: What came up.
+
+        told: The story of an order by its id.
+
+        faults: The faults that were on.
+    """
+
+    seed: int
+    violations: tuple[Violation, ...]
+    stuck: int
+    trace: str
+    histories: str
+    last: tuple[str, ...]
+    script: Mapping[int, str]
+    coverage: Coverage
+    told: Mapping[str, str]
+    faults: frozenset[str]
+
+
+def run(setting: Setting, seed: int, without: Without | None = None) -> Ran:
+    """
+    Run one seed.
+    """
+    world = World(setting, Tape(seed), without or Without())
+    stuck = 0
+    with _quietly():
+        try:
+            Storm(world).passes()
+            if not world.auditor.found:
+                stuck = Quiet(world).comes()
+            told = {
+                found.order_id: world.story(found.order_id)
+                for found in world.auditor.found
+            }
+            histories = world.histories()
+        finally:
+            world.inner.close()
+    return Ran(
+        seed=seed,
+        violations=tuple(world.auditor.found),
+        stuck=stuck,
+        trace=world.trace,
+        histories=histories,
+        last=world.last,
+        script=world.script,
+        coverage=world.coverage,
+        told=told,
+        faults=frozenset(world.rates),
+    )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """
+    Keep to ourselves what the engine logs of faults that we made.
+    """
+    logger = logging.getLogger("escrowflow")
+    before = logger.disabled, logger.propagate, logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.disabled, logger.propagate, logger.level = before

@@ -1,0 +1,628 @@
+"""
+The world of one seed: its clock and its machines, what it keeps, who is in the middle of
+what, and what goes wrong.
+
+Whoever does something is a task: a generator of the engine's, which asks for one call to
+the storage, or to a handler, after the other.  Between any two of them anybody else may
+act, time may pass, and the worker may die.  It is one thread, and always the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, final
+
+import attrs
+from pendulum import DateTime
+
+from ...clock import from_micros
+from ...commands import Command
+from ...decisions import Refusal, as_of
+from ...effects import Movement, NotDone, Notify
+from ...engine import Engine
+from ...engine.driving import undriven
+from ...errors import (
+    CorruptJournalError,
+    EscrowflowError,
+    LedgerError,
+    OutcomeUnknownError,
+    ProcessError,
+    StorageError,
+)
+from ...money import Money
+from ...order import Order
+from ...parties import Role
+from ...payments import handlers
+from ...states import Process
+from ...storage import Storage, StoredOrder
+from ...storage.codec import decode_order
+from .. import gateways
+from ..gateways import Killed, Profile, SimulatedGateway
+from .coverage import Coverage
+from .faults import ARRIVES_LATE, STALE, FaultyStorage, may_go
+from .oracles import Auditor, Said
+from .personas import Persona, is_outsider
+from .tape import Tape
+
+__all__ = [
+    "DAY",
+    "FAULTS",
+    "HOUR",
+    "LEASE",
+    "MINUTE",
+    "SECOND",
+    "SKEW_MAX",
+    "WORKLOADS",
+    "Node",
+    "Setting",
+    "Task",
+    "Without",
+    "World",
+]
+
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+# Every simulation begins then: 5 May 2026, 8:00 UTC.
+_START: Final = 1_777_968_000 * SECOND
+
+# A worker has an effect for a minute, and an order: beyond that it is somebody else's.
+LEASE: Final = MINUTE
+
+# Each is on with a probability of six tenths, with a rate of its own: a swarm.
+FAULTS: Final = (
+    "storage fails",
+    "storage unknown",
+    "storage lost",
+    "storage arrives_late",
+    "storage stale",
+    "killed before",
+    "killed after",
+    "paused",
+    "clock skew",
+    "clock jump",
+    "gateway lost",
+    "gateway unanswered",
+    "gateway late",
+    "gateway error",
+    "gateway in_flight",
+    "gateway refused",
+    "gateway pending",
+    "gateway bounce",
+    "gateway chargeback",
+    "handler raises",
+    "webhook twice",
+)
+_RATES: Final = (5, 15, 40, 90)
+
+# Of calls to a gateway there are few: what goes wrong there does so more often.
+_OFTENER: Final = 4
+
+# Who acts, and how fast time goes.
+WORKLOADS: Final = ("aimed", "plain", "hostile", "slow", "crowd")
+
+_TROUBLES: Final[Mapping[str, gateways.Trouble]] = {
+    "gateway lost": gateways.LOST,
+    "gateway unanswered": gateways.UNANSWERED,
+    "gateway error": gateways.ERROR,
+    "gateway in_flight": gateways.IN_FLIGHT,
+    "gateway refused": gateways.REFUSED,
+    "gateway pending": gateways.PENDING,
+}
+
+# No clock is wrong by more: where money is sent, more is an alarm, not a fault to live
+# with, since the margins of a gateway's windows are minutes (F48).
+SKEW_MAX: Final = MINUTE
+
+_RETRIES_MAX: Final = 5
+_LAST: Final = 40
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Setting:
+    """
+    What all seeds of a simulation have in common.
+
+    Attributes:
+        process: The process.
+
+        storage: Makes an empty storage.
+
+        profiles: The gateways there may be.
+
+        people: The people there may be.
+
+        orders: How many orders at the most.
+
+        steps: How many steps the storm has.
+
+        workloads: The workloads there may be.
+
+        faults: The faults there may be, each with its rate in a thousand; 0 for one
+            that each seed draws.
+    """
+
+    process: Process[Any]
+    storage: Callable[[], Storage]
+    profiles: Sequence[Profile]
+    people: Sequence[Persona]
+    orders: int
+    steps: int
+    workloads: Sequence[str] = WORKLOADS
+    faults: Mapping[str, int] = attrs.field(factory=lambda: dict.fromkeys(FAULTS, 0))
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Without:
+    """
+    What is left out of a seed, to find the least that is still wrong.
+
+    Attributes:
+        orders: How many orders there are at the most; `None` for all.
+
+        faults: The faults that never come up.
+
+        steps: The steps that are made; `None` for all.
+    """
+
+    orders: int | None = None
+    faults: frozenset[str] = frozenset()
+    steps: frozenset[int] | None = None
+
+
+@final
+class Node:
+    """
+    A machine with a clock of its own, which may be wrong.
+    """
+
+    def __init__(self, run: World, name: str) -> None:
+        self._run = run
+        self.name = name
+        self.wrong = 0
+
+    def now(self) -> DateTime:
+        """
+        Return what its clock shows.
+        """
+        return from_micros(self._run.now + self.wrong)
+
+
+@final
+@attrs.define(eq=False)
+class Task:
+    """
+    Somebody who is in the middle of something.
+    """
+
+    name: str
+    node: Node
+    asking: Generator[Any, Any, Any]
+    asks: tuple[str, tuple[Any, ...]]
+    said: Said | None = None
+    works: bool = False
+    wakes_at: int = 0
+
+
+@final
+class World:
+    """
+    Everything there is in one seed.
+
+    Attributes:
+        now: What time it really is, in microseconds.
+
+        storage: What keeps orders, failing; *inner* is what it keeps them in.
+
+        nodes: The machines; each has an engine.
+
+        tasks: Who is in the middle of something.
+
+        mail: What the provider still has to tell: orders and commands; *unheard*, what
+            was refused, so that it will say it again.
+
+        payments: What really arrived at the gateway: its order and amount by reference.
+
+        refused: The keys of the effects that the gateway refused.
+
+        focus: The order that everybody looks at, as long as it is *hot*, on the machine
+            that is *pinned*.
+
+        step: The number of the step.
+
+        storming: Whether anything goes wrong still; *healed*, once nobody is in doubt of
+            what did, either.
+    """
+
+    def __init__(self, setting: Setting, tape: Tape, without: Without) -> None:
+        self.setting = setting
+        self.process = setting.process
+        self.tape = tape
+        self.without = without
+        self.now = _START
+        self.coverage = Coverage()
+        self.count = self.coverage.counts
+        self._plan()
+        self.inner = setting.storage()
+        self.storage = FaultyStorage(self.inner, went=self._went, saw=self._saw)
+        self.gateway = SimulatedGateway(self.profile, Node(self, "gateway"))
+        self.auditor = Auditor(self.process, self.gateway, self.coverage)
+        self.nodes = [Node(self, f"node-{n}") for n in range(self.workers)]
+        self._engines = {node.name: self.engine(node) for node in self.nodes}
+        self.tasks: list[Task] = []
+        self.mail: list[tuple[str, Command]] = []
+        self.unheard: list[tuple[str, Command]] = []
+        self.payments: dict[str, tuple[str, Money]] = {}
+        self.refused: set[str] = set()
+        self.focus = ""
+        self.hot = 0
+        self.pinned: Node | None = None
+        self.step = 0
+        self.storming = True
+        self.healed = False
+        self._pages: dict[str, tuple[int, Order]] = {}
+        self._acting: Task | None = None
+        self._on_its_way: list[Said | None] = []
+        self._arriving: Said | None = None
+        self._salts = 0
+        self._digest = hashlib.sha256()
+        self._lines: deque[str] = deque(maxlen=_LAST)
+        self.script: dict[int, str] = {}
+
+    def _plan(self) -> None:
+        tape, setting = self.tape, self.setting
+        tape.section("plan")
+        self.workload = tape.pick("workload", setting.workloads)
+        self.profile = tape.pick("gateway", setting.profiles)
+        self.workers = 1 + tape.weighted("workers", (3, 4, 3, 2, 1, 1, 1, 1))
+        self.rates: dict[str, int] = {}
+        for name in FAULTS:
+            tape.section(f"fault {name}")
+            on, rate = tape.chance("on", 600), tape.pick("rate", _RATES)
+            if name.startswith(("gateway", "webhook")):
+                rate *= _OFTENER
+            fixed = setting.faults.get(name)
+            if fixed is None or name in self.without.faults:
+                continue
+            if fixed or on:
+                self.rates[name] = fixed or rate
+        most = setting.orders
+        if self.workload == "crowd":
+            most = min(most, 2)
+        if self.without.orders is not None:
+            most = min(most, self.without.orders)
+        self.orders = most
+        self.insiders = [one for one in setting.people if not is_outsider(one)]
+        self.outsiders = [one for one in setting.people if is_outsider(one)]
+        later = getattr(
+            getattr(self.process.policies, "acceptance", None), "charge_at", ""
+        )
+        self.held = later == "acceptance"
+
+    def engine(self, node: Node) -> Engine:
+        return Engine(
+            self.process,
+            self.storage,
+            clock=node,
+            new_id=lambda: self._salt().hex(),
+            salt=self._salt,
+        )
+
+    def _salt(self) -> bytes:
+        self._salts += 1
+        text = f"{self.tape.seed}\x1f{self._salts}"
+        return hashlib.sha256(text.encode()).digest()[:16]
+
+    def handlers(self, node: Node) -> Mapping[Any, Any]:
+        return {**handlers(self.gateway, clock=node), Notify: self._notify}
+
+    def _notify(self, effect: Notify) -> None:
+        if self.storming and self.goes("handler raises"):
+            raise ConnectionError("simulated: no mail today")
+
+    def goes(self, fault: str) -> bool:
+        """
+        Whether a fault comes up now.
+        """
+        rate = self.rates.get(fault)
+        if rate is None or not self.tape.chance(fault, rate):
+            return False
+        self.count[fault] += 1
+        return True
+
+    def goes_wrong(self, fault: str, in_a_thousand: int) -> bool:
+        if fault not in self.rates or not self.tape.chance(fault, in_a_thousand):
+            return False
+        self.count[fault] += 1
+        return True
+
+    def say(self, line: str) -> None:
+        self._digest.update(line.encode())
+        shown = f"{self.step:5} {from_micros(self.now).isoformat()} {line}"
+        self._lines.append(shown)
+        before = self.script.get(self.step)
+        self.script[self.step] = line if before is None else f"{before}; {line}"
+
+    def _went(self, verb: str) -> str:
+        """
+        Say what becomes of a call to the storage.
+        """
+        task = self._acting
+        if not self.storming or task is None:
+            return ""
+        for fault in may_go(verb):
+            if fault == STALE and not _may_be_old(task.said):
+                continue
+            name = fault.replace("_", " ") if "killed" in fault else f"storage {fault}"
+            if self.goes(name):
+                if fault == STALE:
+                    assert task.said is not None
+                    task.said.stale = True
+                elif fault == ARRIVES_LATE:
+                    self._on_its_way.append(task.said)
+                self.say(f"{task.name}: {verb} {fault}")
+                return fault
+        return ""
+
+    def _saw(self, verb: str, values: tuple[Any, ...], answer: Any) -> None:
+        task = self._acting
+        said = self._arriving if task is None else task.said
+        self.auditor.wrote(verb, values, answer, said)
+
+    def advance(self, task: Task) -> bool:
+        """
+        Carry out what a task asks for, and hear what it asks next; false if it is over.
+        """
+        verb, values = task.asks
+        self._acting = task
+        try:
+            try:
+                answer = self._answered(task, verb, values)
+            except Killed:
+                task.asking.close()
+                self.died(task)
+                return False
+            except Exception as error:
+                task.asks = task.asking.throw(error)
+            else:
+                task.asks = task.asking.send(answer)
+        except StopIteration as stop:
+            self._finished(task, stop.value)
+            return False
+        except EscrowflowError as error:
+            self._failed(task, error)
+            return False
+        except Exception as error:
+            # Whatever is no error of ours must never reach a host.
+            kind = type(error).__name__
+            self.auditor.fail(
+                "I35", f"{task.name}: {kind} leaked", self._order_of(task)
+            )
+            return False
+        finally:
+            self._acting = None
+        return True
+
+    def _answered(self, task: Task, verb: str, values: tuple[Any, ...]) -> Any:
+        if verb != "call":
+            return getattr(self.storage, verb)(*values)
+        handler, effect = values
+        self.auditor.calls(effect)
+        if isinstance(effect, Movement) and not self.gateway.troubles:
+            self._trouble(task, effect)
+        try:
+            answer = handler(effect)
+        finally:
+            self.auditor.moves()
+        if isinstance(answer, NotDone) and not answer.again:
+            self.refused.add(effect.key)
+        self.say(f"{task.name}: {effect.name} {type(answer).__name__.lower()}")
+        return answer
+
+    def _trouble(self, task: Task, effect: Movement) -> None:
+        """
+        Say what becomes of the next request to the gateway.
+        """
+        for name, trouble in _TROUBLES.items():
+            if self.goes(name):
+                self.gateway.next(trouble)
+                self.say(f"{task.name}: {effect.name} meets {trouble}")
+                return
+        if self.goes("gateway late"):
+            delay = 1 + self.tape.choose("delay", 119)
+            self.gateway.next(gateways.late(f"PT{delay}S"))
+            self.say(f"{task.name}: {effect.name} is {delay} s late")
+        elif self.goes("killed before"):
+            self.gateway.next(gateways.KILLED_BEFORE)
+        elif self.goes("killed after"):
+            self.gateway.next(gateways.KILLED_AFTER)
+
+    def begin(
+        self,
+        name: str,
+        node: Node,
+        asking: Generator[Any, Any, Any],
+        *,
+        said: Said | None = None,
+    ) -> None:
+        task = Task(name, node, asking, ("", ()), said=said, works=said is None)
+        try:
+            task.asks = next(asking)
+        except StopIteration as stop:
+            self._finished(task, stop.value)
+        except EscrowflowError as error:
+            self._failed(task, error)
+        else:
+            self.tasks.append(task)
+
+    def bare(self, node: Node) -> Any:
+        return undriven(self._engines[node.name])
+
+    def submit(self, said: Said, node: Node) -> None:
+        bare = self.bare(node)
+        name = f"{said.by.role.text} {said.command.name} {said.order_id}"
+        if said.placing:
+            asking = bare.place(
+                said.command, by=said.by, key=said.key, order_id=said.order_id
+            )
+        else:
+            asking = bare.attempt(
+                said.order_id,
+                said.command,
+                by=said.by,
+                key=said.key,
+                if_version=said.if_version,
+            )
+        self.begin(name, node, asking, said=said)
+
+    def _finished(self, task: Task, answer: Any) -> None:
+        said = task.said
+        if said is None:
+            return
+        self.say(f"{task.name}: {_kind_of(answer)}")
+        self.auditor.replied(said, answer)
+        if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
+            # A host says so, and the provider comes back with it some days later.
+            self.unheard.append((said.order_id, said.command))
+
+    def _failed(self, task: Task, error: EscrowflowError) -> None:
+        kind = type(error).__name__
+        self.say(f"{task.name}: {kind}")
+        self.count[f"raised {kind}"] += 1
+        if isinstance(error, (LedgerError, ProcessError, CorruptJournalError)):
+            # Of these nobody but we can be the cause.
+            self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
+        if "canary" in str(error):
+            self.auditor.fail("I31", f"{kind} repeats what was written")
+        if isinstance(error, StorageError):
+            if self.healed:
+                # Nothing goes wrong any more: it would for ever.
+                self.auditor.fail("I11", f"{task.name}: {kind}", self._order_of(task))
+                return
+            if isinstance(error, OutcomeUnknownError):
+                self.count["unknown to the sender"] += 1
+            self._again(task)
+
+    def died(self, task: Task) -> None:
+        self.say(f"{task.name}: killed")
+        self._again(task)
+
+    def _again(self, task: Task) -> None:
+        """
+        Let a sender repeat what he got no answer to, under the same key.
+        """
+        said = task.said
+        if said is None:
+            return
+        if said.by.role is Role.PROVIDER:
+            # It says so again, until it is heard.
+            self.mail.append((said.order_id, said.command))
+            return
+        if said.key is None or said.tries >= _RETRIES_MAX:
+            return
+        if self.storming and self.tape.chance("gives up", 250):
+            return
+        said.tries += 1
+        self.count["repeated"] += 1
+        self.submit(said, task.node)
+
+    def finish(self) -> None:
+        """
+        Let everybody who is in the middle of something get to the end.
+        """
+        while self.tasks:
+            task = self.tasks.pop(0)
+            while self.advance(task):
+                pass
+
+    def _order_of(self, task: Task) -> str:
+        return "" if task.said is None else task.said.order_id
+
+    def arrive(self) -> None:
+        """
+        Have a commit arrive that was on its way.
+        """
+        self._arriving = self._on_its_way.pop(0)
+        with suppress(StorageError):
+            # What contradicts what was written since is refused.
+            self.storage.arrive()
+        self._arriving = None
+
+    def hear(self) -> None:
+        self.mail += self.gateway.reports()
+        self.auditor.moves()
+
+    def shown(self, order_id: str, node: Node) -> Order | None:
+        """
+        Return an order as a page shows it.
+        """
+        loaded: StoredOrder = self.inner.load(order_id)
+        if not loaded.version:
+            return None
+        page = self._pages.get(order_id)
+        if page is None or page[0] != loaded.version:
+            page = loaded.version, decode_order(loaded.snapshot, loaded.texts)
+            self._pages[order_id] = page
+        order = page[1]
+        return as_of(self.process, order, max(node.now(), order.effective_at)).order
+
+    def histories(self) -> str:
+        digest = hashlib.sha256()
+        for order_id, shadow in sorted(self.auditor.orders.items()):
+            digest.update(order_id.encode())
+            for one in shadow.hashes:
+                digest.update(one)
+        return digest.hexdigest()
+
+    def story(self, order_id: str) -> str:
+        """
+        Return the story of an order: who did what, and when; no words of anybody's.
+        """
+        lines = []
+        after = 0
+        with suppress(Exception):
+            while page := self.inner.events(order_id, after, 500):
+                for event in page:
+                    recorded = self.auditor._read(event)  # type: ignore[arg-type]
+                    state = "" if recorded.standing is None else recorded.standing.state
+                    lines.append(
+                        f"{recorded.seq:4} {recorded.effective_at.isoformat()} "
+                        f"{recorded.by.role.text:9} {recorded.name} {state}"
+                    )
+                after = page[-1].seq
+        return "\n".join(lines)
+
+    @property
+    def trace(self) -> str:
+        """
+        A hash of everything that happened.
+        """
+        return self._digest.hexdigest()
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """
+        The last steps, a line each.
+        """
+        return tuple(self._lines)
+
+
+def _may_be_old(said: Said | None) -> bool:
+    """
+    Whether the page may be old on which somebody decides: never where money has left,
+    nor where the provider speaks.
+    """
+    return said is not None and not said.placing and said.by.role is not Role.PROVIDER
+
+
+def _kind_of(answer: Any) -> str:
+    kind = type(answer).__name__.lower()
+    blockers = getattr(answer, "blockers", ())
+    return f"{kind} {blockers[0].code}" if blockers else kind
