@@ -28,7 +28,7 @@ from escrowflow.decisions import Step, decides
 from escrowflow.diagram import diagram
 from escrowflow.events import MessageSent
 from escrowflow.parties import Role
-from escrowflow.processes import comeup, vendor_consolidation
+from escrowflow.processes import comeup, recommended, vendor_consolidation
 from escrowflow.words import LOCALES, diagram_text, state_text
 from escrowflow.words.names import LABELS
 from tests.given import COMEUP
@@ -85,6 +85,7 @@ PICTURES: Final[dict[str, Callable[[], str]]] = {
     "comeup.dot": lambda: diagram(comeup(), "dot"),
     "comeup.fr.mmd": lambda: diagram(comeup(), locale="fr"),
     "vendor_consolidation.mmd": lambda: diagram(vendor_consolidation()),
+    "recommended.mmd": lambda: diagram(recommended()),
     "capped.dot": lambda: diagram(VARIANTS["cap"], "dot"),
     "path.mmd": lambda: diagram(comeup(), path=history_of(redone())),
     "path.fr.dot": lambda: diagram(
@@ -127,6 +128,7 @@ def page() -> str:
         for title, process in (
             ("ComeUp", comeup()),
             ("Vendor Consolidation", vendor_consolidation()),
+            ("Recommended", recommended()),
         )
     )
     return HEAD + pictures
