@@ -43,6 +43,7 @@ MARKET: Final[Mapping[str, str]] = {
     "loss": "What nobody wishes for",
     "spared": "Spared",
     "added": "New",
+    "more": "Other ways, each of fewer orders",
     "seller_unpaid_name": "Delivered in time, not paid",
     "paid_for_nothing_name": "Paid for nothing usable",
     "platform_keeps_name": "Kept by the platform",
