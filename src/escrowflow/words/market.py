@@ -51,6 +51,5 @@ MARKET: Final[Mapping[str, str]] = {
     # The picture
     "picture": "How the orders of a market end",
     "other": "Anything else",
-    "described": "%(process)s: %(ends)s.",
-    "part": "%(name)s %(share)s",
+    "described": "%(process)s: %(ends)s",
 }
