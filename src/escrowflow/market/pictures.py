@@ -127,7 +127,7 @@ def _bar(
         done += count
         right = _BAR * done // report.orders
         share = percent(count, report.orders, locale)
-        told = market_text("part", locale) % {"name": name, "share": share}
+        told = f"{share} {name}"
         yield (
             f'<rect x="{_MARGIN + left}" y="{y}" width="{right - left}" '
             f'height="{_TALL}" fill="{colour}" stroke="#FFFFFF">'
@@ -177,15 +177,11 @@ def _described(
     said = []
     for report in reports:
         parts = [
-            market_text("part", locale)
-            % {
-                "name": name,
-                "share": percent(_count(report, where), report.orders, locale),
-            }
+            f"{percent(_count(report, where), report.orders, locale)} {name}"
             for name, _, where in entries
         ]
         said.append(
             market_text("described", locale)
             % {"process": report.process, "ends": "; ".join(parts)}
         )
-    return " ".join(said)
+    return ". ".join(said)

@@ -259,6 +259,9 @@ class MarketReport:
         return lines
 
 
+# How many ways that differ are told one by one.
+_SHOWN: Final = 12
+
 _HEADS: Final = ("ending", "orders", "share", "refunded", "released", "kept", "held")
 
 
@@ -339,8 +342,11 @@ class Comparison:
         lines.append(Line("moment", ""))
         rows = [
             [end_text(before, locale), end_text(after, locale), str(count)]
-            for before, after, count in self.moved
+            for before, after, count in self.moved[:_SHOWN]
         ]
+        rest = sum(count for *_, count in self.moved[_SHOWN:])
+        if rest:
+            rows.append([said("more"), "", str(rest)])
         heads = [self.first.process, self.second.process, said("orders")]
         lines += _table(heads, rows, width, texts=2) if rows else []
         return lines

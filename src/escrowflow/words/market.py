@@ -43,6 +43,7 @@ MARKET: Final[Mapping[str, str]] = {
     "loss": "What nobody wishes for",
     "spared": "Spared",
     "added": "New",
+    "more": "Other ways, each of fewer orders",
     "seller_unpaid_name": "Delivered in time, not paid",
     "paid_for_nothing_name": "Paid for nothing usable",
     "platform_keeps_name": "Kept by the platform",
@@ -50,6 +51,5 @@ MARKET: Final[Mapping[str, str]] = {
     # The picture
     "picture": "How the orders of a market end",
     "other": "Anything else",
-    "described": "%(process)s: %(ends)s.",
-    "part": "%(name)s %(share)s",
+    "described": "%(process)s: %(ends)s",
 }
