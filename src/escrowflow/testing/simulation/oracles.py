@@ -892,8 +892,8 @@ class Auditor:
 
 def _hash_of(head: bytes, order_id: str, event: NewEvent | StoredEvent) -> bytes:
     """
-    Return the hash an event must have, by the words of docs/reference: SHA-256 of the
-    hash before it, of what it is called and when, and of what it says.
+    Return the hash an event must have, written once more: SHA-256 of the hash before
+    it, of what it is called and when, and of what it says.
     """
     digest = hashlib.sha256(head)
     for field in (
