@@ -680,6 +680,20 @@ def generous() -> AbstractContextManager[Any]:
     return swapped(asked, "_movements", movements)
 
 
+@bug("money goes back to another payment")
+def astray() -> AbstractContextManager[Any]:
+    before = asked._movements
+
+    def movements(order: Any, recorded: Any) -> Any:
+        for effect in before(order, recorded):
+            if isinstance(effect, Refund):
+                other = attrs.evolve(effect.payment, reference="pay-0")
+                effect = attrs.evolve(effect, payment=other)
+            yield effect
+
+    return swapped(asked, "_movements", movements)
+
+
 @bug("the seller is paid twice")
 def paid_twice() -> AbstractContextManager[Any]:
     before = asked._movements

@@ -39,7 +39,7 @@ def simulation(storage: str = "memory") -> Simulation:
     """
     Return the simulation whose seeds are run.
     """
-    return Simulation(storage=storage, orders=3, steps=220)
+    return Simulation(storage=storage, orders=3, steps=160)
 
 
 class TestStorm:

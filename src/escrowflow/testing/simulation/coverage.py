@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...parties import Role
-from ...states import Process
+from ...states import Process, Row
 
 __all__ = ["GOALS", "Coverage", "Edge", "edges_of"]
 
@@ -75,13 +75,37 @@ class Coverage:
 
 def edges_of(process: Process[Any]) -> frozenset[Edge]:
     """
-    Return every edge that the table and the policies of a process open.
+    Return every edge that somebody may go along: of the states that orders get to under
+    the policies, what is offered to people there, what the provider may say, and the
+    deadlines that are ever armed.
     """
-    return frozenset(
-        (str(state), row.command.name, role.text)
-        for row in process.rows
-        if row.leads(process.policies)
-        for state in row.states
-        for role in Role
-        if role in row.by
-    )
+    edges: set[Edge] = set()
+    reached, todo = {str(process.initial)}, [str(process.initial)]
+    while todo:
+        state = todo.pop()
+        for row in process.rows:
+            if state not in map(str, row.states):
+                continue
+            roles = [
+                role for role in Role if role in row.by and _goes(process, row, role)
+            ]
+            leads = row.leads(process.policies) if roles else {}
+            if not leads:
+                continue
+            edges.update((state, row.command.name, role.text) for role in roles)
+            new = {str(to) for to in leads.values() if isinstance(to, str)} - reached
+            reached |= new
+            todo += sorted(new)
+    return frozenset(edges)
+
+
+def _goes(process: Process[Any], row: Row, role: Role) -> bool:
+    """
+    Whether somebody in this role ever goes along a row.
+    """
+    if role is Role.SYSTEM:
+        return any(
+            kind.command is row.command and process.armed(kind)
+            for kind in process.deadlines
+        )
+    return row.offered or role is Role.PROVIDER

@@ -29,6 +29,8 @@ _BUYERS: Final = ("ana", "zoé", "bo")
 _SELLERS: Final = ("luc", "léa", "max")
 _MEDIATORS: Final = ("mia", "mo")
 
+_ROLES: Final = (Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR)
+
 # What everybody writes: it must turn up nowhere but in the texts of an order (I31).
 _WRITTEN: Final = ("canary", "canary: trop sombre", "canary\n")
 
@@ -66,26 +68,27 @@ class Crowd:
             if self._world.outsiders and tape.chance("outsider", outsiders):
                 persona = tape.pick("who", self._world.outsiders)
             else:
-                persona = self._cast(focus)
+                persona = self._cast(shown)
             act = persona.act(self._scene(shown, persona, node))
             if act is not None:
                 self._send(focus, act, node)
                 return
 
-    def _cast(self, order_id: str) -> Persona:
+    def _cast(self, order: Order) -> Persona:
         """
         Return one of those around an order: the same people for its whole life.
         """
         tape = self._world.tape
-        role = (Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR)[
-            tape.weighted("role", (40, 40, 14, 3))
-        ]
+        judged = order.claim is not None or order.dispute is not None
+        frozen = order.state == "frozen"
+        weights = (40, 40, 50 if judged else 2, 40 if frozen else 3)
+        role = _ROLES[tape.weighted("role", weights)]
         some = [one for one in self._world.insiders if one.role is role]
         if not some:
             some = [one for one in self._world.insiders if one.role is Role.BUYER]
-        text = f"{tape.seed}\x1f{order_id}\x1f{role.text}"
-        place_ = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-        return some[place_ % len(some)]
+        text = f"{tape.seed}\x1f{order.id}\x1f{role.text}"
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+        return some[number % len(some)]
 
     def _scene(self, order: Order, persona: Persona, node: Node) -> Scene:
         return Scene(
@@ -94,6 +97,9 @@ class Crowd:
             me=self._played(order, persona),
             now=max(node.now(), order.effective_at),
             tape=self._world.tape,
+            deadlines=tuple(
+                wait.due_at for wait in self._world.auditor.orders[order.id].waits()
+            ),
             parties=(*_BUYERS, *_SELLERS, *_MEDIATORS),
             own={"payment": self._payment, "text": self._text},
         )

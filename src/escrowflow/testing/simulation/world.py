@@ -207,7 +207,6 @@ class Task:
     asking: Generator[Any, Any, Any]
     asks: tuple[str, tuple[Any, ...]]
     said: Said | None = None
-    works: bool = False
     wakes_at: int = 0
 
 
@@ -307,6 +306,9 @@ class World:
         self.held = later == "acceptance"
 
     def engine(self, node: Node) -> Engine:
+        """
+        Return an engine on a machine, with its clock.
+        """
         return Engine(
             self.process,
             self.storage,
@@ -321,6 +323,9 @@ class World:
         return hashlib.sha256(text.encode()).digest()[:16]
 
     def handlers(self, node: Node) -> Mapping[Any, Any]:
+        """
+        Return what carries effects out on a machine.
+        """
         return {**handlers(self.gateway, clock=node), Notify: self._notify}
 
     def _notify(self, effect: Notify) -> None:
@@ -338,12 +343,18 @@ class World:
         return True
 
     def goes_wrong(self, fault: str, in_a_thousand: int) -> bool:
+        """
+        Whether a fault of this seed comes up, with a rate that is not its own.
+        """
         if fault not in self.rates or not self.tape.chance(fault, in_a_thousand):
             return False
         self.count[fault] += 1
         return True
 
     def say(self, line: str) -> None:
+        """
+        Write down what happens; never what somebody wrote, or what pays (I31).
+        """
         self._digest.update(line.encode())
         shown = f"{self.step:5} {from_micros(self.now).isoformat()} {line}"
         self._lines.append(shown)
@@ -452,7 +463,10 @@ class World:
         *,
         said: Said | None = None,
     ) -> None:
-        task = Task(name, node, asking, ("", ()), said=said, works=said is None)
+        """
+        Let somebody begin something: its first call is still to come.
+        """
+        task = Task(name, node, asking, ("", ()), said=said)
         try:
             task.asks = next(asking)
         except StopIteration as stop:
@@ -463,9 +477,15 @@ class World:
             self.tasks.append(task)
 
     def bare(self, node: Node) -> Any:
+        """
+        Return the engine of a machine, its methods undriven.
+        """
         return undriven(self._engines[node.name])
 
     def submit(self, said: Said, node: Node) -> None:
+        """
+        Let somebody send a command.
+        """
         bare = self.bare(node)
         name = f"{said.by.role.text} {said.command.name} {said.order_id}"
         if said.placing:
@@ -511,6 +531,9 @@ class World:
             self._again(task)
 
     def died(self, task: Task) -> None:
+        """
+        Note that whoever was in the middle of something is gone.
+        """
         self.say(f"{task.name}: killed")
         self._again(task)
 
@@ -556,6 +579,9 @@ class World:
         self._arriving = None
 
     def hear(self) -> None:
+        """
+        Take what the gateway has to tell, and look at what it did.
+        """
         self.mail += self.gateway.reports()
         self.auditor.moves()
 
@@ -574,6 +600,9 @@ class World:
         return as_of(self.process, order, max(node.now(), order.effective_at)).order
 
     def histories(self) -> str:
+        """
+        Return a hash of what all orders came to.
+        """
         digest = hashlib.sha256()
         for order_id, shadow in sorted(self.auditor.orders.items()):
             digest.update(order_id.encode())
