@@ -32,6 +32,7 @@ from tests.soak.trials import (
     gateways,
     histories,
     kills,
+    mutants,
     promises,
     races,
     sequences,
@@ -105,6 +106,7 @@ def _trials(
         lambda: sequences(some(1_000_000)),
     )
     yield ("payloads held against options", lambda: promises(some(1_000_000)))
+    yield "timed exits taken away", lambda: mutants(share)
     for profile in PROFILES:
         yield (
             f"money through gateways, {profile}",

@@ -22,6 +22,7 @@ import escrowflow as ef
 from escrowflow.clock import Clock, FakeClock
 from escrowflow.engine import Engine
 from escrowflow.parties import Actor
+from escrowflow.processes import comeup, recommended, vendor_consolidation
 from escrowflow.storage import Storage, open_storage
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import Simulation, StorageContract
@@ -42,6 +43,7 @@ from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
 from tests.lives import VARIANTS, payload
 from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
+from tests.test_mutants import ARMED, exits, is_noticed
 from tests.till import LIVES, Till
 from tests.wander import PEOPLE as WANDERING
 from tests.wander import held_against, wanderers
@@ -457,6 +459,27 @@ def sequences(count: int, *, seed: int = 5) -> Figures:
         except (AssertionError, ef.LedgerError) as error:
             print(f"  sequence {number} of seed {seed}: {error!r}", file=sys.stderr)
             figures.faults += 1
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def mutants(share: float) -> Figures:
+    """
+    Take every timed exit away from every built-in process, and see it reported.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    ours = recommended()
+    processes = (
+        *(comeup(), vendor_consolidation(), ARMED, ours),
+        ours.with_policies(acceptance={"brief_required": True}),
+    )
+    cells = [(process, *cell) for process in processes for cell in exits(process)]
+    for process, kind, state in cells[: max(1, round(len(cells) * share))]:
+        figures.rounds += 1
+        if not is_noticed(process, kind, state):
+            figures.faults += 1
+            print(f"  {process.name}: {kind.name} in {state}", file=sys.stderr)
     figures.seconds = time.monotonic() - began
     return figures
 
