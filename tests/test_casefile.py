@@ -388,7 +388,7 @@ def kept(story: Story) -> dict[str, tuple[str, str, timedelta | None]]:
 # The waits before whose end somebody has to act.
 PEOPLES = {
     *("payment", "acceptance", "delivery", "answer", "verification", "choice"),
-    *("offer", "mediator", "ruling"),
+    *("offer", "mediator", "ruling", "brief", "delay", "claim"),
 }
 
 

@@ -139,6 +139,16 @@ class TestExtension:
         """
         assert in_progress(**ours()).refused(LUC, more_time(due_at)) == (code,)
 
+    def test_no_later_date(self) -> None:
+        """
+        Where the order ends before the work is due, there is nothing to ask for.
+        """
+        story = in_progress(**ours(), delivery="P80D")
+
+        assert "no_later_date" in story.refused(
+            LUC, more_time("2026-08-30T12:00:00+02:00")
+        )
+
     def test_limits_are_told(self) -> None:
         """
         The form says from when, and until when.
