@@ -374,7 +374,7 @@ class TestPayloads:
         )
 
         assert made == c.RefuseOrder(reason="full up")
-        with pytest.raises(UndrawableError, match="reason takes a value of your own"):
+        with pytest.raises(UndrawableError, match="reason: a value of your own"):
             command_within(first, c.RefuseOrder, (field,))
 
 
