@@ -27,7 +27,7 @@ from escrowflow.decisions import (
 )
 from escrowflow.decisions.case import deadline
 from escrowflow.decisions.settlement import refund_parts
-from escrowflow.events import AcceptanceReminded, MessageSent
+from escrowflow.events import AcceptanceReminded, MessageSent, OrderAccepted
 from escrowflow.parties import Role
 from escrowflow.processes import comeup
 from escrowflow.rules import ByConsent, CancellationRights, DisputeRules, Situation
@@ -151,6 +151,29 @@ class TestOwnDecisions:
             decide(named, placed(named), ef.AcceptOrder(), by=LUC, now=NOW), Decided
         )
         assert unnamed.fingerprint != named.fingerprint
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("siesta", "is no deadline of the process"),
+            ("ruling", "arms 'ruling' in in_progress, where it does not run"),
+        ],
+    )
+    def test_a_wait_that_nothing_would_end(self, name: str, told: str) -> None:
+        """
+        A deadline begins where the process says that it runs, and nowhere else.
+        """
+
+        @decides(c.AcceptOrder, version="1")
+        def waits(case: Case, command: c.AcceptOrder) -> Iterable[Step]:
+            yield Step(
+                events=(OrderAccepted(),), arm=deadline(name, case.now.add(days=1))
+            )
+
+        process = comeup().extend(name="mine", decisions=[waits])
+
+        with pytest.raises(ef.ProcessError, match=told):
+            decide(process, placed(process), ef.AcceptOrder(), by=LUC, now=NOW)
 
     def test_a_command_that_would_lose_its_fields(self) -> None:
         """
