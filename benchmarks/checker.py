@@ -12,7 +12,7 @@ import time
 from typing import Any, Final
 
 import escrowflow as ef
-from escrowflow.processes import comeup, vendor_consolidation
+from escrowflow.processes import comeup, recommended, vendor_consolidation
 from tests.tribe import TRIBE, process_of
 
 __all__ = ["measure"]
@@ -24,7 +24,7 @@ def measure() -> None:
     """
     Print how long each takes, and what was found.
     """
-    ours: list[ef.Process[Any]] = [comeup(), vendor_consolidation()]
+    ours: list[ef.Process[Any]] = [comeup(), vendor_consolidation(), recommended()]
     others: list[ef.Process[Any]] = [process_of(tribe) for tribe in TRIBE.values()]
     print("## Checking a process\n")
     print("| process | configurations | moves | seconds | limit | errors |")

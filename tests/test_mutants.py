@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from escrowflow.checker import check
+from escrowflow.commands import RuleDispute
 from escrowflow.errors import ProcessError
 from escrowflow.parties import Role
 from escrowflow.states import DeadlineKind, Process, Urgency
@@ -112,6 +113,28 @@ def test_comeup(kind: DeadlineKind, state: str) -> None:
     Each timed exit of the published rules.
     """
     assert is_noticed(ARMED, kind, state)
+
+
+@pytest.mark.parametrize("process", [COMEUP, ARMED], ids=["published", "armed"])
+def test_the_only_escape(process: Process[Any]) -> None:
+    """
+    Where nothing but a ruling ends a dispute, its absence is reported, and not covered
+    by the gap that the process declares.
+    """
+    rows = tuple(
+        row
+        for row in process.rows
+        if row.command is not RuleDispute or Role.OPERATOR in row.by
+    )
+    mutant = attrs.evolve(process, name="mutant", rows=rows)
+
+    found = reported(mutant) - reported(process)
+
+    if process is COMEUP:
+        assert ("no_exit", "disputed") in found
+    else:
+        # There, time rules.
+        assert ("no_exit", "disputed") not in found
 
 
 def test_there_are_enough() -> None:

@@ -320,6 +320,7 @@ class _Checker:
                 params={"count": len(self.graph.nodes)},
             )
         yield from self._faults()
+        yield from self._trapped_money()
         yield from self._stuck()
         yield from self._forgotten()
         yield from self._mute()
@@ -356,6 +357,37 @@ class _Checker:
                     },
                     story=self.story(fault.node),
                 )
+
+    def _trapped_money(self) -> Iterator[Finding]:
+        """
+        Yield the states in which money is held and that no ending can be reached from,
+        whoever acts, and however long one waits.
+        """
+        if self.graph.faults or not self.graph.complete:
+            # What would have come after is not known.
+            return
+        into: dict[int, list[int]] = {}
+        for node in self.graph.nodes:
+            for edge in node.edges:
+                into.setdefault(edge.to, []).append(node.number)
+        todo = [node.number for node in self.graph.nodes if node.over]
+        ends = set(todo)
+        while todo:
+            for before in into.get(todo.pop(), ()):
+                if before not in ends:
+                    ends.add(before)
+                    todo.append(before)
+        for node in _first(
+            node
+            for node in self.graph.nodes
+            if node.configuration.held and node.number not in ends
+        ):
+            yield Finding(
+                code="no_exit",
+                where=node.configuration.state,
+                params={"state": node.configuration.state},
+                story=self.story(node.number),
+            )
 
     def _stuck(self) -> Iterator[Finding]:
         """

@@ -35,6 +35,7 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "options_fail": (
         "What people may do in the state %(state)s cannot be told: %(error)s.",
     ),
+    "no_exit": ("Money is held in the state %(state)s, and nobody can ever end that.",),
     "no_timed_exit": (
         "Money is held in the state %(state)s for as long as nobody acts.",
     ),
