@@ -5,6 +5,7 @@ What the simulator is made of: its tape, its people, its faults, its payloads.
 from __future__ import annotations
 
 import enum
+import logging
 import random
 from typing import Any
 
@@ -477,3 +478,24 @@ class TestOnesOwn:
         assert ("pending", "expire_order", "system") not in usual
         assert ("pending", "expire_order", "system") in capped
         assert ("expired", "request_coupon", "buyer") in capped - usual
+
+
+def test_the_log_is_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    What the engine logs of faults that were made is kept back, and nothing after that.
+    """
+    below = logging.getLogger("escrowflow.engine.outbox")
+
+    class Talker:
+        name = "talker"
+        role = Role.BUYER
+
+        def act(self, scene: personas.Scene) -> personas.Act | None:
+            below.warning("kept back")
+            return None
+
+    people = [*personas.default(), Talker()]
+    Simulation(people=people, orders=2, steps=60).run(seeds=2, shrink=False)
+    below.warning("heard")
+
+    assert [record.getMessage() for record in caplog.records] == ["heard"]

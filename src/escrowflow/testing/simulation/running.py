@@ -97,9 +97,10 @@ def _quietly() -> Iterator[None]:
     Keep to ourselves what the engine logs of faults that we made.
     """
     logger = logging.getLogger("escrowflow")
-    before = logger.disabled, logger.propagate, logger.level
+    before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.disabled, logger.propagate, logger.level = before
+        # Said, not written: the loggers below remember what they were told.
+        logger.setLevel(before)
