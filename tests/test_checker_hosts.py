@@ -130,7 +130,7 @@ def test_a_wait_that_begins_anew_for_ever() -> None:
         decisions=[pause, look],
     )
 
-    assert errors(process) == {("no_timed_exit", "paused")}
+    assert errors(process) == {("no_exit", "paused"), ("no_timed_exit", "paused")}
 
 
 def test_a_command_that_no_form_tells() -> None:

@@ -380,7 +380,10 @@ class _Checker:
         for node in _first(
             node
             for node in self.graph.nodes
-            if node.configuration.held and node.number not in ends
+            if node.configuration.held
+            # With a side matter only what it makes possible was tried.
+            and not node.configuration.matters
+            and node.number not in ends
         ):
             yield Finding(
                 code="no_exit",
