@@ -290,7 +290,8 @@ class _Checker:
     def __init__(self, graph: Graph) -> None:
         self.process = graph.process
         self.graph = graph
-        self.rests = _rests(graph)
+        self.abstraction = Abstraction(graph.process)
+        self.rests = _rests(graph, self.abstraction)
 
     def weighed(self, finding: Finding) -> Finding:
         """
@@ -713,7 +714,7 @@ class _Checker:
         for node in self.graph.nodes:
             if node.over:
                 continue
-            life = _life(self.graph, node, {})
+            life = _life(self.graph, self.abstraction, node, {})
             if life is not None:
                 lives.append(life)
                 continue
@@ -782,18 +783,21 @@ def _first(nodes: Iterable[Node]) -> Iterator[Node]:
             yield node
 
 
-def _rests(graph: Graph) -> list[timedelta | None]:
+def _rests(graph: Graph, abstraction: Abstraction) -> list[timedelta | None]:
     """
     Return how long each configuration takes to end if nobody acts; `None`: for ever.
     """
     found: dict[int, timedelta | None] = {}
     for node in graph.nodes:
-        _rest(graph, node.number, found)
+        _rest(graph, abstraction, node.number, found)
     return [found[node.number] for node in graph.nodes]
 
 
 def _rest(
-    graph: Graph, number: int, found: dict[int, timedelta | None]
+    graph: Graph,
+    abstraction: Abstraction,
+    number: int,
+    found: dict[int, timedelta | None],
 ) -> timedelta | None:
     way = []
     seen = set()
@@ -807,7 +811,7 @@ def _rest(
             break
         waits = [edge.to for edge in here.edges if edge.when == "wait"]
         if not waits:
-            found[number] = _life(graph, here, found)
+            found[number] = _life(graph, abstraction, here, found)
             break
         number = waits[0]
     # A circle of waits never ends.
@@ -823,25 +827,28 @@ def _rest(
         )
         if rest is not None:
             rest += timedelta(seconds=seconds)
-            life = _life(graph, here, found)
+            life = _life(graph, abstraction, here, found)
             rest = rest if life is None else min(rest, life)
         found[before] = rest
     return found[start]
 
 
 def _life(
-    graph: Graph, node: Node, found: dict[int, timedelta | None]
+    graph: Graph,
+    abstraction: Abstraction,
+    node: Node,
+    found: dict[int, timedelta | None],
 ) -> timedelta | None:
     """
     Return how long an order can still take that lives as long as it may: from its
     beginning, and what comes after; `None` if nothing ends its life.
     """
-    life = Abstraction(graph.process).life(node.order)
+    life = abstraction.life(node.order)
     ends = [edge.to for edge in node.edges if edge.when == "expiry"]
     if life is None or not ends:
         return None
     # What follows does not live on: it cannot lead back here.
-    after = _rest(graph, ends[0], found)
+    after = _rest(graph, abstraction, ends[0], found)
     return None if after is None else datetime.__sub__(life.due_at, START) + after
 
 
