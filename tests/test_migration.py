@@ -23,7 +23,7 @@ from escrowflow.errors import (
 from escrowflow.money import Fee, Payment, Share
 from escrowflow.parties import Role
 from escrowflow.policies import Alone, No, Right, Situation
-from escrowflow.processes import vendor_consolidation
+from escrowflow.processes import recommended, vendor_consolidation
 from escrowflow.states import Process, State
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import FullRefund
@@ -663,3 +663,24 @@ class TestBad:
         assert report.blockers[0].params["deadline"] == "acceptance_reminder"
         engine.execute("o1", c.AcceptOrder(), by=LUC)
         assert engine.migrate("o1", smaller, by=OPS, consents=BOTH).allowed
+
+    @pytest.mark.parametrize("there", [True, False], ids=["there", "back"])
+    def test_a_wait_that_a_claim_holds_up(self, there: bool) -> None:
+        """
+        Where a claim holds up silence under one of the rules only, an order stays as
+        long as it is open: silence would pay too soon, or never.
+        """
+        ours = recommended()
+        first, other = (COMEUP, ours) if there else (ours, COMEUP)
+        engine = an_engine(MemoryStorage(), first, clock=FakeClock(T0), also=(other,))
+        brought_to(engine, "delivered")
+        engine.execute("o1", c.FileClaim(reason="Trop sombre"), by=ANA)
+
+        def in_the_way() -> set[str]:
+            report = engine.migrate("o1", other, dry_run=True, consents=BOTH)
+            return {one.params.get("deadline", "") for one in report.blockers}
+
+        assert "verification" in in_the_way()
+
+        engine.execute("o1", c.WithdrawClaim(), by=ANA)
+        assert "verification" not in in_the_way()

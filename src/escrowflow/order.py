@@ -547,7 +547,8 @@ class Order:
     @property
     def due_at(self) -> DateTime | None:
         """
-        The end of the current state's own window; stays once it has passed.
+        The end of the current state's own window; stays once it has passed, and is
+        `None` while something holds it up.
         """
         return self.standing.due_at
 

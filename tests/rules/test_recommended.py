@@ -222,6 +222,7 @@ class TestBrief:
         The time to deliver begins with the brief, all of it.
         """
         story = self.waiting()
+        assert story.due == ""
         assert story.waits == [
             ("brief", "2026-06-08T12:00:00+02:00"),
             ("lifetime", "2026-08-14T10:00:00+02:00"),
@@ -454,6 +455,7 @@ class TestClaims:
 
         story.by(filer, CLAIM)
 
+        assert story.due == ""
         waits = [name for name, _ in story.waits]
         assert window not in waits
         assert not [name for name in waits if "reminder" in name]

@@ -263,7 +263,8 @@ class Case:
         talk = before.conversation
         for wait in waits:
             if wait.name == window:
-                due_at = wait.due_at
+                # What is held up has no end that anybody could name.
+                due_at = wait.due_at if wait.left is None else None
         if moved or step.silences:
             talk = self._talk(before, state, waits, step)
         moved_by, moved_from = before.moved_by, before.moved_from

@@ -28,7 +28,7 @@ from ..parties import Actor, Role
 from ..parts import Deadline
 from ..refusals import Blocker
 from ..rules import Policies
-from ..states import Process
+from ..states import DeadlineKind, Process
 from .case import Case
 from .settling import Decided
 
@@ -209,7 +209,7 @@ def _unfit(process: _Process, order: Order, to: _Process) -> Iterator[Blocker]:
             *kind.stops,
             *kind.sleeps,
         )
-        if not here:
+        if kind is None or not here or _held_otherwise(process, order, wait, kind):
             yield Blocker(code="deadline_unknown_there", params={"deadline": wait.name})
     known = {event.name for event in to.events}
     for event in process.events:
@@ -220,6 +220,17 @@ def _unfit(process: _Process, order: Order, to: _Process) -> Iterator[Blocker]:
     if held and to.policies.acceptance.charge_at != "acceptance":
         # Nobody would charge what a bank holds.
         yield Blocker(code="hold_unknown_there")
+
+
+def _held_otherwise(
+    process: _Process, order: Order, wait: Deadline, kind: DeadlineKind
+) -> bool:
+    """
+    Whether something of the order holds a wait up under one of the processes and not
+    under the other: it would end too soon, or never.
+    """
+    before, after = process.kinds[wait.name].held_by, kind.held_by
+    return before != after and any(getattr(order, by) for by in (before, after) if by)
 
 
 # --- what somebody would lose -----------------------------------------------------
