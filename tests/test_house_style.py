@@ -32,6 +32,8 @@ FLOORS = (
     {"refusals"},
     {"commands", "policies", "fields", "parts"},
     {"events", "effects", "forms"},
+    {"rows"},
+    {"soundness"},
     {"states"},
     {"order", "wallet"},
     {"history"},

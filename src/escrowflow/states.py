@@ -16,20 +16,34 @@ import enum
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, final
+from typing import Any, ClassVar, Generic, Protocol, Self, final
 
 import attrs
 import transitions
 from typing_extensions import TypeVar
 
+from . import soundness
 from .commands import Command, PlaceOrder, SendMessage
 from .errors import InvalidInputError, ProcessError
 from .events import EVENTS, Event
 from .forms import parse
 from .inputs import kind_of
 from .parties import Actor, Role
+from .rows import (
+    BACK,
+    STAY,
+    DeadlineKind,
+    Destination,
+    Gap,
+    Row,
+    Step,
+    Urgency,
+    remembered,
+    steps_of,
+)
 
 __all__ = [
     "BACK",
@@ -62,182 +76,6 @@ class State(enum.StrEnum):
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
-
-
-@final
-class _Stay(enum.Enum):
-    STAY = "stay"
-
-
-@final
-class _Back(enum.Enum):
-    BACK = "back"
-
-
-# The state stays as it is.
-STAY: Final = _Stay.STAY
-
-# Back to the state the order was called away from.
-BACK: Final = _Back.BACK
-
-Destination: TypeAlias = str | _Stay | _Back
-
-
-def _states(value: str | Iterable[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _outcomes(
-    value: Destination | Mapping[str, Destination],
-) -> Mapping[str, Destination]:
-    return dict(value) if isinstance(value, Mapping) else {"": value}
-
-
-def _always(policies: Any) -> bool:
-    return True
-
-
-@final
-@attrs.frozen
-class Row:
-    """
-    A line of the table: who may send what, where, and where it leads.
-
-    Attributes:
-        command: The class of the command.
-
-        by: The roles that may send it, here.
-
-        states: Where; one state or several.
-
-        to: Where it leads: a state, `STAY`, `BACK`, or a mapping of outcomes,
-            of which the rules choose one.
-
-        settles: Whether it divides everything that is held, as every step into
-            an ending must.
-
-        away: Whether the state that is left is remembered, for `BACK`.
-
-        anywhere: Whether it holds in the states of an extension, too: what became of
-            money is heard in any state.
-
-        offered: Whether it is among somebody's options; what became of money is said
-            by programs.
-
-        opened_by: Asked of the policies: whether they ever open this row.  The
-            table is the same under all of them; what is closed is refused with
-            its own reason, and never offered as a way out.
-
-        chosen_by: By outcome, asked of the policies: whether they ever choose it.
-            An outcome that is not named may come up under any.
-    """
-
-    command: type[Command]
-    by: Role
-    states: tuple[str, ...] = attrs.field(converter=_states)
-    to: Mapping[str, Destination] = attrs.field(converter=_outcomes)
-    settles: bool = attrs.field(default=False, kw_only=True)
-    away: bool = attrs.field(default=False, kw_only=True)
-    anywhere: bool = attrs.field(default=False, kw_only=True)
-    offered: bool = attrs.field(default=True, kw_only=True)
-    opened_by: Callable[[Any], bool] = attrs.field(default=_always, kw_only=True)
-    chosen_by: Mapping[str, Callable[[Any], bool]] = attrs.field(
-        factory=dict, kw_only=True
-    )
-
-    def leads(self, policies: Any) -> Mapping[str, Destination]:
-        """
-        Return the outcomes that come up under these policies; none if they close it.
-        """
-        if not self.opened_by(policies):
-            return {}
-        return {
-            outcome: to
-            for outcome, to in self.to.items()
-            if self.chosen_by.get(outcome, _always)(policies)
-        }
-
-
-class Urgency(enum.IntEnum):
-    """
-    Which of several deadlines due at one instant comes first (docs/reference/rules.md).
-    """
-
-    EXPIRY = 0
-    CANCELLATION = 1
-    COMPLETION = 2
-    RULING = 3
-    LATENESS = 4
-    UNLOCKING = 5
-    SIDE_OBJECT = 6
-    REMINDER = 7
-
-
-@final
-@attrs.frozen
-class DeadlineKind:
-    """
-    A kind of wait: what the system does at its end, and where it counts.
-
-    In a state that is in neither *runs* nor *stops*, the wait is over for good.
-
-    Attributes:
-        name: Its name: `delivery`.
-
-        command: What the system sends when it is due.
-
-        runs: The states in which it runs.
-
-        stops: The states in which it stands still, keeping the time left.
-
-        sleeps: The states in which it runs on, but is not acted on.
-
-        window_of: The states whose own window it is: what `order.due_at` shows.
-
-        urgency: What comes first at one instant.
-
-        awaits: Who has to act before it ends; nobody if it ends by itself.
-
-        needs: The policy without which it is never armed: `lifetime.order_cap`.
-
-        held_by: What of an order makes it stand still while it is there, by its name
-            there: `claim`, while one is open.
-
-        fixed: Whether nobody may move it: a bank does not wait for our checks.
-    """
-
-    name: str
-    command: type[Command]
-    runs: tuple[str, ...] = attrs.field(converter=_states)
-    stops: tuple[str, ...] = attrs.field(default=(), converter=_states, kw_only=True)
-    sleeps: tuple[str, ...] = attrs.field(default=(), converter=_states, kw_only=True)
-    window_of: tuple[str, ...] = attrs.field(
-        default=(), converter=_states, kw_only=True
-    )
-    urgency: Urgency = attrs.field(kw_only=True)
-    awaits: Role = attrs.field(default=Role(0), kw_only=True)
-    needs: str = attrs.field(default="", kw_only=True)
-    held_by: str = attrs.field(default="", kw_only=True)
-    fixed: bool = attrs.field(default=False, kw_only=True)
-
-
-@final
-@attrs.frozen
-class Gap:
-    """
-    A weakness that a process knows of and accepts, with its reason.
-
-    Attributes:
-        code: What is weak: `no_timed_exit`.
-
-        where: The state it is about, or another name of the place.
-
-        reason: Why it is accepted.
-    """
-
-    code: str
-    where: str
-    reason: str
 
 
 class PolicyBundle(Protocol):
@@ -388,61 +226,67 @@ class Process(Generic[P]):
     held: frozenset[str] = attrs.field(init=False)
     windows: Mapping[str, str] = attrs.field(init=False)
     members: Mapping[str, str] = attrs.field(init=False)
+    steps: tuple[Step, ...] = attrs.field(init=False)
     fingerprint: str = attrs.field(init=False)
     _machine: _Machine = attrs.field(init=False)
 
     OWN_FLOOR: ClassVar[str] = "escrowflow"
 
     def __attrs_post_init__(self) -> None:
-        def set_(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
-
         for items, kind in ((self.rows, Row), (self.deadlines, DeadlineKind)):
             for item in items:
                 if not isinstance(item, kind):
                     raise ProcessError(
                         str(self.name), [f"a {kind.__name__}, not {kind_of(item)}"]
                     )
-        set_("members", {member.value: member for member in self.states})
         cells: dict[tuple[str, type[Command]], list[Row]] = {}
         for row in self.rows:
             for state in row.states:
                 cells.setdefault((str(state), row.command), []).append(row)
-        set_("by_cell", {cell: tuple(rows) for cell, rows in cells.items()})
-        set_(
-            "by_role",
-            {
+        self._keep(
+            members={member.value: member for member in self.states},
+            steps=tuple(steps_of(self.rows)),
+            by_cell={cell: tuple(rows) for cell, rows in cells.items()},
+            by_role={
                 # By the number of the role: an enum member is slow to hash.
                 (str(state), row.command, role.value): row
                 for row in self.rows
                 for role in row.by
                 for state in row.states
             },
-        )
-        set_("by_actor", {role.value: dict(_places(self, role)) for role in Role})
-        set_(
-            "talking",
-            frozenset(state for state, command in cells if command is SendMessage),
-        )
-        set_("decider", {decision.command: decision for decision in self.decisions})
-        set_("commands", {row.command.name: row.command for row in self.rows})
-        set_("yields", frozenset((*EVENTS.values(), *self.events)))
-        set_("kinds", {kind.name: kind for kind in self.deadlines})
-        held_by = {kind.held_by for kind in self.deadlines}
-        set_("held", frozenset(held_by - {""}))
-        set_(
-            "windows",
-            {
+            talking=frozenset(
+                state for state, command in cells if command is SendMessage
+            ),
+            decider={decision.command: decision for decision in self.decisions},
+            commands={row.command.name: row.command for row in self.rows},
+            yields=frozenset((*EVENTS.values(), *self.events)),
+            kinds={kind.name: kind for kind in self.deadlines},
+            held=frozenset({kind.held_by for kind in self.deadlines} - {""}),
+            windows={
                 str(state): kind.name
                 for kind in self.deadlines
                 for state in kind.window_of
             },
         )
-        findings = list(_findings(self))
-        if findings:
-            raise ProcessError(self.name, findings)
-        set_("_machine", _machine_of(self))
-        set_("fingerprint", _fingerprint(self))
+        unsound = list(soundness.of_table(self))
+        if unsound:
+            raise ProcessError(self.name, unsound)
+        self._keep(_machine=_machine_of(self))
+        self._under_policies()
+
+    def _under_policies(self) -> None:
+        """
+        Work out what hangs on the policies, too.
+        """
+        self._keep(by_actor={role.value: dict(_places(self, role)) for role in Role})
+        unsound = list(soundness.of_policies(self))
+        if unsound:
+            raise ProcessError(self.name, unsound)
+        self._keep(fingerprint=_fingerprint(self))
+
+    def _keep(self, **found: Any) -> None:
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"<process {self.fingerprint}>"
@@ -531,18 +375,13 @@ class Process(Generic[P]):
         """
         Whether the policies ever arm this kind of deadline.
         """
-        return _armed(self, kind)
+        return soundness.armed(self, kind)
 
     def remembered(self, state: str) -> frozenset[str]:
         """
         Return the states an order in *state* may have been called away from.
         """
-        return frozenset(
-            str(source)
-            for row in self.rows
-            if row.away and state in row.to.values()
-            for source in row.states
-        )
+        return remembered(self.rows, state)
 
     def step(self, state: str, command: str, outcome: str, left: Sequence[str]) -> str:
         """
@@ -583,7 +422,11 @@ class Process(Generic[P]):
 
             ProcessError: If the table does not fit them.
         """
-        return attrs.evolve(self, policies=self.policies.replacing(**changes))
+        other = copy(self)
+        # The table is sound already; what policies make of it is looked at anew.
+        other._keep(policies=self.policies.replacing(**changes))
+        other._under_policies()
+        return other
 
     def extend(
         self,
@@ -676,243 +519,6 @@ def _places(
         yield command, tuple(m for m in process.members.values() if m in states)
 
 
-# --- how a process proves itself --------------------------------------------------
-
-
-def _findings(process: Process[Any]) -> Iterable[str]:
-    """
-    Yield every contradiction of a process, as one sentence each.
-    """
-    unknown = list(_unknown_names(process))
-    yield from unknown
-    if unknown:
-        # The other checks walk the table by its names.
-        return
-    yield from _shadowed(process)
-    yield from _shapeless(process)
-    yield from _undecided(process)
-    yield from _unreachable(process)
-    yield from _unheeded(process)
-    yield from _endless(process)
-    yield from _held(process)
-
-
-def _unknown_names(process: Process[Any]) -> Iterable[str]:
-    known = set(process.members)
-    name = process.name
-    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
-        yield "a name has letters, digits and _, and no digit first"
-    if process.initial not in known:
-        yield f"unknown state {str(process.initial)!r}: it cannot be the initial one"
-    for state in process.endings:
-        if state not in known:
-            yield f"unknown state {str(state)!r} among the endings"
-    for row in process.rows:
-        for place in (*row.states, *row.to.values()):
-            if isinstance(place, str) and place not in known:
-                yield f"{row.command.name}: unknown state {str(place)!r}"
-        if not row.by or not row.states or not row.to:
-            yield f"{row.command.name}: a row needs a role, a state and an outcome"
-        elif unknown := sorted(set(row.chosen_by) - set(row.to)):
-            yield f"{row.command.name}: no outcome {', '.join(unknown)} to choose"
-    for kind in process.deadlines:
-        for state in (*kind.runs, *kind.stops, *kind.sleeps, *kind.window_of):
-            if state not in known:
-                yield f"deadline {kind.name}: unknown state {str(state)!r}"
-    if len(process.kinds) < len(process.deadlines):
-        yield "two deadlines have the same name"
-    commands = {row.command for row in process.rows} | set(process.decider)
-    if len({command.name for command in commands}) < len(commands):
-        yield "two commands have the same name"
-    for subject, names in _state_names(process.policies.canonical):
-        for name in sorted(names - known):
-            yield f"policy {subject}: unknown state {name!r}"
-
-
-def _state_names(canonical: Mapping[str, Any]) -> Iterable[tuple[str, set[str]]]:
-    """
-    Yield the fields of policies that name states, with what they name.
-    """
-    for subject, policy in canonical.items():
-        for field, value in policy.items():
-            if field.endswith("_states"):
-                yield f"{subject}.{field}", set(value)
-
-
-def _shadowed(process: Process[Any]) -> Iterable[str]:
-    for (state, command), rows in process.by_cell.items():
-        seen = rows[0].by
-        for row in rows[1:]:
-            if seen & row.by:
-                yield (
-                    f"{command.name} in {state}: two rows for "
-                    f"{(seen & row.by).text}; the second would never be used"
-                )
-            seen |= row.by
-            if dict(row.to) != dict(rows[0].to):
-                yield f"{command.name} in {state}: rows with different outcomes"
-
-
-def _shapeless(process: Process[Any]) -> Iterable[str]:
-    """
-    What is no attrs class has no fields that anybody could keep or compare.
-    """
-    kinds: list[type] = [row.command for row in process.rows]
-    for kind in dict.fromkeys((*kinds, *process.events)):
-        if "__attrs_attrs__" not in vars(kind):
-            yield f"{kind.__name__}: decorate it with @attrs.frozen(kw_only=True)"
-
-
-def _undecided(process: Process[Any]) -> Iterable[str]:
-    for name, command in process.commands.items():
-        if command not in process.decider:
-            yield f"{name}: nothing decides it"
-    for kind in process.deadlines:
-        for state in kind.runs:
-            if process.row(state, kind.command, Role.SYSTEM) is None:
-                yield (
-                    f"deadline {kind.name}: the system may not send "
-                    f"{kind.command.name} in {state}"
-                )
-            if state in kind.stops or state in kind.sleeps:
-                yield f"deadline {kind.name} both runs and stops in {state}"
-    for row in process.rows:
-        if Role.SYSTEM in row.by:
-            for state in row.states:
-                if not any(
-                    kind.command is row.command and state in kind.runs
-                    for kind in process.deadlines
-                ):
-                    yield f"{row.command.name}: no deadline sends it in {state}"
-    for decision in process.decisions:
-        own = type(decision).__module__.startswith(process.OWN_FLOOR)
-        if not own and not getattr(decision, "version", ""):
-            yield f"{decision.command.name}: a decision of your own needs `version`"
-
-
-def _edges(process: Process[Any], row: Row) -> Iterable[tuple[str, str, str]]:
-    """
-    Yield (state, trigger, next state) for each step a row allows.
-    """
-    for state in row.states:
-        for outcome, to in row.to.items():
-            trigger = f"{row.command.name}.{outcome}" if outcome else row.command.name
-            if to is BACK:
-                for left in sorted(process.remembered(state)):
-                    yield str(state), f"{trigger}@{left}", str(left)
-            elif isinstance(to, str):
-                yield str(state), trigger, str(to)
-            else:
-                yield str(state), trigger, str(state)
-
-
-def _unreachable(process: Process[Any]) -> Iterable[str]:
-    reached = {str(process.initial)}
-    leaving: dict[str, set[str]] = {}
-    for row in process.rows:
-        for state, _, to in _edges(process, row):
-            if to != state:
-                leaving.setdefault(state, set()).add(to)
-        for state in row.states:
-            if BACK in row.to.values() and not process.remembered(state):
-                yield f"{row.command.name} in {state}: nothing to go back to"
-    todo = [str(process.initial)]
-    while todo:
-        for to in leaving.get(todo.pop(), ()):
-            if to not in reached:
-                reached.add(to)
-                todo.append(to)
-    for state in process.members:
-        if state not in reached:
-            yield f"nothing leads to {state}"
-        if state in process.endings and leaving.get(state):
-            yield f"{state} is an ending, and yet something leads out of it"
-        if state not in process.endings and not leaving.get(state):
-            yield f"{state} is a dead end: nothing leads out of it"
-
-
-def _system_steps(process: Process[Any]) -> dict[str, set[str]]:
-    """
-    Return where deadlines that are armed move an order, by state.
-    """
-    steps: dict[str, set[str]] = {}
-    for kind in process.deadlines:
-        if not _armed(process, kind):
-            continue
-        for row in process.rows:
-            if row.command is kind.command and Role.SYSTEM in row.by:
-                for state, _, to in _edges(process, row):
-                    if state in kind.runs and to != state:
-                        steps.setdefault(state, set()).add(to)
-    return steps
-
-
-def _armed(process: Process[Any], kind: DeadlineKind) -> bool:
-    return not kind.needs or _chosen(process, kind.needs)
-
-
-def _chosen(process: Process[Any], needs: str) -> bool:
-    value: Any = process.policies
-    for part in needs.split("."):
-        # A bundle of a host's own need not have every policy of ours.
-        value = getattr(value, part, None)
-    return value is not None
-
-
-# What a policy arms, where a process has such a wait.
-_ARMED_BY: Final = {
-    "acceptance.brief_window": "brief",
-    "delivery.late_window": "delay",
-    "dispute.claim_window": "claim",
-}
-
-
-def _unheeded(process: Process[Any]) -> Iterable[str]:
-    for needs, name in _ARMED_BY.items():
-        if name not in process.kinds and _chosen(process, needs):
-            yield f"{needs} needs a deadline {name!r}: `recommended` has one"
-
-
-def _endless(process: Process[Any]) -> Iterable[str]:
-    steps = _system_steps(process)
-    for start in steps:
-        reached = set(steps[start])
-        while more := {to for at in reached for to in steps.get(at, ())} - reached:
-            reached |= more
-        if start in reached:
-            yield f"deadlines lead from {start} round and back, for ever"
-
-
-def _held(process: Process[Any]) -> Iterable[str]:
-    """
-    Money is held in every state that is no ending: each must end by itself, or
-    the process declares that it does not.
-    """
-    for row in process.rows:
-        into = sorted(str(to) for to in row.to.values() if to in process.endings)
-        if into and not row.settles:
-            yield f"{row.command.name} leads to {', '.join(into)} and leaves money held"
-        if row.settles and not into:
-            yield f"{row.command.name} settles, and yet the order goes on"
-    steps = _system_steps(process)
-    ends = set(process.endings)
-    while True:
-        more = {state for state, to in steps.items() if to & ends} - ends
-        if not more:
-            break
-        ends |= more
-    declared = {gap.where for gap in process.gaps if gap.code == "no_timed_exit"}
-    for state in process.members:
-        if state not in ends and state not in declared:
-            yield (
-                f"{state} holds money and nothing ends it by itself: add a "
-                f"deadline, or declare Gap('no_timed_exit', {str(state)!r}, reason)"
-            )
-    for gap in process.gaps:
-        if not gap.reason:
-            yield f"gap {gap.code} at {gap.where}: give the reason"
-
-
 # --- building ---------------------------------------------------------------------
 
 
@@ -920,10 +526,7 @@ def _machine_of(process: Process[Any], kind: Callable[..., Any] = _Machine) -> A
     """
     Build the shared machine: one trigger for each command and outcome.
     """
-    steps: dict[tuple[str, str], str] = {}
-    for row in process.rows:
-        for state, trigger, to in _edges(process, row):
-            steps[trigger, state] = to
+    steps = {(step.trigger, step.state): step.to for step in process.steps}
     return _built(
         kind, tuple(process.members), str(process.initial), tuple(steps.items())
     )
@@ -957,7 +560,7 @@ def _fingerprint(process: Process[Any]) -> str:
     """
 
     def destination(value: Destination) -> str:
-        return value.value if isinstance(value, (_Stay, _Back)) else str(value)
+        return value.value if not isinstance(value, str) else str(value)
 
     content = {
         "states": list(process.members),
