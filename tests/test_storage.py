@@ -70,17 +70,6 @@ class TestSqliteInMemory(StorageContract):
         return sqlite(":memory:")
 
 
-class TestThreadedMemory(AsyncStorageContract):
-    """
-    The reference, awaited.
-    """
-
-    histories = 15
-
-    def open(self, path: Path) -> AsyncStorage:
-        return threaded(MemoryStorage())
-
-
 class TestThreadedSqlite(AsyncStorageContract):
     """
     A file, awaited.
