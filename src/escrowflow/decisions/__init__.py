@@ -73,6 +73,7 @@ __all__ = [
     "Step",
     "as_of",
     "check_placing",
+    "deadline",
     "decide",
     "decides",
     "forecast",

@@ -32,7 +32,7 @@ from ..rules import RESUMED_AT_LEAST, Policies
 from ..states import BACK, DeadlineKind, Process
 from .outbox import effects_of
 
-__all__ = ["Case", "Decides", "Step", "decides"]
+__all__ = ["Case", "Decides", "Step", "deadline", "decides"]
 
 _C = TypeVar("_C", bound=Command)
 
