@@ -38,6 +38,7 @@ from tests.soak.trials import (
     sequences,
     simulated,
     storm,
+    ways_out,
 )
 
 _Trial = Callable[[], Figures]
@@ -107,6 +108,7 @@ def _trials(
     )
     yield ("payloads held against options", lambda: promises(some(1_000_000)))
     yield "timed exits taken away", lambda: mutants(share)
+    yield "ways out taken away", lambda: ways_out(share)
     for profile in PROFILES:
         yield (
             f"money through gateways, {profile}",
