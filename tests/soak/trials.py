@@ -45,6 +45,7 @@ from tests.lives import VARIANTS, payload
 from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
 from tests.test_mutants import ARMED, escapes, exits, is_noticed, shut_in, unnoticed
+from tests.test_planted_bugs import SEEDS, SIBLINGS, caught, is_hidden
 from tests.till import LIVES, Till
 from tests.wander import PEOPLE as WANDERING
 from tests.wander import held_against, wanderers
@@ -58,6 +59,7 @@ __all__ = [
     "promises",
     "races",
     "sequences",
+    "siblings",
     "simulated",
     "storm",
     "ways_out",
@@ -511,6 +513,26 @@ def ways_out(share: float) -> Figures:
                 f"{wrong}",
                 file=sys.stderr,
             )
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def siblings(share: float) -> Figures:
+    """
+    Break each defence that has a second one beside it: with that one nothing happens,
+    or it is noticed, as is written down; without it, it is noticed.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    seeds = max(1, round(SEEDS * share))
+    for name, sibling in SIBLINGS.items():
+        figures.rounds += seeds
+        if not caught(name)[0]:
+            figures.faults += 1
+            print(f"  nobody notices that {name}", file=sys.stderr)
+        if is_hidden(name, seeds if sibling.hides else SEEDS) is not sibling.hides:
+            figures.faults += 1
+            print(f"  {name}, beside: {sibling.name}", file=sys.stderr)
     figures.seconds = time.monotonic() - began
     return figures
 
