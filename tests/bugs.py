@@ -1,8 +1,9 @@
 """
 Planted bugs: one thing of ours done wrong, from outside, for as long as a block lasts.
 
-Each is a mistake that somebody could make.  Where another defence would hide it, that
-one is off, too.
+Each is a mistake that somebody could make.  Where a second defence stands beside the
+one that is broken, it is named, its *sibling*: without it the bug is caught, and with it
+the bug does no harm, or is caught all the same.  So each of the two is shown to work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from escrowflow import payments
+from escrowflow import decisions, payments
 from escrowflow.commands import AssignMediator
 from escrowflow.decisions import (
     case,
@@ -55,6 +56,31 @@ Planted = Callable[[], AbstractContextManager[Any]]
 
 
 @attrs.frozen(kw_only=True)
+class Sibling:
+    """
+    A second defence against the same mistake.
+
+    Attributes:
+        name: What it is.
+
+        hides: Whether the bug does no harm beside it; otherwise it is caught there,
+            too.
+
+        off: Turns it off, for as long as a block lasts.
+
+        kept: What of the simulation has it.
+
+        gone: What of the simulation lacks it.
+    """
+
+    name: str
+    hides: bool
+    off: Planted = ExitStack
+    kept: Mapping[str, Any] = attrs.field(factory=dict)
+    gone: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class Bug:
     """
     Something that is wrong.
@@ -63,22 +89,48 @@ class Bug:
         planted: Makes it wrong, for as long as a block lasts.
 
         with_: What of the simulation is bent on finding it.
+
+        sibling: The second defence against it, if there is one.
     """
 
     planted: Planted
     with_: Mapping[str, Any] = attrs.field(factory=dict)
+    sibling: Sibling | None = None
+
+    @contextmanager
+    def unhidden(self) -> Iterator[Mapping[str, Any]]:
+        """
+        Make it wrong, without its sibling; and give what of the simulation finds it.
+        """
+        with self.planted():
+            if self.sibling is None:
+                yield self.with_
+            else:
+                with self.sibling.off():
+                    yield {**self.with_, **self.sibling.gone}
+
+    @contextmanager
+    def beside_its_sibling(self) -> Iterator[Mapping[str, Any]]:
+        """
+        Make it wrong, and leave its sibling as it is; and give the simulation.
+        """
+        assert self.sibling is not None
+        with self.planted():
+            yield {**self.with_, **self.sibling.kept}
 
 
 BUGS: Final[dict[str, Bug]] = {}
 
 
-def bug(name: str, **with_: Any) -> Callable[[Planted], Planted]:
+def bug(
+    name: str, sibling: Sibling | None = None, **with_: Any
+) -> Callable[[Planted], Planted]:
     """
     Register a bug.
     """
 
     def register(planted: Planted) -> Planted:
-        BUGS[name] = Bug(planted=planted, with_=with_)
+        BUGS[name] = Bug(planted=planted, with_=with_, sibling=sibling)
         return planted
 
     return register
@@ -109,19 +161,42 @@ def all_of(*blocks: AbstractContextManager[Any]) -> Iterator[None]:
 
 
 @attrs.frozen
-class Keyless:
+class Sender:
     """
-    Somebody who never sends a key.
+    Somebody who sends whatever can be sent: always with a key, or never.
     """
 
     role: Role
-    name: str = "keyless"
+    keyed: bool
+    name: str = "sender"
 
     def act(self, scene: personas.Scene) -> personas.Act | None:
         """
         Do what can be done.
         """
-        return scene.send(keyed=False)
+        return scene.send(keyed=self.keyed)
+
+
+def senders(*, keyed: bool) -> list[personas.Persona]:
+    """
+    Return both sides, with keys or without.
+    """
+    return [Sender(Role.BUYER, keyed), Sender(Role.SELLER, keyed)]
+
+
+# What a storage holds against each change, beside the version.
+def _any_history() -> AbstractContextManager[Any]:
+    return swapped(memory, "check_history", lambda change, **more: None)
+
+
+# What hides that a movement is asked for twice; most gateways forget keys.
+def _keys(*, hides: bool) -> Sibling:
+    return Sibling(
+        name="the keys of a gateway that never forgets them",
+        hides=hides,
+        kept={"gateway": "perfect"},
+        gone={"gateway": "key_ignored"},
+    )
 
 
 # --- a storage that is wrong ------------------------------------------------------
@@ -145,13 +220,15 @@ class Broken:
         return self.inner.load(*values)
 
 
-def storage_bug(name: str, **with_: Any) -> Callable[[type[Broken]], type[Broken]]:
+def storage_bug(
+    name: str, sibling: Sibling | None = None
+) -> Callable[[type[Broken]], type[Broken]]:
     """
     Register a storage that is wrong.
     """
 
     def register(kind: type[Broken]) -> type[Broken]:
-        BUGS[name] = Bug(planted=ExitStack, with_={"storage": kind, **with_})
+        BUGS[name] = Bug(planted=ExitStack, with_={"storage": kind}, sibling=sibling)
         return kind
 
     return register
@@ -240,14 +317,14 @@ class Undertaker(Broken):
         return self.inner.claim_effects(*values)
 
 
-@storage_bug("an old token ends an attempt")
+@storage_bug("an old token ends an attempt", _keys(hides=False))
 class Fenceless(Broken):
     def settle_effect(self, order_id: str, result: Any) -> bool:
         row = self.inner._orders[order_id].effects[result.key]
         return self.inner.settle_effect(order_id, attrs.evolve(result, token=row.token))
 
 
-@storage_bug("tokens begin anew")
+@storage_bug("tokens begin anew", _keys(hides=False))
 class Amnesiac(Broken):
     def claim_effects(self, *values: Any) -> Any:
         claims = self.inner.claim_effects(*values)
@@ -257,15 +334,20 @@ class Amnesiac(Broken):
         return tuple(attrs.evolve(one, token=1) for one in claims)
 
 
-@storage_bug("no version is checked")
+@storage_bug(
+    "no version is checked",
+    Sibling(
+        name="the journal takes no event under a number that is taken",
+        hides=False,
+        off=_any_history,
+    ),
+)
 class Careless(Broken):
     def __init__(self) -> None:
         super().__init__()
-        # The journal would not take it, either: that is the sibling.
         self.inner._result_of = (  # type: ignore[method-assign]
             lambda change: CommitResult.DONE
         )
-        self.inner._check = lambda change: None  # type: ignore[method-assign]
 
 
 @storage_bug("half of a change is written")
@@ -320,11 +402,16 @@ def hopeful() -> AbstractContextManager[Any]:
 
 @bug(
     "unknown is taken for not done: sent again, unread",
-    people=[Keyless(Role.BUYER), Keyless(Role.SELLER)],
+    Sibling(
+        name="the receipt of a command with a key",
+        hides=True,
+        kept={"people": senders(keyed=True)},
+        gone={"people": senders(keyed=False)},
+    ),
     faults=["storage unknown"],
 )
 def doubtless() -> AbstractContextManager[Any]:
-    def answer(self: Any, loaded: Any) -> Any:
+    def answer(self: Any, loaded: Any, key: Any = None) -> Any:
         return None
         yield
 
@@ -364,7 +451,15 @@ def too_soon() -> AbstractContextManager[Any]:
     return swapped(outbox, "_begun", begun)
 
 
-@bug("what is parked is dropped")
+def _unreported() -> AbstractContextManager[Any]:
+    return swapped(outbox, "_report", lambda effect, said: None)
+
+
+@bug(
+    "what is parked is dropped",
+    # A human would put it back.
+    Sibling(name="what failed is owed under another key", hides=False, off=_unreported),
+)
 def dropped() -> AbstractContextManager[Any]:
     before = outbox._noted
 
@@ -374,11 +469,7 @@ def dropped() -> AbstractContextManager[Any]:
             result = attrs.evolve(result, status="done")
         return result, outcome
 
-    # A human would put it back.
-    return all_of(
-        swapped(outbox, "_noted", noted),
-        swapped(outbox, "_report", lambda effect, said: None),
-    )
+    return swapped(outbox, "_noted", noted)
 
 
 @bug("the first deadline is heeded a microsecond late")
@@ -441,7 +532,14 @@ def unsettled() -> AbstractContextManager[Any]:
     return swapped(core.Core, "settled", settled)
 
 
-@bug("a clock that goes back is believed")
+@bug(
+    "a clock that goes back is believed",
+    Sibling(
+        name="a journal takes nothing that counts earlier",
+        hides=False,
+        off=_any_history,
+    ),
+)
 def back_in_time() -> AbstractContextManager[Any]:
     def fold(self: Any, event: Any, standing: Any) -> Any:
         recorded = Recorded(
@@ -457,11 +555,7 @@ def back_in_time() -> AbstractContextManager[Any]:
         return recorded
 
     slow = timedelta(minutes=1)
-    # A storage would not take it: that is the sibling.
-    return all_of(
-        swapped(case.Case, "fold", fold),
-        swapped(memory, "check_history", lambda change, **more: None),
-    )
+    return swapped(case.Case, "fold", fold)
 
 
 @bug("strangers may act", workloads=["hostile"])
@@ -496,8 +590,13 @@ def _self_dealing() -> Process[Any]:
     return comeup().extend(name="self_dealing", decisions=[assign])
 
 
+def _open_door() -> AbstractContextManager[Any]:
+    return swapped(core, "_takes_part", lambda order, by: True)
+
+
 @bug(
     "a party may be the mediator",
+    Sibling(name="a mediator who is a party is a stranger", hides=True, off=_open_door),
     process=_self_dealing,
     people=[
         personas.prompt("buyer"),
@@ -507,20 +606,22 @@ def _self_dealing() -> Process[Any]:
     workloads=["hostile"],
 )
 def self_dealing() -> AbstractContextManager[Any]:
-    return swapped(core, "_takes_part", lambda order, by: True)
+    return ExitStack()
 
 
-@bug("one may buy from oneself", workloads=["hostile"])
+def _unchecked(owner: Any) -> AbstractContextManager[Any]:
+    return swapped(owner, "check_placing", lambda command, by: None)
+
+
+@bug(
+    "one may buy from oneself",
+    Sibling(
+        name="the decision looks, too", hides=True, off=lambda: _unchecked(decisions)
+    ),
+    workloads=["hostile"],
+)
 def with_oneself() -> AbstractContextManager[Any]:
-    def check(command: Any, by: Any) -> None:
-        return None
-
-    from escrowflow import decisions
-
-    return all_of(
-        swapped(core, "check_placing", check),
-        swapped(decisions, "check_placing", check),
-    )
+    return _unchecked(core)
 
 
 @bug("the version a page was of does not matter", workloads=["hostile"])
@@ -608,7 +709,7 @@ def new_keys() -> AbstractContextManager[Any]:
 
 @bug(
     "nobody looks whether it was done",
-    gateway="key_ignored",
+    _keys(hides=True),
     faults={"gateway unanswered": 300},
 )
 def no_look_up() -> AbstractContextManager[Any]:
@@ -659,8 +760,8 @@ def optimist() -> AbstractContextManager[Any]:
 
 @bug(
     "what is on its way is not waited for",
-    gateway="key_ignored",
-    faults={"gateway late": 500, "gateway lost": 200},
+    _keys(hides=True),
+    faults={"gateway late": 700},
 )
 def no_margin() -> AbstractContextManager[Any]:
     return swapped(payments, "_MARGIN", timedelta())
@@ -707,7 +808,21 @@ def paid_twice() -> AbstractContextManager[Any]:
     return swapped(asked, "_movements", movements)
 
 
-@bug("a division loses a cent")
+def _lax_ledger() -> AbstractContextManager[Any]:
+    post = Ledger.post
+
+    def lax(self: Any, postings: Mapping[str, int]) -> Any:
+        postings = {**postings}
+        postings["external"] = postings.get("external", 0) - sum(postings.values())
+        return post(self, postings)
+
+    return swapped(Ledger, "post", lax)
+
+
+@bug(
+    "a division loses a cent",
+    Sibling(name="books take what adds up", hides=False, off=_lax_ledger),
+)
 def rounding() -> AbstractContextManager[Any]:
     before = settlement.to_seller
 
@@ -717,25 +832,23 @@ def rounding() -> AbstractContextManager[Any]:
         less = whole.to_seller - cent if whole.to_seller.minor > 1 else whole.to_seller
         return attrs.evolve(whole, to_seller=less)
 
-    post = Ledger.post
-
-    def lax(self: Any, postings: Mapping[str, int]) -> Any:
-        postings = {**postings}
-        postings["external"] = postings.get("external", 0) - sum(postings.values())
-        return post(self, postings)
-
     from escrowflow.decisions import delivery, dispute, revision
 
-    users = [
-        swapped(module, "to_seller", to_seller)
-        for module in (delivery, dispute, revision)
-        if "to_seller" in vars(module)
-    ]
-    # The books would refuse it: that is the sibling.
-    return all_of(*users, swapped(Ledger, "post", lax))
+    return all_of(
+        *(
+            swapped(module, "to_seller", to_seller)
+            for module in (delivery, dispute, revision)
+            if "to_seller" in vars(module)
+        )
+    )
 
 
-@bug("a key stays the same when it is owed again")
+@bug(
+    "a key stays the same when it is owed again",
+    Sibling(
+        name="a storage takes each key of an order once", hides=False, off=_any_history
+    ),
+)
 def no_epochs() -> AbstractContextManager[Any]:
     before = effect_key
     return swapped(
@@ -790,7 +903,7 @@ def loose_tongue() -> AbstractContextManager[Any]:
     return swapped(core, "_known", known)
 
 
-@bug("a token of a claim is not looked at")
+@bug("a token of a claim is not looked at", _keys(hides=False))
 def tokenless() -> AbstractContextManager[Any]:
     def is_current(self: Any, result: Any) -> bool:
         return result.key in self.effects

@@ -1037,11 +1037,20 @@ class TestCheck:
         """
         As JSON, the same.
         """
-        result = invoked("check", "vendor_consolidation", "--json")
+        result = invoked(
+            "check", "vendor_consolidation", "--json", "--against", "comeup"
+        )
         told = json.loads(result.stdout_bytes)
 
         assert (result.exit_code, told["sound"]) == (1, False)
         assert told["findings"][0]["code"] == "trap"
+        lost = {
+            one["where"]: (one["severity"], one["params"]["commands"])
+            for one in told["findings"]
+            if one["code"] == "way_lost"
+        }
+        # Its page knows no approval: a review completes the order.
+        assert lost["buyer in delivered"] == ("note", ["approve_delivery"])
 
     def test_a_process_of_ones_own(self, folder: Path) -> None:
         """

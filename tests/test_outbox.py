@@ -14,14 +14,16 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from threading import Barrier, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from escrowflow import commands as c
 from escrowflow.clock import FakeClock, from_micros, to_micros
+from escrowflow.decisions import Refusal
 from escrowflow.effects import (
     Done,
     Effect,
@@ -66,6 +68,7 @@ from tests.given import (
     LUC,
     MIA,
     OPS,
+    STRIPE,
     T0,
     an_engine,
     an_order,
@@ -77,6 +80,8 @@ from tests.given import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from escrowflow.money import Money
 
 LEASE = timedelta(seconds=60)
 MICROSECOND = timedelta(microseconds=1)
@@ -91,6 +96,19 @@ def engine(storage: Storage, clock: FakeClock) -> Engine:
     An engine that tries three times.
     """
     return an_engine(storage, clock=clock, retries=FEW)
+
+
+def chargeback(
+    status: Literal["opened", "won", "lost"],
+    name: str = "dp_1",
+    amount: Money | None = None,
+) -> c.ReportChargeback:
+    """
+    Return what a bank says of the payment of an order.
+    """
+    return c.ReportChargeback(
+        chargeback_id=name, payment_reference="pi_1", status=status, amount=amount
+    )
 
 
 class Hands:
@@ -563,15 +581,17 @@ class TestRetries:
         assert Retries().lease == LEASE
 
     @pytest.mark.parametrize("value", [timedelta(), "P1M", 30, None])
-    def test_malformed_under_way(self, value: Any) -> None:
+    @pytest.mark.parametrize("field", ["under_way", "held_back"])
+    def test_malformed_patience(self, field: str, value: Any) -> None:
         """
-        So is how long money may be under way.
+        So is how long money may be under way, or held back.
         """
         with pytest.raises(InvalidInputError) as caught:
-            Retries(under_way=value)
+            Retries(**{field: value})
 
-        assert caught.value.field == "under_way"
-        assert Retries(under_way="P10D").under_way == timedelta(days=10)
+        assert caught.value.field == field
+        longer: Any = {field: "P10D"}
+        assert getattr(Retries(**longer), field) == timedelta(days=10)
 
 
 # --- what does not work -------------------------------------------------------------
@@ -786,6 +806,84 @@ class TestFailing:
         assert engine.run_effects({PayOut: pay}, ["pay_out"]).done == 1
         assert engine.order("o1").payouts[0].status == "paid"
         assert engine.stuck() == ()
+
+    def test_a_bank_that_never_decides(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        Money held back by a chargeback is asked for again for four months, and then
+        parked, nobody having tried it: a human is told which one.  Once it is closed it
+        leaves by itself.
+        """
+        brought_to(engine, "cancelled")
+        opened_at = clock.now()
+        engine.execute("o1", chargeback("opened"), by=STRIPE)
+        sends = Hands()
+        said = []
+
+        for _ in range(122):
+            report = engine.run_effects({Refund: sends}, ["refund"])
+            said += [report.again * "again" + report.parked * "parked"]
+            clock.advance(days=1)
+
+        assert said == 120 * ["again"] + ["parked", ""]
+        (one,) = engine.stuck()
+        assert (one.order_id, one.kind, one.attempts) == ("o1", "refund", 0)
+        assert one.since == opened_at + timedelta(days=120)
+        assert one.reason == (
+            f"held back since {opened_at.isoformat()} by the chargeback dp_1 of the "
+            "payment pi_1: look how the bank decided, and report it"
+        )
+
+        # A report of another payment decides nothing; nor does another try.
+        answer = engine.attempt(
+            "o1", attrs.evolve(chargeback("won"), payment_reference="pi_2"), by=STRIPE
+        )
+        assert isinstance(answer, Refusal)
+        assert engine.redrive("o1") == 1
+        assert engine.run_effects({Refund: sends}, ["refund"]).parked == 1
+        assert len(engine.stuck()) == 1
+        assert sends.seen == []
+
+        engine.execute("o1", chargeback("won"), by=STRIPE)
+        assert engine.stuck() == ()
+        assert engine.run_effects({Refund: sends}, ["refund"]).done == 1
+        (refund,) = engine.order("o1").refunds
+        assert refund.status == "paid"
+
+    def test_a_bank_that_keeps_it(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        What the bank took for good is not sent again, however long it was parked.
+        """
+        brought_to(engine, "cancelled")
+        engine.execute("o1", chargeback("opened"), by=STRIPE)
+        clock.advance(days=120)
+        assert engine.run_effects({Refund: Hands()}, ["refund"]).parked == 1
+
+        engine.execute("o1", chargeback("lost"), by=STRIPE)
+
+        assert engine.stuck() == ()
+        assert engine.run_effects({Refund: Hands()}, ["refund"]) == EffectReport()
+
+    def test_two_banks(self, engine: Engine, clock: FakeClock) -> None:
+        """
+        The oldest chargeback that is open counts; the end of one is not that of the
+        other.
+        """
+        brought_to(engine, "cancelled")
+        for name, days in (("dp_1", 100), ("dp_2", 20)):
+            engine.execute("o1", chargeback("opened", name, eur(40)), by=STRIPE)
+            clock.advance(days=days)
+        sends = Hands()
+        assert engine.run_effects({Refund: sends}, ["refund"]).parked == 1
+        assert "dp_1" in engine.stuck()[0].reason
+
+        engine.execute("o1", chargeback("won", "dp_1"), by=STRIPE)
+        assert engine.run_effects({Refund: sends}, ["refund"]).again == 1
+        assert engine.stuck() == ()
+
+        clock.advance(days=100)
+        assert engine.run_effects({Refund: sends}, ["refund"]).parked == 1
+        assert "dp_2" in engine.stuck()[0].reason
+        assert sends.seen == []
 
     def test_a_message_for_ever(self, engine: Engine, clock: FakeClock) -> None:
         """

@@ -431,7 +431,14 @@ def terms(process: str, lang: str) -> None:
 @_LANG
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.option("--stories", is_flag=True, help="Tell every story, not only of errors.")
-def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:
+@click.option(
+    "--against",
+    metavar="PROCESS",
+    help="Tell which ways out are lost that this process has.",
+)
+def check_(
+    process: str, lang: str, as_json: bool, stories: bool, against: str | None
+) -> None:
     """
     Prove a process, or tell what is wrong with it; then the exit status is 1.
 
@@ -439,8 +446,9 @@ def check_(process: str, lang: str, as_json: bool, stories: bool) -> None:
     yours or what makes it.
     """
     checked = _process_of(process)
+    before = None if against is None else _process_of(against)
     try:
-        report = check(checked)
+        report = check(checked, against=before)
     except EscrowflowError as error:
         raise click.ClickException(str(error)) from error
     if as_json:

@@ -36,8 +36,10 @@ from tests.soak.trials import (
     promises,
     races,
     sequences,
+    siblings,
     simulated,
     storm,
+    ways_out,
 )
 
 _Trial = Callable[[], Figures]
@@ -107,6 +109,8 @@ def _trials(
     )
     yield ("payloads held against options", lambda: promises(some(1_000_000)))
     yield "timed exits taken away", lambda: mutants(share)
+    yield "ways out taken away", lambda: ways_out(share)
+    yield "planted bugs beside their siblings", lambda: siblings(share)
     for profile in PROFILES:
         yield (
             f"money through gateways, {profile}",

@@ -23,6 +23,7 @@ from escrowflow.clock import Clock, FakeClock
 from escrowflow.engine import Engine
 from escrowflow.parties import Actor
 from escrowflow.processes import comeup, recommended, vendor_consolidation
+from escrowflow.states import Process
 from escrowflow.storage import Storage, open_storage
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import Simulation, StorageContract
@@ -43,7 +44,8 @@ from tests.given import ANA, LUC, MIA, OPS, STRIPE, T0, WAY, brought_to
 from tests.lives import VARIANTS, payload
 from tests.sequences import led
 from tests.soak.clients import Client, Confirmed, FastClock, an_engine, orders
-from tests.test_mutants import ARMED, exits, is_noticed
+from tests.test_mutants import ARMED, escapes, exits, is_noticed, shut_in, unnoticed
+from tests.test_planted_bugs import SEEDS, SIBLINGS, caught, is_hidden
 from tests.till import LIVES, Till
 from tests.wander import PEOPLE as WANDERING
 from tests.wander import held_against, wanderers
@@ -57,8 +59,10 @@ __all__ = [
     "promises",
     "races",
     "sequences",
+    "siblings",
     "simulated",
     "storm",
+    "ways_out",
 ]
 
 _PEOPLE: Final[tuple[Actor, ...]] = (ANA, LUC, MIA, OPS)
@@ -463,23 +467,72 @@ def sequences(count: int, *, seed: int = 5) -> Figures:
     return figures
 
 
+def _processes() -> tuple[Process[Any], ...]:
+    """
+    Return every process from which something is taken away.
+    """
+    ours = recommended()
+    return (
+        *(comeup(), vendor_consolidation(), ARMED, ours),
+        ours.with_policies(acceptance={"brief_required": True}),
+    )
+
+
 def mutants(share: float) -> Figures:
     """
     Take every timed exit away from every built-in process, and see it reported.
     """
     began = time.monotonic()
     figures = Figures()
-    ours = recommended()
-    processes = (
-        *(comeup(), vendor_consolidation(), ARMED, ours),
-        ours.with_policies(acceptance={"brief_required": True}),
-    )
-    cells = [(process, *cell) for process in processes for cell in exits(process)]
+    cells = [(process, *cell) for process in _processes() for cell in exits(process)]
     for process, kind, state in cells[: max(1, round(len(cells) * share))]:
         figures.rounds += 1
         if not is_noticed(process, kind, state):
             figures.faults += 1
             print(f"  {process.name}: {kind.name} in {state}", file=sys.stderr)
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def ways_out(share: float) -> Figures:
+    """
+    Take every way out of a state with money away from everybody who has it, in every
+    built-in process, and see it reported, with what is left.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    cells = [(process, *cell) for process in _processes() for cell in escapes(process)]
+    for process, row, state, role in cells[: max(1, round(len(cells) * share))]:
+        figures.rounds += 1
+        report = shut_in(process, row, state, role)
+        wrong = unnoticed(report, process, row, state, role)
+        if wrong:
+            figures.faults += 1
+            print(
+                f"  {process.name}: {row.command.name} by the {role.text} in {state}: "
+                f"{wrong}",
+                file=sys.stderr,
+            )
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+def siblings(share: float) -> Figures:
+    """
+    Break each defence that has a second one beside it: with that one nothing happens,
+    or it is noticed, as is written down; without it, it is noticed.
+    """
+    began = time.monotonic()
+    figures = Figures()
+    seeds = max(1, round(SEEDS * share))
+    for name, sibling in SIBLINGS.items():
+        figures.rounds += seeds
+        if not caught(name)[0]:
+            figures.faults += 1
+            print(f"  nobody notices that {name}", file=sys.stderr)
+        if is_hidden(name, seeds if sibling.hides else SEEDS) is not sibling.hides:
+            figures.faults += 1
+            print(f"  {name}, beside: {sibling.name}", file=sys.stderr)
     figures.seconds = time.monotonic() - began
     return figures
 

@@ -14,9 +14,9 @@ The checker: what a process can never do, shown by walking all that it can.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final, final
+from typing import Final
 
 import attrs
 
@@ -28,13 +28,11 @@ from ..order import Order
 from ..parties import Role
 from ..rules import Policies
 from ..states import Process, Urgency
-from ..telling import to_json
 from ..terms import Terms
-from ..timeline import Line, timeline
-from ..words import finding_text, length_text, severity_text, story_text
-from . import traps
+from . import traps, ways
 from .configurations import Abstraction
-from .exploring import START, Edge, Graph, Node, explored
+from .exploring import OTHER, START, Edge, Graph, Node, explored
+from .reports import Finding, Report
 from .shrinking import shrunk
 from .stories import Step, Story, told
 
@@ -54,178 +52,13 @@ CONFIGURATIONS_MAX: Final = 20_000
 _PARTIES: Final = (Role.BUYER, Role.SELLER)
 
 
-@final
-@attrs.frozen(kw_only=True)
-class Finding:
-    """
-    One thing that a process can do.
-
-    Attributes:
-        code: What it is, as a stable code: `no_timed_exit`, `trap` ...
-
-        where: The state, command or party it is about.
-
-        severity: `"error"`; `"declared"`: the process knows of it and says why
-            (`Gap`); `"note"`: nothing is wrong, but you should know.
-
-        params: The parts of its sentence.
-
-        story: The shortest way there; `None` where there is none to tell.
-    """
-
-    code: str
-    where: str
-    severity: str = "error"
-    params: Mapping[str, Any] = attrs.field(factory=FrozenDict)
-    story: Story | None = attrs.field(default=None, repr=False, eq=False)
-
-    def message(self, locale: str = "en") -> str:
-        """
-        Return it as a sentence; English where a language is unknown.
-        """
-        return finding_text(self.code, self.params, locale)
-
-
-@final
-@attrs.frozen(kw_only=True)
-class Report:
-    """
-    What was found about a process.
-
-    Attributes:
-        process: Its name and fingerprint.
-
-        findings: What was found, errors first.
-
-        configurations: How many configurations were explored.
-
-        moves: How many ways lead from one to another.
-
-        complete: Whether there are no more.
-
-        rests_within: The longest it takes, if nobody acts any more, until an order
-            has ended; `None` if some never does.
-
-        lives_within: The longest an order can live, whatever people do, from the day
-            it is placed; `None` if nothing bounds it.
-    """
-
-    process: str
-    findings: tuple[Finding, ...]
-    configurations: int
-    moves: int
-    complete: bool
-    rests_within: timedelta | None
-    lives_within: timedelta | None
-
-    def lines(
-        self, *, locale: str = "en", stories: bool = False, width: int | None = None
-    ) -> list[Line]:
-        """
-        Return it for people: each finding, and the stories of what is wrong.
-
-        Args:
-            locale: The language; English where it is unknown.
-
-            stories: Whether every story is told, and not only those of errors.
-
-            width: The columns there are; `None` for as many as it takes.
-        """
-
-        def said(code: str, **params: Any) -> str:
-            return finding_text(code, params, locale)
-
-        name, _, _ = self.process.partition(":")
-        lines = [
-            Line(
-                "title",
-                said(
-                    "explored",
-                    process=name,
-                    configurations=self.configurations,
-                    moves=self.moves,
-                ),
-            )
-        ]
-        if self.rests_within is not None:
-            window = length_text(self.rests_within, locale)
-            lines.append(Line("moment", said("rests", window=window)))
-        if self.lives_within is not None:
-            window = length_text(self.lives_within, locale)
-            lines.append(Line("moment", said("lives", window=window)))
-        count = len(self.errors)
-        told = "sound" if self.sound else "unsound"
-        lines.append(Line("moment", said(told, count=count)))
-        for finding in self.findings:
-            title = story_text("fact", locale) % {
-                "name": severity_text(finding.severity, locale),
-                "fact": f"{finding.message(locale)} ({finding.code})",
-            }
-            lines += [Line("moment", ""), Line("title", title)]
-            if "reason" in finding.params:
-                reason = said("reason", reason=finding.params["reason"])
-                lines.append(Line("why", f"    {reason}"))
-            if finding.story is not None and (stories or finding.severity == "error"):
-                lines += finding.story.lines(locale=locale, width=width)
-        return lines
-
-    def text(self, *, locale: str = "en", stories: bool = False) -> str:
-        """
-        Return its lines as one text; see `lines`.
-        """
-        found = self.lines(locale=locale, stories=stories)
-        return "".join(f"{line.text}\n" for line in found)
-
-    def to_json(self, *, locale: str = "en") -> dict[str, Any]:
-        """
-        Return it as plain JSON data.
-        """
-        return {
-            "process": self.process,
-            "sound": self.sound,
-            "complete": self.complete,
-            "configurations": self.configurations,
-            "moves": self.moves,
-            "rests_within": to_json(self.rests_within),
-            "lives_within": to_json(self.lives_within),
-            "findings": [
-                {
-                    "code": finding.code,
-                    "where": finding.where,
-                    "severity": finding.severity,
-                    "message": finding.message(locale),
-                    "params": to_json(finding.params),
-                    "story": (
-                        None
-                        if finding.story is None
-                        else to_json(timeline(finding.story.history), locale=locale)
-                    ),
-                }
-                for finding in self.findings
-            ],
-        }
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """
-        What is wrong, and not declared.
-        """
-        return tuple(one for one in self.findings if one.severity == "error")
-
-    @property
-    def sound(self) -> bool:
-        """
-        Whether nothing is wrong that is not declared, and everything was looked at.
-        """
-        return self.complete and not self.errors
-
-
 def check(
     process: Process[Policies],
     *,
     order: PlaceOrder | None = None,
     most: int = CONFIGURATIONS_MAX,
     apart_by: Callable[[Order], Hashable] | None = None,
+    against: Process[Policies] | None = None,
 ) -> Report:
     """
     Return what is found about a process, by walking all that its orders can come to.
@@ -239,24 +72,32 @@ def check(
         apart_by: What decisions or policies of yours ask of an order that no other
             process would: orders of which it says something else are told apart.
 
+        against: Another process, such as the one before a change: each way out of a
+            state with money that somebody has there, and has no more here, is told.
+
     Raises:
         InvalidInputError: If it is no process, or the order cannot be placed.
     """
-    if not isinstance(process, Process):
-        raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
+    for name, one in (("process", process), ("against", against)):
+        if not isinstance(one, Process) and (one is not None or name == "process"):
+            raise InvalidInputError(name, f"a Process, not {kind_of(one)}")
     if type(most) is not int or most < 1:
         raise InvalidInputError("most", "a positive whole number")
     placed = _USUAL if order is None else order
     if not isinstance(placed, PlaceOrder):
         raise InvalidInputError("order", f"a PlaceOrder, not {kind_of(placed)}")
-    return reported(explored(process, placed, most, apart_by))
+    before = None if against is None else explored(against, placed, most, apart_by)
+    return reported(explored(process, placed, most, apart_by), before)
 
 
-def reported(graph: Graph) -> Report:
+def reported(graph: Graph, before: Graph | None = None) -> Report:
     """
     Return what is read off all that was explored.
+
+    Args:
+        before: All that was explored of the process it is held against.
     """
-    checker = _Checker(graph)
+    checker = _Checker(graph, before)
     findings = sorted(
         map(checker.weighed, checker.findings()),
         key=lambda one: (_SEVERITIES.index(one.severity), one.code, one.where),
@@ -266,7 +107,7 @@ def reported(graph: Graph) -> Report:
         findings=tuple(findings),
         configurations=len(graph.nodes),
         moves=sum(len(node.edges) for node in graph.nodes),
-        complete=graph.complete,
+        complete=graph.complete and (before is None or before.complete),
         rests_within=checker.rests_within(),
         lives_within=checker.lives_within(),
     )
@@ -287,9 +128,10 @@ class _Checker:
     What is read off a graph.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, before: Graph | None) -> None:
         self.process = graph.process
         self.graph = graph
+        self.before = before
         self.abstraction = Abstraction(graph.process)
         self.rests = _rests(graph, self.abstraction)
 
@@ -314,17 +156,21 @@ class _Checker:
         """
         Yield everything that is found.
         """
-        if not self.graph.complete:
-            yield Finding(
-                code="too_large",
-                where=self.process.name,
-                params={"count": len(self.graph.nodes)},
-            )
+        for graph in (self.graph, self.before):
+            if graph is not None and not graph.complete:
+                yield Finding(
+                    code="too_large",
+                    where=graph.process.name,
+                    params={"count": len(graph.nodes)},
+                )
         yield from self._faults()
         yield from self._trapped_money()
         yield from self._stuck()
         yield from self._forgotten()
         yield from self._mute()
+        yield from self._at_mercy()
+        yield from self._unheard()
+        yield from self._lost_ways()
         yield from self._kept()
         yield from self._impossible()
         yield from self._unexplored()
@@ -364,8 +210,7 @@ class _Checker:
         Yield the states in which money is held and that no ending can be reached from,
         whoever acts, and however long one waits.
         """
-        if self.graph.faults or not self.graph.complete:
-            # What would have come after is not known.
+        if not self._is_whole():
             return
         into: dict[int, list[int]] = {}
         for node in self.graph.nodes:
@@ -401,11 +246,8 @@ class _Checker:
         broken = {fault.node for fault in self.graph.faults}
         for node in _first(
             node
-            for node in self.graph.nodes
-            if node.configuration.held
-            and not node.over
-            and node.number not in broken
-            and self._rests_here(node)
+            for node in self._holding()
+            if node.number not in broken and self._rests_here(node)
         ):
             yield Finding(
                 code="no_timed_exit",
@@ -459,11 +301,7 @@ class _Checker:
         Yield the states in which money is held, and time decides where it goes before
         either side can do anything again.
         """
-        for node in _first(
-            node
-            for node in self.graph.nodes
-            if node.configuration.held and not node.over and self._speechless(node)
-        ):
+        for node in _first(node for node in self._holding() if self._speechless(node)):
             way = self._waiting(node)
             yield Finding(
                 code="mute_state",
@@ -497,6 +335,115 @@ class _Checker:
         return on[-1].over and not any(
             role in _PARTIES for one in on[:-1] for role, _ in one.allowed
         )
+
+    # --- ways out -----------------------------------------------------------------
+
+    def _at_mercy(self) -> Iterator[Finding]:
+        """
+        Yield the states in which money is held for as long as one side keeps silent,
+        whatever the other one does.
+        """
+        if not self._is_whole():
+            return
+        left_by = ways.left_by(self.graph)
+        for party in _PARTIES:
+            out = ways.out_of(self.graph, party)
+            for node in _first(
+                node
+                for node in self._holding()
+                if node.number not in out
+                # With a side matter only what it makes possible was tried.
+                and not node.configuration.matters
+                # Where neither side leads out, it is not up to the other one.
+                and OTHER[party] in left_by.get(node.configuration.state, ())
+            ):
+                state = node.configuration.state
+                yield Finding(
+                    code="at_mercy",
+                    where=f"{party.text} in {state}",
+                    params={
+                        "role": party.text,
+                        "other": OTHER[party].text,
+                        "state": state,
+                    },
+                    story=self.story(node.number),
+                )
+
+    def _unheard(self) -> Iterator[Finding]:
+        """
+        Yield the states in which a claim can be open, and no mediator can decide it.
+        """
+        if not self._is_whole():
+            return
+        out = ways.out_of(self.graph, Role.MEDIATOR)
+        decided = ways.decided_in(self.graph)
+        for node in _first(
+            node
+            for node in self._holding()
+            if node.configuration.claim
+            and node.number not in out
+            # Staff decides there.
+            and node.configuration.state not in decided
+        ):
+            yield Finding(
+                code="claim_unheard",
+                where=node.configuration.state,
+                params={"state": node.configuration.state},
+                story=self.story(node.number),
+            )
+
+    def _lost_ways(self) -> Iterator[Finding]:
+        """
+        Yield the ways out of states with money that somebody had in the process this
+        one is held against, and has no more.
+
+        It is an error if nothing else is left to him there, nor does time lead out.
+        """
+        if self.before is None or not self._is_whole():
+            return
+        present = ways.ways_out(self.graph)
+        for (state, role), had in ways.ways_out(self.before).items():
+            has = present.get((state, role))
+            gone = [way for name, way in had.items() if name not in (has or ())]
+            # An order that never gets there has nothing to leave.
+            if has is None or not gone:
+                continue
+            names = tuple(way.name for way in gone)
+            waits = tuple(present[state, None])
+            who = "time" if role is None else role.text
+            params = {"state": state, "waits": waits or None}
+            if role is None:
+                params["deadlines"] = names
+            else:
+                params |= {"role": who, "commands": names, "left": tuple(has) or None}
+            story = told(
+                self.before.process,
+                self.before.placed,
+                (*self.before.path(gone[0].node), gone[0].edge),
+            )
+            yield Finding(
+                code="way_lost",
+                where=f"{who} in {state}",
+                severity="note" if has or waits else "error",
+                params=params,
+                story=story,
+            )
+
+    def _is_whole(self) -> bool:
+        """
+        Whether all that comes after anything is known.
+        """
+        return self.graph.complete and not self.graph.faults
+
+    def _holding(self) -> Iterator[Node]:
+        """
+        Yield the configurations in which money is held.
+        """
+        for node in self.graph.nodes:
+            if node.configuration.held and not node.over:
+                yield node
+
+    # --- the books ----------------------------------------------------------------
 
     def _kept(self) -> Iterator[Finding]:
         for node in self.graph.nodes:
@@ -541,8 +488,7 @@ class _Checker:
         """
         Yield the commands that nobody can ever send, and the waits that never end.
         """
-        if self.graph.faults or not self.graph.complete:
-            # What would have come after is not known.
+        if not self._is_whole():
             return
         reached = {node.configuration.state for node in self.graph.nodes}
         sendable = {command for _, command in self.graph.possible}
@@ -689,11 +635,7 @@ class _Checker:
         """
         Return the longest it takes until an order has ended, if nobody acts any more.
         """
-        held = [
-            self.rests[node.number]
-            for node in self.graph.nodes
-            if node.configuration.held and not node.over
-        ]
+        held = [self.rests[node.number] for node in self._holding()]
         known = [rest for rest in held if rest is not None]
         return max(known, default=timedelta()) if len(known) == len(held) else None
 

@@ -45,6 +45,7 @@ __all__ = [
     "AGAIN_MAX",
     "CHAPTER",
     "UNSENT",
+    "held_by",
     "later_keys",
     "may_leave",
     "moved",
@@ -93,13 +94,25 @@ def may_leave(order: Order, effect: Effect) -> bool | None:
     owed = moved(order, effect.key)
     if owed is None or owed.status in _OVER:
         return None
-    return not any(
-        one.open
-        and (
-            isinstance(owed, OwedPayout)
-            or one.payment_reference == owed.payment.reference
-        )
-        for one in order.chargebacks
+    return held_by(order, owed) is None
+
+
+def held_by(order: Order, owed: Moved) -> Chargeback | None:
+    """
+    Return the chargeback that holds money back, the oldest of several; `None` if
+    nothing does.
+    """
+    return next(
+        (
+            one
+            for one in order.chargebacks
+            if one.open
+            and (
+                isinstance(owed, OwedPayout)
+                or one.payment_reference == owed.payment.reference
+            )
+        ),
+        None,
     )
 
 

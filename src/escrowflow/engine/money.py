@@ -24,7 +24,13 @@ from ..decisions.case import Case
 from ..decisions.outbox import over_keys
 from ..decisions.reports import moved, touched
 from ..errors import CorruptJournalError
-from ..events import ChargeFailed, PayoutFailed, Recorded, RefundFailed
+from ..events import (
+    ChargebackClosed,
+    ChargeFailed,
+    PayoutFailed,
+    Recorded,
+    RefundFailed,
+)
 from ..order import Order
 from ..parties import OUTBOX, Role
 from ..rules import Policies
@@ -36,6 +42,7 @@ __all__ = [
     "BEGUN",
     "COMMANDS",
     "FIRST",
+    "HELD",
     "TRIES",
     "again_wait",
     "encoded",
@@ -56,10 +63,12 @@ COMMANDS: Final = (
 
 
 # What is kept of the attempts at money: how many were counted, when the first was, and
-# whether the last one began and nobody has heard of it since.
+# whether the last one began and nobody has heard of it since; and whether it is parked
+# because a chargeback holds it back.
 TRIES: Final = "tries"
 FIRST: Final = "first"
 BEGUN: Final = "begun"
+HELD: Final = "held"
 
 
 def noted_before(row: StoredEffect) -> Mapping[str, Any]:
@@ -134,25 +143,30 @@ def settled(
 ) -> tuple[EffectResult, ...]:
     """
     Return what is written of the effects under whose keys nothing is to be sent any
-    more, and of the one that was carried out.
+    more, of those that a chargeback held back for too long and does no more, and of the
+    one that was carried out.
     """
     over = _over(done)
     at = to_micros(done.order.recorded_at)
-    mine = () if result is None else (result,)
-    return mine + tuple(
-        EffectResult(
+    closed = any(isinstance(one.event, ChargebackClosed) for one in done.recorded)
+    written = [] if result is None else [result]
+    for row in rows.values():
+        if result is not None and row.key == result.key:
+            continue
+        same = EffectResult(
             key=row.key,
             token=row.token,
-            status="done",
+            status=row.status,
             attempts=row.attempts,
             ready_at=row.ready_at,
-            body=dump_result(at=at, lapsed=True),
+            body=row.result,
         )
-        for row in rows.values()
-        if row.key in over
-        and row.status != "done"
-        and (result is None or row.key != result.key)
-    )
+        if row.key in over and row.status != "done":
+            lapsed = dump_result(at=at, lapsed=True)
+            written.append(attrs.evolve(same, status="done", body=lapsed))
+        elif closed and row.status == "parked" and noted_before(row).get(HELD):
+            written.append(attrs.evolve(same, status="waiting", ready_at=at))
+    return tuple(written)
 
 
 def _reasons(history: Iterable[Recorded]) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from inspect import iscoroutinefunction
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 
@@ -23,7 +23,7 @@ from ..clock import from_micros, to_micros
 from ..commands import Command, ReportCharge, ReportPayout, ReportRefund
 from ..decisions import Refusal
 from ..decisions.outbox import effects_of
-from ..decisions.reports import UNSENT, later_keys, may_leave, moved
+from ..decisions.reports import UNSENT, held_by, later_keys, may_leave, moved
 from ..effects import (
     EFFECTS,
     Charge,
@@ -49,7 +49,7 @@ from ..errors import (
 )
 from ..history import evolve
 from ..inputs import as_id, kind_of
-from ..order import Order
+from ..order import Chargeback, Order
 from ..parties import OUTBOX
 from ..storage import EffectResult, StoredEffect, StoredEvent, StoredOrder
 from ..storage.chain import first_broken
@@ -64,7 +64,7 @@ from ..wallet import FINGERPRINT, what_is
 from ..wallet import later_keys as later_withdrawals
 from .answers import EffectReport, EffectStatus
 from .core import Asking, Core, naming, settled_effect
-from .money import BEGUN, FIRST, TRIES, noted_before
+from .money import BEGUN, FIRST, HELD, TRIES, noted_before
 from .sweep import Retries, as_limit, said_by
 from .wallet_rows import asked_withdrawal
 from .withdrawals import report as report_withdrawal
@@ -185,7 +185,7 @@ def run_effects(
             ),
         ):
             kind, handler = by_name[claim.kind]
-            effect = yield from _checked(core, claim, kind)
+            effect = yield from _checked(core, claim, kind, retries)
             if not isinstance(effect, Effect):
                 outcome = yield from _settled(core, claim, effect, retries)
             elif stops() or to_micros(core.now()) >= claim.ready_at:
@@ -257,9 +257,30 @@ _ASKED_MAX: Final = 256
 _HELD_BACK: Final = timedelta(hours=1)
 
 
+@final
+@attrs.frozen
+class _HeldBack:
+    """
+    Money that a chargeback has held back for too long: its end may have been missed.
+    """
+
+    by: Chargeback
+
+    @property
+    def reason(self) -> str:
+        """
+        What is told of it.
+        """
+        return (
+            f"held back since {self.by.opened_at.isoformat()} by the chargeback "
+            f"{self.by.id} of the payment {self.by.payment_reference}: look how the bank "
+            "decided, and report it"
+        )
+
+
 def _checked(
-    core: Core, claim: StoredEffect, kind: type[Effect]
-) -> Asking[Effect | Result]:
+    core: Core, claim: StoredEffect, kind: type[Effect], retries: Retries
+) -> Asking[Effect | Result | _HeldBack]:
     """
     Return an effect that may be carried out now, or what is to be noted of it.
     """
@@ -278,13 +299,16 @@ def _checked(
             leaves = may_leave(order, effect)
             if leaves is None:
                 return _LAPSED
+            owed = moved(order, effect.key)
+            assert owed is not None
             if not leaves:
+                by = held_by(order, owed)
+                if by is not None and core.now() - by.opened_at >= retries.held_back:
+                    return _HeldBack(by)
                 return RetryAt(core.now() + _HELD_BACK)
             if isinstance(effect, Charge):
                 ended = core.process_of(order).ended(order.state)
                 effect = attrs.evolve(effect, order_ended=ended)
-            owed = moved(order, effect.key)
-            assert owed is not None
             sent = owed.status not in UNSENT
             return _handed_over(core, claim, effect, sent, later_keys(order, owed))
     except (CorruptJournalError, LedgerError) as error:
@@ -462,7 +486,7 @@ def _handed_back(core: Core, claim: StoredEffect) -> Asking[str]:
 def _settled(
     core: Core,
     claim: StoredEffect,
-    said: Result,
+    said: Result | _HeldBack,
     retries: Retries,
     effect: Effect | None = None,
 ) -> Asking[str]:
@@ -474,7 +498,9 @@ def _settled(
     """
     now = to_micros(core.now())
     result, outcome = _noted(claim, said, retries, now, effect)
-    report = None if effect is None else _report(effect, said)
+    report = (
+        None if effect is None or isinstance(said, _HeldBack) else _report(effect, said)
+    )
     if report is None:
         current = yield from settled_effect(claim.order_id, result)
     else:
@@ -529,7 +555,7 @@ def _settled(
 
 def _noted(
     claim: StoredEffect,
-    said: Result,
+    said: Result | _HeldBack,
     retries: Retries,
     now: int,
     effect: Effect | None,
@@ -550,7 +576,7 @@ def _noted(
                 "find",
                 give_up=True,
             )
-    if isinstance(said, RetryAt):
+    if isinstance(said, (RetryAt, _HeldBack)):
         # Told when to ask again, nobody has failed, however long it takes.
         attempts -= 1
     before = noted_before(claim)
@@ -576,6 +602,9 @@ def _noted(
             ready_at = now + retries.wait(over, claim.key) // _MICROSECOND
             tried[_OVER] = over
         body = dump_result(at=now, asked=True, reference=said.reference, **tried)
+    elif isinstance(said, _HeldBack):
+        status, outcome = "parked", "parked"
+        body = dump_result(at=now, reason=said.reason, **{HELD: True}, **tried)
     else:
         unknown = isinstance(said, Unknown)
         last = isinstance(said, NotDone) or said.give_up or attempts >= retries.attempts

@@ -68,6 +68,18 @@ def _as_under_way(value: object) -> timedelta:
     return as_window(value, "under_way")
 
 
+def _as_held_back(value: object) -> timedelta:
+    return as_window(value, "held_back")
+
+
+# How long a bank may take to decide on a chargeback.
+#
+# The merchant has 30 days to answer (Visa) or 45 (Mastercard), the issuer reviews it for
+# several weeks, and who does not agree has as long again before it is arbitrated.
+# - https://docs.chargeflow.io/docs/reference/concepts/network-timelines
+_HELD_BACK: Final = timedelta(days=120)
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Retries:
@@ -95,6 +107,9 @@ class Retries:
         under_way: How long money may be under way, that is a handler asks for later
             and nobody reports, before a human must look.  `redrive` then has it looked
             at once more.
+
+        held_back: How long a chargeback may hold money back before a human must look
+            whether its end was missed.  Once it is reported the money leaves by itself.
     """
 
     first: timedelta = attrs.field(default=timedelta(seconds=10), converter=_as_wait)
@@ -104,6 +119,7 @@ class Retries:
     under_way: timedelta = attrs.field(
         default=timedelta(days=30), converter=_as_under_way
     )
+    held_back: timedelta = attrs.field(default=_HELD_BACK, converter=_as_held_back)
 
     @attempts.validator
     def _check_attempts(self, _: object, value: object) -> None:

@@ -413,6 +413,7 @@ _SAID: Final[Mapping[str, type]] = {
     "tries": int,
     "first": int,
     "begun": bool,
+    "held": bool,
 }
 
 

@@ -47,6 +47,26 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "Money is held in the state %(state)s, and neither side can do anything there. "
         "If nobody else acts, it ends after %(window)s: %(cause)s.",
     ),
+    "at_mercy": (
+        "Money is held in the state %(state)s for as long as the %(other)s does nothing, "
+        "whatever the %(role)s does.",
+    ),
+    "claim_unheard": (
+        "A claim can be open in the state %(state)s, and nothing leads a mediator from "
+        "there to a decision.",
+    ),
+    "way_lost": (
+        "In the state %(state)s the %(role)s had a way out that is gone: %(commands)s. "
+        "What is left: %(left)s.",
+        "In the state %(state)s the %(role)s had a way out that is gone: %(commands)s. "
+        "Only time is left: %(waits)s.",
+        "In the state %(state)s the %(role)s had a way out that is gone: %(commands)s. "
+        "Nothing is left.",
+        "In the state %(state)s time had a way out that is gone: %(deadlines)s. What is "
+        "left: %(waits)s.",
+        "In the state %(state)s time had a way out that is gone: %(deadlines)s. No wait "
+        "is left.",
+    ),
     "books_do_not_add_up": ("The books do not add up in the state %(state)s.",),
     "ending_keeps_money": ("Money is still held in the ending %(state)s.",),
     "money_to_platform": (

@@ -454,17 +454,21 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
 KINDS_OF: Final[Mapping[str, str]] = {
     "cause": "cause",
     "command": "command",
+    "commands": "command",
     "deadline": "deadline",
+    "deadlines": "deadline",
     "default_ruling": "ruling",
     "ruling": "ruling",
+    "left": "command",
     "movement": "movement",
     "state": "state",
     "states": "state",
     "status": "offer",
     "ours": "standing",
     "theirs": "standing",
+    "waits": "deadline",
 }
-ROLES_OF: Final = frozenset({"filer", "role"})
+ROLES_OF: Final = frozenset({"filer", "other", "role"})
 
 # Nobody knows the hour of what is an estimate.
 DAYS: Final = frozenset({"refund_by"})
