@@ -31,9 +31,9 @@ from ..gateways import PROFILES, Profile
 from . import personas
 from .coverage import GOALS, Coverage, edges_of
 from .faults import FaultyStorage
-from .oracles import Violation
 from .personas import Persona, as_people
 from .running import Ran, run
+from .shadow import Violation
 from .shrinking import shrunk
 from .tape import Choice, Tape
 from .world import FAULTS, WORKLOADS, Setting, Without

@@ -44,6 +44,8 @@ GOALS: Final[Mapping[str, int]] = {
     "gateway refused": 2,
     "gateway pending": 2,
     "quiet with an order that runs": 30,
+    "altered": 40,
+    "erased": 5,
 }
 
 

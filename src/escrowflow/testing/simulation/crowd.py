@@ -19,8 +19,8 @@ from ...money import Money, Payment
 from ...order import Order
 from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ...terms import AddOn, Terms
-from .oracles import Said
 from .personas import Act, Persona, Scene, spellings
+from .shadow import Said
 from .world import DAY, Node, World
 
 __all__ = ["Crowd"]

@@ -25,7 +25,8 @@ from ...order import Order
 from ...parties import Actor, Operator, Provider
 from ...storage import StoredEvent
 from ...worker import Worker
-from .oracles import Said
+from .evidence import Evidence
+from .shadow import Said
 from .world import LEASE, World
 
 __all__ = ["Quiet"]
@@ -91,9 +92,9 @@ class Quiet:
 
         def watched(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def carry_out(effect: Any) -> Any:
-                self._auditor.calls(effect)
+                self._auditor.moving.calls(effect)
                 answer = handler(effect)
-                self._auditor.moves()
+                self._auditor.moving.moves()
                 if isinstance(answer, NotDone) and not answer.again:
                     self._world.refused.add(effect.key)
                 return answer
@@ -178,7 +179,7 @@ class Quiet:
                     self._auditor.fail(
                         "I12", f"{row.kind} is {row.status}, and nobody knows", order_id
                     )
-            for owed in self._auditor.unpaid(order_id):
+            for owed in self._auditor.moving.unpaid(order_id):
                 if (order_id, owed.key) not in listed:
                     self._auditor.fail(
                         "I12",
@@ -251,12 +252,14 @@ class Quiet:
             if not (process.ended(shadow.state) or shadow.state in gaps):
                 self._auditor.fail("I11", f"it rests in {shadow.state}", order_id)
             self._is_kept(order_id)
-            for owed in self._auditor.unpaid(order_id):
+            for owed in self._auditor.moving.unpaid(order_id):
                 if owed.key not in self._world.refused:
                     self._auditor.fail(
                         "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
-            self._auditor.closes(order_id)
+            self._auditor.moving.closes(order_id)
+        if not self._auditor.found:
+            Evidence(self._world, self._engine).holds()
 
     def _is_kept(self, order_id: str) -> None:
         """

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from ...parties import Provider
 from .crowd import Crowd
-from .oracles import Said
+from .shadow import Said
 from .world import DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
@@ -143,7 +143,7 @@ class Storm:
         if how == 5:
             self._world.count["frozen for 60 days"] += 1
         self._world.say(f"{passed} microseconds pass")
-        self._world.auditor.moves()
+        self._world.auditor.moving.moves()
 
     def _to_deadline(self) -> bool:
         """
@@ -194,7 +194,7 @@ class Storm:
             self._world.say(f"{task.name}: paused")
             if self._world.tape.chance("until then", 700):
                 self._world.now = task.wakes_at
-                self._world.auditor.moves()
+                self._world.auditor.moving.moves()
         elif self._world.goes_wrong("killed before", 400):
             self._world.tasks.remove(task)
             task.asking.close()

@@ -43,8 +43,9 @@ from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
 from .coverage import Coverage
 from .faults import ARRIVES_LATE, STALE, FaultyStorage, may_go
-from .oracles import Auditor, Said
+from .oracles import CALLS_MAX, Auditor
 from .personas import Persona, is_outsider
+from .shadow import Said
 from .tape import Tape
 
 __all__ = [
@@ -208,6 +209,7 @@ class Task:
     asks: tuple[str, tuple[Any, ...]]
     said: Said | None = None
     wakes_at: int = 0
+    calls: int = 0
 
 
 @final
@@ -305,13 +307,16 @@ class World:
         )
         self.held = later == "acceptance"
 
-    def engine(self, node: Node) -> Engine:
+    def engine(self, node: Node, storage: Storage | None = None) -> Engine:
         """
         Return an engine on a machine, with its clock.
+
+        Args:
+            storage: Another storage than that of the world.
         """
         return Engine(
             self.process,
-            self.storage,
+            self.storage if storage is None else storage,
             clock=node,
             new_id=lambda: self._salt().hex(),
             salt=self._salt,
@@ -392,6 +397,12 @@ class World:
         Carry out what a task asks for, and hear what it asks next; false if it is over.
         """
         verb, values = task.asks
+        task.calls += 1
+        if task.calls > CALLS_MAX:
+            self.auditor.fail(
+                "I28", f"{task.name}: it has no end", self._order_of(task)
+            )
+            return False
         self._acting = task
         try:
             try:
@@ -425,13 +436,13 @@ class World:
         if verb != "call":
             return getattr(self.storage, verb)(*values)
         handler, effect = values
-        self.auditor.calls(effect)
+        self.auditor.moving.calls(effect)
         if isinstance(effect, Movement) and not self.gateway.troubles:
             self._trouble(task, effect)
         try:
             answer = handler(effect)
         finally:
-            self.auditor.moves()
+            self.auditor.moving.moves()
         if isinstance(answer, NotDone) and not answer.again:
             self.refused.add(effect.key)
         self.say(f"{task.name}: {effect.name} {type(answer).__name__.lower()}")
@@ -583,7 +594,7 @@ class World:
         Take what the gateway has to tell, and look at what it did.
         """
         self.mail += self.gateway.reports()
-        self.auditor.moves()
+        self.auditor.moving.moves()
 
     def shown(self, order_id: str, node: Node) -> Order | None:
         """
@@ -619,7 +630,7 @@ class World:
         with suppress(Exception):
             while page := self.inner.events(order_id, after, 500):
                 for event in page:
-                    recorded = self.auditor._read(event)  # type: ignore[arg-type]
+                    recorded = self.auditor.read(event)
                     state = "" if recorded.standing is None else recorded.standing.state
                     lines.append(
                         f"{recorded.seq:4} {recorded.effective_at.isoformat()} "
