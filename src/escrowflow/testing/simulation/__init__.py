@@ -250,6 +250,8 @@ class Simulation:
             a rate each, so many times in a thousand, every seed has all of them:
             `{"gateway late": 300}`.
 
+        awaited: Whether everybody uses an `AsyncEngine`; the histories are the same.
+
     Raises:
         InvalidInputError: If one of them cannot be used.
     """
@@ -265,6 +267,7 @@ class Simulation:
         *,
         workloads: Collection[str] | None = None,
         faults: Collection[str] | Mapping[str, int] | None = None,
+        awaited: bool = False,
     ) -> None:
         if process is not None and not isinstance(process, Process):
             raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
@@ -290,15 +293,19 @@ class Simulation:
         rates = faults if isinstance(faults, Mapping) else {}
         if not all(type(rate) is int and 1 <= rate <= 1000 for rate in rates.values()):
             raise InvalidInputError("faults", "rates from 1 to 1000")
+        if type(awaited) is not bool:
+            raise InvalidInputError("awaited", "True or False")
+        self._awaited = awaited
         self._faults = {
             name: rates.get(name, 0) for name in _as_some(faults, FAULTS, "faults")
         }
 
     def __repr__(self) -> str:
         profiles = [profile.name for profile in self._profiles]
+        awaited = ", awaited=True" if self._awaited else ""
         return (
             f"Simulation({self._process.name}, storage={self._storage!r}, "
-            f"gateway={profiles}, orders={self._orders}, steps={self._steps})"
+            f"gateway={profiles}, orders={self._orders}, steps={self._steps}{awaited})"
         )
 
     def run(
@@ -381,6 +388,7 @@ class Simulation:
                 steps=self._steps,
                 workloads=self._workloads,
                 faults=self._faults,
+                awaited=self._awaited,
             )
 
     def _opener(self, folder: Path) -> Callable[[], Storage]:

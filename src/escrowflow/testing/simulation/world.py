@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 from pendulum import DateTime
@@ -22,7 +22,7 @@ from ...clock import from_micros
 from ...commands import Command
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
-from ...engine import Engine
+from ...engine import AsyncEngine, Engine
 from ...engine.driving import undriven
 from ...errors import (
     CorruptJournalError,
@@ -41,6 +41,7 @@ from ...storage import Storage, StoredOrder
 from ...storage.codec import decode_order
 from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
+from .awaiting import AwaitedEngine, AwaitedStorage
 from .coverage import Coverage
 from .faults import ARRIVES_LATE, STALE, FaultyStorage, may_go
 from .oracles import CALLS_MAX, Auditor
@@ -124,6 +125,10 @@ _RETRIES_MAX: Final = 5
 _LAST: Final = 40
 
 
+# Somebody who asks for one call after the other; awaited or not, it is stepped the same.
+Asked: TypeAlias = "Generator[Any, Any, Any] | Coroutine[Any, Any, Any]"
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Setting:
@@ -147,6 +152,8 @@ class Setting:
 
         faults: The faults there may be, each with its rate in a thousand; 0 for one
             that each seed draws.
+
+        awaited: Whether people and workers use an `AsyncEngine`.
     """
 
     process: Process[Any]
@@ -157,6 +164,7 @@ class Setting:
     steps: int
     workloads: Sequence[str] = WORKLOADS
     faults: Mapping[str, int] = attrs.field(factory=lambda: dict.fromkeys(FAULTS, 0))
+    awaited: bool = False
 
 
 @final
@@ -205,7 +213,7 @@ class Task:
 
     name: str
     node: Node
-    asking: Generator[Any, Any, Any]
+    asking: Asked
     asks: tuple[str, tuple[Any, ...]]
     said: Said | None = None
     wakes_at: int = 0
@@ -256,7 +264,7 @@ class World:
         self.gateway = SimulatedGateway(self.profile, Node(self, "gateway"))
         self.auditor = Auditor(self.process, self.gateway, self.coverage)
         self.nodes = [Node(self, f"node-{n}") for n in range(self.workers)]
-        self._engines = {node.name: self.engine(node) for node in self.nodes}
+        self._engines = {node.name: self._bare(node) for node in self.nodes}
         self.tasks: list[Task] = []
         self.mail: list[tuple[str, Command]] = []
         self.unheard: list[tuple[str, Command]] = []
@@ -320,6 +328,22 @@ class World:
             clock=node,
             new_id=lambda: self._salt().hex(),
             salt=self._salt,
+        )
+
+    def _bare(self, node: Node) -> Any:
+        """
+        Return an engine of which somebody takes a step at a time.
+        """
+        if not self.setting.awaited:
+            return undriven(self.engine(node))
+        return AwaitedEngine(
+            AsyncEngine(
+                self.process,
+                AwaitedStorage(self.storage),
+                clock=node,
+                new_id=lambda: self._salt().hex(),
+                salt=self._salt,
+            )
         )
 
     def _salt(self) -> bytes:
@@ -470,7 +494,7 @@ class World:
         self,
         name: str,
         node: Node,
-        asking: Generator[Any, Any, Any],
+        asking: Asked,
         *,
         said: Said | None = None,
     ) -> None:
@@ -479,7 +503,7 @@ class World:
         """
         task = Task(name, node, asking, ("", ()), said=said)
         try:
-            task.asks = next(asking)
+            task.asks = asking.send(None)
         except StopIteration as stop:
             self._finished(task, stop.value)
         except EscrowflowError as error:
@@ -491,7 +515,7 @@ class World:
         """
         Return the engine of a machine, its methods undriven.
         """
-        return undriven(self._engines[node.name])
+        return self._engines[node.name]
 
     def submit(self, said: Said, node: Node) -> None:
         """
