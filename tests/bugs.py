@@ -43,6 +43,7 @@ from escrowflow.history import evolve
 from escrowflow.ledger import Ledger
 from escrowflow.money import Money
 from escrowflow.parties import Role
+from escrowflow.payments import reconciliation
 from escrowflow.processes import comeup
 from escrowflow.states import Process
 from escrowflow.storage import CommitResult, EffectResult, memory
@@ -758,6 +759,25 @@ def optimist() -> AbstractContextManager[Any]:
 )
 def no_margin() -> AbstractContextManager[Any]:
     return swapped(payments, "_MARGIN", timedelta())
+
+
+@bug(
+    "that a backup was put back is nothing to whoever sends money",
+    gateway="key_ignored",
+    faults=["storage restored"],
+)
+def unaware() -> AbstractContextManager[Any]:
+    before = payments._Mover._last_tried
+
+    def last_tried(self: Any, can: Any, effect: Any) -> Any:
+        return before(attrs.evolve(self, restored_at=None), can, effect)
+
+    return swapped(payments._Mover, "_last_tried", last_tried)
+
+
+@bug("what our books do not know is reconciled", faults=["storage restored"])
+def discreet() -> AbstractContextManager[Any]:
+    return swapped(reconciliation._Report, "rest", lambda self: ())
 
 
 @bug("a cent too much is sent back")

@@ -32,6 +32,8 @@ GOALS: Final[Mapping[str, int]] = {
     "storage unknown": 25,
     "storage lost": 20,
     "storage arrives_late": 10,
+    "storage restored": 20,
+    "repeated what was lost": 40,
     "killed before": 200,
     "killed after": 200,
     "paused past its lease": 50,

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from ...effects import Charge, PayOut, Refund
 from ..gateways import Applied, SimulatedGateway
 from .shadow import Findings, Owed
+
+# What is owed under a key: what, its kind, its part, how much.
+Known: TypeAlias = tuple[Owed, str, str, int]
 
 __all__ = ["Moving"]
 
@@ -31,6 +34,8 @@ class Moving:
         self._requests = 0
         self._seen = 0
         self._bodies: dict[str, Any] = {}
+        # What was moved for reasons that a backup has forgotten, by its reference.
+        self._lost: set[str] = set()
 
     def calls(self, effect: Any) -> None:
         """
@@ -62,18 +67,18 @@ class Moving:
         for applied in everything:
             shadow = self._orders.get(applied.order_id)
             known = None if shadow is None else shadow.keys.get(applied.key)
+            if applied.reference in self._lost and (
+                known is None or not self._is_asked_for(applied, known)
+            ):
+                continue
             if shadow is None or known is None:
                 self._fail("I7", f"{applied.kind}: nobody owed it", applied.order_id)
                 continue
-            owed, kind, part, amount = known
-            if (applied.kind, applied.part, applied.amount.minor) != (
-                kind,
-                part,
-                amount,
-            ):
+            if _body(applied) != known[1:]:
                 self._fail("I5", f"{applied.kind}: not what is owed", applied.order_id)
             if applied.status == "failed":
                 continue
+            owed, _, _, amount = known
             if applied.key in shadow.failed:
                 self._fail(
                     "I29",
@@ -85,6 +90,64 @@ class Moving:
                 self._fail(
                     "I6", f"{applied.kind} of {amount} happened twice", applied.order_id
                 )
+
+    def forget(self) -> None:
+        """
+        Note what was moved for reasons that nobody knows any more: a backup was put
+        back.
+        """
+        for applied in self._gateway.applied:
+            shadow = self._orders.get(applied.order_id)
+            if shadow is None or applied.key not in shadow.keys:
+                self._lost.add(applied.reference)
+                if not self._gateway.capabilities.look_up:
+                    # Nobody can find out what was said under this key.
+                    self._bodies.pop(applied.key, None)
+
+    def _is_asked_for(self, applied: Applied, known: Known) -> bool:
+        """
+        Whether something that was moved for a reason that was lost is what is owed under
+        its key now, and can be found there.
+        """
+        return self._gateway.capabilities.look_up and _body(applied) == known[1:]
+
+    def scarred(self) -> set[str]:
+        """
+        Return the orders of which money moved that nobody owes any more: what comes
+        after is for a human who has the report of the gateway (I30).
+        """
+        return {
+            applied.order_id
+            for applied in self._gateway.applied
+            if applied.reference in self._lost and applied.status != "failed"
+            if not self._is_known(applied)
+        }
+
+    def _is_known(self, applied: Applied) -> bool:
+        shadow = self._orders.get(applied.order_id)
+        known = None if shadow is None else shadow.keys.get(applied.key)
+        return known is not None and self._is_asked_for(applied, known)
+
+    def moved(self, order_id: str, key: str) -> str | None:
+        """
+        Return what the gateway calls what moved under a key, or for a reason that was
+        lost just like it; `None` if nothing did, or something else did.
+        """
+        known = self._orders[order_id].keys.get(key)
+        for one in self._gateway.applied:
+            same = one.key == key or (
+                one.reference in self._lost
+                and one.order_id == order_id
+                and not self._is_known(one)
+            )
+            if (
+                same
+                and one.status != "failed"
+                and known is not None
+                and _body(one) == known[1:]
+            ):
+                return one.reference
+        return None
 
     def _follow(self, everything: Iterable[Applied]) -> None:
         """
@@ -98,8 +161,9 @@ class Moving:
         whole: Counter[str] = Counter()
         for (order_id, _), amount in came.items():
             whole[order_id] += amount
+        scarred = self.scarred() if self._lost else ()
         for one in everything:
-            if one.status == "failed":
+            if one.status == "failed" or one.order_id in scarred:
                 continue
             amount = one.amount.minor
             if one.kind == Charge.name:
@@ -116,37 +180,48 @@ class Moving:
 
     def closes(self, order_id: str) -> None:
         """
-        I3: of an order that is over, and whose money is done, nothing is left.
+        I2, I3, I30: of an order that is over, and whose money is done, nothing is left,
+        and the gateway says the same.
         """
         shadow = self._orders[order_id]
-        paid: Counter[str] = Counter()
-        for applied in self._gateway.applied:
-            if applied.order_id == order_id and applied.status == "paid":
-                paid[applied.kind] += applied.amount.minor
-        sums = {
-            kind: sum(
-                amount
-                for key, (owed, kind_, _, amount) in shadow.keys.items()
-                if kind_ == kind and owed.status == "paid" and owed.key == key
+        for kind, booked, paid in self.differences(order_id):
+            self._fail(
+                "I30", f"{kind}: the books say {booked}, the gateway {paid}", order_id
             )
-            for kind in (Refund.name, PayOut.name)
-        }
-        for kind, amount in sums.items():
-            if paid[kind] != amount:
-                self._fail(
-                    "I30",
-                    f"{kind}: the books say {amount}, the gateway {paid[kind]}",
-                    order_id,
-                )
+        paid_out = sum(
+            paid for kind, paid in self._paid(order_id).items() if kind != Charge.name
+        )
         came = sum(
             line.amount.minor
             for line in self._gateway.statement()
             if line.kind == "payment" and line.order_id == order_id
         )
-        if paid[Refund.name] + paid[PayOut.name] > came + paid[Charge.name]:
+        if paid_out > came + self._paid(order_id)[Charge.name]:
             self._fail("I2", "more went out than came in", order_id)
         if shadow.ended and shadow.escrow:
             self._fail("I3", f"{shadow.escrow} are still held", order_id)
+
+    def _paid(self, order_id: str) -> Counter[str]:
+        paid: Counter[str] = Counter()
+        for applied in self._gateway.applied:
+            if applied.order_id == order_id and applied.status == "paid":
+                paid[applied.kind] += applied.amount.minor
+        return paid
+
+    def differences(self, order_id: str) -> Iterator[tuple[str, int, int]]:
+        """
+        Yield what is not the same in the books and at the gateway: of which kind, how
+        much it is in the books, and how much at the gateway.
+        """
+        paid = self._paid(order_id)
+        for kind in (Refund.name, PayOut.name):
+            booked = sum(
+                amount
+                for key, (owed, kind_, _, amount) in self._orders[order_id].keys.items()
+                if kind_ == kind and owed.status == "paid" and owed.key == key
+            )
+            if paid[kind] != booked:
+                yield kind, booked, paid[kind]
 
     def unpaid(self, order_id: str) -> Iterator[Owed]:
         """
@@ -155,3 +230,7 @@ class Moving:
         for owed in self._orders[order_id].owed:
             if owed.status == "owed":
                 yield owed
+
+
+def _body(applied: Applied) -> tuple[str, str, int]:
+    return applied.kind, applied.part, applied.amount.minor

@@ -91,6 +91,19 @@ class Auditor:
         """
         return self._findings.orders
 
+    def keep(self) -> None:
+        """
+        Remember what is known: a backup is taken.
+        """
+        self._findings.keep()
+
+    def put_back(self) -> None:
+        """
+        Know what was known then; what was moved since is what it is.
+        """
+        self._findings.put_back()
+        self.moving.forget()
+
     # --- what is written ----------------------------------------------------------
 
     def wrote(

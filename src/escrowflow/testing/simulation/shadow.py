@@ -5,6 +5,7 @@ What the oracles know of an order: what its events add up to, and nothing the en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, final
 
 import attrs
@@ -187,6 +188,23 @@ class Findings:
         self._late = 1 if inclusive == "inclusive" else 0
         self.found: list[Violation] = []
         self.orders: dict[str, Shadow] = {}
+        self._kept: dict[str, Shadow] = {}
+
+    def keep(self) -> None:
+        """
+        Remember what is known of each order: a backup is taken.
+        """
+        self._kept = _copied(self.orders)
+
+    def put_back(self) -> None:
+        """
+        Know what was known when the backup was taken.
+        """
+        self.orders.clear()
+        self.orders.update(_copied(self._kept))
+        for shadow in self.orders.values():
+            # Whoever had claimed something is gone; it is claimed anew.
+            shadow.tokens.clear()
 
     def fail(self, invariant: str, text: str, order_id: str = "") -> None:
         """
@@ -199,3 +217,13 @@ class Findings:
         Return the instant at which a deadline is acted on.
         """
         return to_micros(wait.due_at) + self._late
+
+
+def _copied(orders: dict[str, Shadow]) -> dict[str, Shadow]:
+    # What stands is never changed, only replaced.
+    known = {
+        id(shadow.standing): shadow.standing
+        for shadow in orders.values()
+        if shadow.standing is not None
+    }
+    return deepcopy(orders, known)

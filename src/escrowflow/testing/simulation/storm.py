@@ -9,6 +9,7 @@ from typing import Final, final
 
 from ...parties import Provider
 from .crowd import Crowd
+from .restoring import Keeper
 from .shadow import Said
 from .world import DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
@@ -38,6 +39,7 @@ class Storm:
     def __init__(self, world: World) -> None:
         self._world = world
         self._crowd = Crowd(world)
+        self._keeper = Keeper(world)
 
     def passes(self) -> None:
         """
@@ -79,6 +81,7 @@ class Storm:
             6 if self._world.mail else 0,
             2 if self._world.storage.late else 0,
             2 if ready else 0,
+            2 if "storage restored" in self._world.rates else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -98,6 +101,8 @@ class Storm:
             self._world.arrive()
         elif what == 7:
             self._hinder(ready)
+        elif what == 8:
+            self._keeper.acts()
         else:
             self._jump()
 
@@ -253,6 +258,7 @@ class Storm:
         ]
         if not self._world.goes("webhook twice"):
             self._world.mail.remove((order_id, command))
+        self._world.told.append((order_id, command))
         node = self._world.tape.pick("node", self._world.nodes)
         # A webhook is sent again until it is heard, so it needs no key; ours has one
         # so that whoever delivers it may die.

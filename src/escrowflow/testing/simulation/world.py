@@ -22,7 +22,7 @@ from ...clock import from_micros
 from ...commands import Command
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
-from ...engine import AsyncEngine, Engine
+from ...engine import AsyncEngine, Engine, Outcome
 from ...engine.driving import undriven
 from ...errors import (
     CorruptJournalError,
@@ -83,6 +83,7 @@ FAULTS: Final = (
     "storage lost",
     "storage arrives_late",
     "storage stale",
+    "storage restored",
     "killed before",
     "killed after",
     "paused",
@@ -239,6 +240,11 @@ class World:
 
         payments: What really arrived at the gateway: its order and amount by reference.
 
+        done: What somebody was told is done since the last backup was taken; *told*,
+            what the provider has told since then.
+
+        restored_at: When a backup was put back last, if one was.
+
         refused: The keys of the effects that the gateway refused.
 
         focus: The order that everybody looks at, as long as it is *hot*, on the machine
@@ -262,6 +268,9 @@ class World:
         self.inner = setting.storage()
         self.storage = FaultyStorage(self.inner, went=self._went, saw=self._saw)
         self.gateway = SimulatedGateway(self.profile, Node(self, "gateway"))
+        self.restored_at: DateTime | None = None
+        self.done: list[Said] = []
+        self.told: list[tuple[str, Command]] = []
         self.auditor = Auditor(self.process, self.gateway, self.coverage)
         self.nodes = [Node(self, f"node-{n}") for n in range(self.workers)]
         self._engines = {node.name: self._bare(node) for node in self.nodes}
@@ -330,6 +339,18 @@ class World:
             salt=self._salt,
         )
 
+    def put_back(self, at: DateTime) -> None:
+        """
+        Begin again with an empty storage, because a backup is put back.
+        """
+        self.restored_at = at
+        self.inner.close()
+        self.inner = self.setting.storage()
+        self.storage = FaultyStorage(self.inner, went=self._went, saw=self._saw)
+        self._engines = {node.name: self._bare(node) for node in self.nodes}
+        self._pages.clear()
+        self._on_its_way.clear()
+
     def _bare(self, node: Node) -> Any:
         """
         Return an engine of which somebody takes a step at a time.
@@ -355,7 +376,8 @@ class World:
         """
         Return what carries effects out on a machine.
         """
-        return {**handlers(self.gateway, clock=node), Notify: self._notify}
+        found = handlers(self.gateway, clock=node, restored_at=self.restored_at)
+        return {**found, Notify: self._notify}
 
     def _notify(self, effect: Notify) -> None:
         if self.storming and self.goes("handler raises"):
@@ -543,6 +565,8 @@ class World:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
         self.auditor.replied(said, answer)
+        if isinstance(answer, Outcome):
+            self.done.append(said)
         if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
             # A host says so, and the provider comes back with it some days later.
             self.unheard.append((said.order_id, said.command))
