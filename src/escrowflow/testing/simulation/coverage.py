@@ -39,6 +39,7 @@ GOALS: Final[Mapping[str, int]] = {
     "paused past its lease": 50,
     "clock skew": 80,
     "clock jump": 40,
+    "clock astray": 10,
     "gateway lost": 2,
     "gateway unanswered": 2,
     "gateway late": 2,

@@ -71,6 +71,9 @@ class Quiet:
             world.count["quiet with an order that runs"] += 1
         for node in world.nodes:
             node.wrong = 0
+        if world.restored_at is not None:
+            # A backup was put back, by a clock that was fast: its instant is over now.
+            world.now = max(world.now, to_micros(world.restored_at) + 1)
         while world.storage.late:
             world.arrive()
         # Whoever was only slow gets to the end.

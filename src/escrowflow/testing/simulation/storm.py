@@ -11,7 +11,7 @@ from ...parties import Provider
 from .crowd import Crowd
 from .restoring import Keeper
 from .shadow import Said
-from .world import DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
+from .world import ASTRAY_MAX, DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
 
@@ -49,6 +49,11 @@ class Storm:
             self._world.tape.section(f"clock {node.name}")
             if self._world.goes_wrong("clock skew", 1000):
                 node.wrong = self._world.tape.choose("skew", 2 * SKEW_MAX) - SKEW_MAX
+        for node in self._world.nodes[1:]:
+            self._world.tape.section(f"astray {node.name}")
+            if self._world.goes_wrong("clock astray", 200):
+                aside = self._world.tape.choose("astray", 2 * ASTRAY_MAX) - ASTRAY_MAX
+                node.wrong, node.astray = aside, True
         for number in range(1, self._world.setting.steps + 1):
             if (
                 self._world.without.steps is not None
@@ -125,7 +130,7 @@ class Storm:
         node = self._world.tape.pick("node", self._world.nodes)
         bare = self._world.bare(node)
         limit = self._world.tape.pick("limit", (1, 3, 50))
-        if self._world.tape.choose("which", 3) == 0:
+        if self._world.tape.choose("which", 3) == 0 or node.astray:
             self._world.begin(f"timer {node.name}", node, bare.run_due(limit))
         else:
             asking = bare.run_effects(self._world.handlers(node), limit=limit)
@@ -181,7 +186,8 @@ class Storm:
         a fault to live with (the margins of a gateway's windows are minutes).
         """
         if self._world.goes_wrong("clock jump", 700):
-            node = self._world.tape.pick("node", self._world.nodes)
+            right = [node for node in self._world.nodes if not node.astray]
+            node = self._world.tape.pick("node", right)
             aside = self._world.tape.choose("jump", 2 * SKEW_MAX) - SKEW_MAX
             node.wrong = aside
             self._world.say(f"the clock of {node.name} is set to be {aside} wrong")

@@ -50,6 +50,7 @@ from .shadow import Said
 from .tape import Tape
 
 __all__ = [
+    "ASTRAY_MAX",
     "DAY",
     "FAULTS",
     "HOUR",
@@ -89,6 +90,7 @@ FAULTS: Final = (
     "paused",
     "clock skew",
     "clock jump",
+    "clock astray",
     "gateway lost",
     "gateway unanswered",
     "gateway late",
@@ -118,9 +120,12 @@ _TROUBLES: Final[Mapping[str, gateways.Trouble]] = {
     "gateway pending": gateways.PENDING,
 }
 
-# No clock is wrong by more: where money is sent, more is an alarm, not a fault to live
-# with, since the margins of a gateway's windows are minutes (F48).
+# No clock is wrong by more where money is sent: there more is an alarm, not a fault to
+# live with, since the margins of a gateway's windows are minutes (F48).
 SKEW_MAX: Final = MINUTE
+
+# A machine that sends no money may be wrong by so much (F49, F50).
+ASTRAY_MAX: Final = 2 * DAY
 
 _RETRIES_MAX: Final = 5
 _LAST: Final = 40
@@ -191,12 +196,18 @@ class Without:
 class Node:
     """
     A machine with a clock of its own, which may be wrong.
+
+    Attributes:
+        wrong: By how many microseconds.
+
+        astray: Whether it is wrong by hours: then it must not send money.
     """
 
     def __init__(self, run: World, name: str) -> None:
         self._run = run
         self.name = name
         self.wrong = 0
+        self.astray = False
 
     def now(self) -> DateTime:
         """
