@@ -8,6 +8,7 @@ one is off, too.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
@@ -685,6 +686,19 @@ def indiscreet() -> AbstractContextManager[Any]:
 @bug("no hash is looked at")
 def gullible() -> AbstractContextManager[Any]:
     return swapped(journal, "first_broken", lambda order_id, events: None)
+
+
+@bug("whoever moves an order to other rules writes by his own clock alone")
+def by_hand() -> AbstractContextManager[Any]:
+    def case_(**fields: Any) -> Any:
+        return case.Case(**{**fields, "recorded_at": fields["now"]})
+
+    moving = sys.modules["escrowflow.decisions.migration"]
+    # A storage would not take it: that is the sibling.
+    return all_of(
+        swapped(moving, "Case", case_),
+        swapped(memory, "check_history", lambda change, **more: None),
+    )
 
 
 # --- money that is wrong ----------------------------------------------------------

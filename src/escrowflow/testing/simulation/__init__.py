@@ -250,6 +250,9 @@ class Simulation:
             a rate each, so many times in a thousand, every seed has all of them:
             `{"gateway late": 300}`.
 
+        also: Other rules, to which staff moves running orders while some workers know
+            only *process*; unless said, *process* with longer windows, if it has these.
+
         awaited: Whether everybody uses an `AsyncEngine`; the histories are the same.
 
     Raises:
@@ -265,6 +268,7 @@ class Simulation:
         orders: int = 20,
         steps: int = 1500,
         *,
+        also: Collection[Process[Any]] | None = None,
         workloads: Collection[str] | None = None,
         faults: Collection[str] | Mapping[str, int] | None = None,
         awaited: bool = False,
@@ -281,6 +285,9 @@ class Simulation:
                 "called: one of a URL is not empty twice",
             )
         self._process = process if process is not None else comeup()
+        if also is not None and not all(isinstance(one, Process) for one in also):
+            raise InvalidInputError("also", "processes")
+        self._also = _kinder(self._process) if also is None else tuple(also)
         self._storage = storage
         self._profiles = _as_profiles(gateway)
         self._people = as_people(people)
@@ -381,6 +388,7 @@ class Simulation:
         with tempfile.TemporaryDirectory(prefix="escrowflow-") as folder:
             yield Setting(
                 process=self._process,
+                also=self._also,
                 storage=self._opener(Path(folder)),
                 profiles=self._profiles,
                 people=self._people,
@@ -404,6 +412,20 @@ class Simulation:
             return open_storage(f"sqlite:///{name}?durability=relaxed")
 
         return opened
+
+
+def _kinder(process: Process[Any]) -> tuple[Process[Any], ...]:
+    """
+    Return the same process with longer windows; nothing if it has none of these.
+    """
+    try:
+        return (
+            process.with_policies(
+                revision={"choice_window": "P21D"}, extras={"offer_window": "P21D"}
+            ),
+        )
+    except InvalidInputError:
+        return ()
 
 
 def _as_some(

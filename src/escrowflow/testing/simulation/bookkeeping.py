@@ -9,7 +9,6 @@ from typing import Any, Final, final
 
 from ... import events as e
 from ...effects import Charge, PayOut, Refund
-from ...states import Process
 from ...storage import Change, NewEffect
 from ...storage.codec import decode_effect
 from .shadow import Findings, Owed, Shadow
@@ -30,9 +29,7 @@ class Bookkeeping:
     Books each event, and holds the books of the engine against it.
     """
 
-    def __init__(self, process: Process[Any], findings: Findings) -> None:
-        self._process = process
-        self._armed = findings.armed
+    def __init__(self, findings: Findings) -> None:
         self._fail = findings.fail
 
     def booked(
@@ -245,9 +242,9 @@ class Bookkeeping:
             self._fail("I25", f"no amounts of money: {theirs}", shadow.order_id)
         if change.state != shadow.state:
             self._fail("I15", "it is kept in another state", shadow.order_id)
-        if shadow.ended != self._process.ended(shadow.state):
+        if shadow.ended != shadow.process.ended(shadow.state):
             self._fail("I4", f"it is {shadow.state}, and not settled", shadow.order_id)
-        waits = [self._armed(wait) for wait in shadow.waits()]
+        waits = [shadow.armed(wait) for wait in shadow.waits()]
         if change.due_at != min(waits, default=None):
             self._fail("I22", "it waits for another instant", shadow.order_id)
 

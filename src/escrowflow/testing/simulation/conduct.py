@@ -28,11 +28,7 @@ class Conduct:
     Holds each event against who may bring it about, and when.
     """
 
-    def __init__(
-        self, process: Process[Any], findings: Findings, coverage: Coverage
-    ) -> None:
-        self._process = process
-        self._armed = findings.armed
+    def __init__(self, findings: Findings, coverage: Coverage) -> None:
         self._fail = findings.fail
         self._coverage = coverage
 
@@ -45,7 +41,7 @@ class Conduct:
         if again and at == shadow.effective_at:
             # More of the same move.
             return
-        waits = [(self._armed(wait), wait) for wait in shadow.waits()]
+        waits = [(shadow.armed(wait), wait) for wait in shadow.waits()]
         if not waits:
             self._fail("I22", f"{recorded.name}: no deadline runs", shadow.order_id)
             return
@@ -59,7 +55,7 @@ class Conduct:
         kinds = {wait.name for due, wait in waits if due == first}
         rows = [
             kind
-            for kind in self._process.deadlines
+            for kind in shadow.process.deadlines
             if kind.name in kinds and shadow.state in map(str, kind.runs)
         ]
         if not rows:
@@ -89,7 +85,7 @@ class Conduct:
         at = to_micros(recorded.effective_at)
         old = () if before is None else before.deadlines
         for wait in recorded.standing.deadlines:
-            if wait not in old and not wait.passed and self._armed(wait) < at:
+            if wait not in old and not wait.passed and shadow.armed(wait) < at:
                 self._fail(
                     "I24",
                     f"{recorded.name} begins the wait {wait.name}, which is over",
@@ -121,7 +117,7 @@ class Conduct:
             )
         if said is not None and not isinstance(recorded.event, RETURNED):
             edge = (shadow.state, said.command.name, by.role.text)
-            if self._row(edge, said.command) is None:
+            if self._row(shadow.process, edge, said.command) is None:
                 self._fail("I19", f"{' '.join(edge)}: there is no such row", order_id)
             self._coverage.edges[edge] += 1
             self._coverage.counts["accepted"] += 1
@@ -131,10 +127,10 @@ class Conduct:
             self._coverage.edges[edge] += 1
         at = to_micros(recorded.effective_at)
         for wait in shadow.waits():
-            if self._armed(wait) <= at:
+            if shadow.armed(wait) <= at:
                 self._fail(
                     "I21",
-                    f"{recorded.name} came {at - self._armed(wait)} microseconds after "
+                    f"{recorded.name} came {at - shadow.armed(wait)} microseconds after "
                     f"the deadline {wait.name}, and was heard",
                     order_id,
                 )
@@ -155,9 +151,12 @@ class Conduct:
             Role.MEDIATOR: shadow.mediator_id,
         }.get(by.role)
 
-    def _row(self, edge: tuple[str, str, str], command: Command) -> Row | None:
+    @staticmethod
+    def _row(
+        process: Process[Any], edge: tuple[str, str, str], command: Command
+    ) -> Row | None:
         state, _, role = edge
-        for row in self._process.rows:
+        for row in process.rows:
             if (
                 row.command is type(command)
                 and state in map(str, row.states)
@@ -173,11 +172,13 @@ class Conduct:
         state, standing = before
         if said.placing:
             return
-        row = self._row((state, said.command.name, said.by.role.text), said.command)
+        row = self._row(
+            shadow.process, (state, said.command.name, said.by.role.text), said.command
+        )
         if row is None:
             return
         after = shadow.state
-        leads = set(row.leads(self._process.policies).values())
+        leads = set(row.leads(shadow.process.policies).values())
         fine = (
             after == state
             or any(isinstance(to, str) and str(to) == after for to in leads)

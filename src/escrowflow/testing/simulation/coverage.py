@@ -34,6 +34,7 @@ GOALS: Final[Mapping[str, int]] = {
     "storage arrives_late": 10,
     "storage restored": 20,
     "repeated what was lost": 40,
+    "moved to other rules": 15,
     "killed before": 200,
     "killed after": 200,
     "paused past its lease": 50,

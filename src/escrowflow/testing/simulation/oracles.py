@@ -14,6 +14,7 @@ finding names its invariant: I1 to I36, docs/how-to/simulate.md.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -51,7 +52,7 @@ class Auditor:
     Sees everything that is written and moved, and adds it up.
 
     Args:
-        process: The process of all orders.
+        processes: Those that orders may be under, that of new ones first.
 
         gateway: Where money really moves.
 
@@ -63,19 +64,24 @@ class Auditor:
 
     def __init__(
         self,
-        process: Process[Any],
+        processes: Sequence[Process[Any]],
         gateway: SimulatedGateway,
         coverage: Coverage,
     ) -> None:
-        self._process = process
+        self._process = processes[0]
+        self._known = {process.fingerprint: process for process in processes}
+        # Which order staff asked to move to which rules.
+        self._moves: set[tuple[str, str]] = set()
         self._coverage = coverage
-        self._events = {**e.EVENTS, **{kind.name: kind for kind in process.events}}
-        self._findings = Findings(process)
-        self._conduct = Conduct(process, self._findings, coverage)
-        self._books = Bookkeeping(process, self._findings)
+        self._events = {
+            **e.EVENTS,
+            **{kind.name: kind for one in processes for kind in one.events},
+        }
+        self._findings = Findings()
+        self._conduct = Conduct(self._findings, coverage)
+        self._books = Bookkeeping(self._findings)
         self.moving = Moving(gateway, self._findings)
         self.fail = self._findings.fail
-        self.armed = self._findings.armed
 
     @property
     def found(self) -> list[Violation]:
@@ -151,13 +157,11 @@ class Auditor:
         order_id = change.order_id
         shadow = self.orders.get(order_id)
         if shadow is None:
-            shadow = self.orders[order_id] = Shadow(order_id)
+            shadow = self.orders[order_id] = Shadow(order_id, self._process)
         if change.expected_version != shadow.version:
             self.fail("I18", "a change went through that saw another version", order_id)
         if change.version != shadow.version + len(change.events):
             self.fail("I18", "the versions are no chain", order_id)
-        if change.fingerprint != self._process.fingerprint:
-            self.fail("I26", "it runs under other rules than its own", order_id)
         if change.receipt is not None:
             if change.receipt.key in shadow.receipts:
                 self.fail("I17", "one key was used twice", order_id)
@@ -166,6 +170,8 @@ class Auditor:
         self._quotes_nobody(change)
         self._conduct.looked_once(change)
         self._events_of(shadow, change, said)
+        if change.fingerprint != shadow.process.fingerprint:
+            self.fail("I26", "it runs under other rules than its own", order_id)
         for effect in change.effects:
             if effect.key in shadow.rows:
                 self.fail("I5", f"{effect.kind} has the key of another", order_id)
@@ -207,6 +213,8 @@ class Auditor:
             role = recorded.by.role
             if role is Role.SYSTEM:
                 self._conduct.fired(shadow, recorded, again=by_system)
+            elif isinstance(recorded.event, e.OrderMigrated):
+                self._moved(shadow, recorded)
             elif not isinstance(recorded.event, (*_UNNOTICED, *RETURNED)) or (
                 recorded.by != OUTBOX and said is not None
             ):
@@ -227,6 +235,24 @@ class Auditor:
                 f"{effect.kind}: nobody is owed what is asked for",
                 shadow.order_id,
             )
+
+    def moves(self, order_id: str, process: Process[Any]) -> None:
+        """
+        Note that staff asks to move an order to other rules.
+        """
+        self._moves.add((order_id, process.fingerprint))
+
+    def _moved(self, shadow: Shadow, recorded: Any) -> None:
+        """
+        I19, I26: an order changes its rules if staff asked for it.
+        """
+        to = recorded.event.fingerprint
+        if (shadow.order_id, to) not in self._moves:
+            self.fail("I26", "nobody asked for these rules", shadow.order_id)
+        if recorded.by.role is not Role.OPERATOR:
+            self.fail("I19", "its rules are not for its parties", shadow.order_id)
+        shadow.process = self._known[to]
+        self._coverage.counts["moved to other rules"] += 1
 
     def read(self, stored: NewEvent | StoredEvent) -> Any:
         """

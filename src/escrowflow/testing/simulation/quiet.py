@@ -247,13 +247,16 @@ class Quiet:
         """
         Hold everything against what it must have come to.
         """
-        process = self._world.process
-        gaps = {str(gap.where) for gap in process.gaps if gap.code == "no_timed_exit"}
         scarred = self._auditor.moving.scarred()
         for order_id, shadow in self._auditor.orders.items():
             if not shadow.version:
                 continue
-            if not (process.ended(shadow.state) or shadow.state in gaps):
+            gaps = {
+                str(gap.where)
+                for gap in shadow.process.gaps
+                if gap.code == "no_timed_exit"
+            }
+            if not (shadow.process.ended(shadow.state) or shadow.state in gaps):
                 self._auditor.fail("I11", f"it rests in {shadow.state}", order_id)
             self._is_kept(order_id)
             if order_id in scarred:

@@ -96,6 +96,8 @@ class Shadow:
     An order, as its events add up to it here.
 
     Attributes:
+        process: The rules it is under.
+
         hashes: The hash of each event, as it was committed.
 
         names: The name of each event.
@@ -112,6 +114,7 @@ class Shadow:
     """
 
     order_id: str
+    process: Process[Any]
     version: int = 0
     head: bytes = b""
     buyer_id: str = ""
@@ -157,6 +160,14 @@ class Shadow:
         """
         return [] if self.standing is None else _running(self.standing)
 
+    def armed(self, wait: Any) -> int:
+        """
+        Return the instant at which a deadline is acted on.
+        """
+        time = getattr(self.process.policies, "time", None)
+        boundary = getattr(time, "deadline_boundary", "exclusive")
+        return to_micros(wait.due_at) + (1 if boundary == "inclusive" else 0)
+
     def by_key(self, key: str) -> Owed | None:
         """
         Return what is owed under a key now.
@@ -181,11 +192,7 @@ class Findings:
         orders: Every order, as it adds up.
     """
 
-    def __init__(self, process: Process[Any]) -> None:
-        inclusive = getattr(
-            getattr(process.policies, "time", None), "deadline_boundary", "exclusive"
-        )
-        self._late = 1 if inclusive == "inclusive" else 0
+    def __init__(self) -> None:
         self.found: list[Violation] = []
         self.orders: dict[str, Shadow] = {}
         self._kept: dict[str, Shadow] = {}
@@ -212,18 +219,13 @@ class Findings:
         """
         self.found.append(Violation(invariant=invariant, text=text, order_id=order_id))
 
-    def armed(self, wait: Any) -> int:
-        """
-        Return the instant at which a deadline is acted on.
-        """
-        return to_micros(wait.due_at) + self._late
-
 
 def _copied(orders: dict[str, Shadow]) -> dict[str, Shadow]:
-    # What stands is never changed, only replaced.
+    # What stands, and the rules, are never changed, only replaced.
     known = {
-        id(shadow.standing): shadow.standing
+        id(one): one
         for shadow in orders.values()
-        if shadow.standing is not None
+        for one in (shadow.standing, shadow.process)
+        if one is not None
     }
     return deepcopy(orders, known)

@@ -50,6 +50,10 @@ class Storm:
             if self._world.goes_wrong("clock skew", 1000):
                 node.wrong = self._world.tape.choose("skew", 2 * SKEW_MAX) - SKEW_MAX
         for node in self._world.nodes[1:]:
+            self._world.tape.section(f"old {node.name}")
+            if self._world.goes_wrong("rules changed", 300):
+                # An old worker beside new ones: it knows only what there was.
+                self._world.age(node)
             self._world.tape.section(f"astray {node.name}")
             if self._world.goes_wrong("clock astray", 200):
                 aside = self._world.tape.choose("astray", 2 * ASTRAY_MAX) - ASTRAY_MAX
@@ -87,6 +91,7 @@ class Storm:
             2 if self._world.storage.late else 0,
             2 if ready else 0,
             2 if "storage restored" in self._world.rates else 0,
+            2 if self._moves_rules() else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -108,8 +113,14 @@ class Storm:
             self._hinder(ready)
         elif what == 8:
             self._keeper.acts()
+        elif what == 9:
+            self._crowd.migrates()
         else:
             self._jump()
+
+    def _moves_rules(self) -> bool:
+        world = self._world
+        return "rules changed" in world.rates and bool(world.auditor.orders)
 
     def _go_on(self, ready: Sequence[Task]) -> None:
         """
@@ -161,10 +172,10 @@ class Storm:
         """
         tape = self._world.tape
         coming = [
-            (self._world.auditor.armed(wait), order_id, wait.name)
+            (shadow.armed(wait), order_id, wait.name)
             for order_id, shadow in self._world.auditor.orders.items()
             for wait in shadow.waits()
-            if self._world.auditor.armed(wait) > self._world.now + 1
+            if shadow.armed(wait) > self._world.now + 1
         ]
         if not coming:
             return False

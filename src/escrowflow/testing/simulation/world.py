@@ -31,6 +31,7 @@ from ...errors import (
     OutcomeUnknownError,
     ProcessError,
     StorageError,
+    UnknownProcessError,
 )
 from ...money import Money
 from ...order import Order
@@ -101,6 +102,7 @@ FAULTS: Final = (
     "gateway bounce",
     "gateway chargeback",
     "handler raises",
+    "rules changed",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -144,6 +146,8 @@ class Setting:
     Attributes:
         process: The process.
 
+        also: Other rules, to which staff moves running orders.
+
         storage: Makes an empty storage.
 
         profiles: The gateways there may be.
@@ -163,6 +167,7 @@ class Setting:
     """
 
     process: Process[Any]
+    also: Sequence[Process[Any]]
     storage: Callable[[], Storage]
     profiles: Sequence[Profile]
     people: Sequence[Persona]
@@ -201,6 +206,8 @@ class Node:
         wrong: By how many microseconds.
 
         astray: Whether it is wrong by hours: then it must not send money.
+
+        old: Whether it knows only the first of all processes.
     """
 
     def __init__(self, run: World, name: str) -> None:
@@ -208,6 +215,7 @@ class Node:
         self.name = name
         self.wrong = 0
         self.astray = False
+        self.old = False
 
     def now(self) -> DateTime:
         """
@@ -270,6 +278,7 @@ class World:
     def __init__(self, setting: Setting, tape: Tape, without: Without) -> None:
         self.setting = setting
         self.process = setting.process
+        self.processes = (setting.process, *setting.also)
         self.tape = tape
         self.without = without
         self.now = _START
@@ -282,7 +291,7 @@ class World:
         self.restored_at: DateTime | None = None
         self.done: list[Said] = []
         self.told: list[tuple[str, Command]] = []
-        self.auditor = Auditor(self.process, self.gateway, self.coverage)
+        self.auditor = Auditor(self.processes, self.gateway, self.coverage)
         self.nodes = [Node(self, f"node-{n}") for n in range(self.workers)]
         self._engines = {node.name: self._bare(node) for node in self.nodes}
         self.tasks: list[Task] = []
@@ -346,9 +355,17 @@ class World:
             self.process,
             self.storage if storage is None else storage,
             clock=node,
+            also=() if node.old else self.setting.also,
             new_id=lambda: self._salt().hex(),
             salt=self._salt,
         )
+
+    def age(self, node: Node) -> None:
+        """
+        Have an old release run on a machine.
+        """
+        node.old = True
+        self._engines[node.name] = self._bare(node)
 
     def put_back(self, at: DateTime) -> None:
         """
@@ -373,6 +390,7 @@ class World:
                 self.process,
                 AwaitedStorage(self.storage),
                 clock=node,
+                also=() if node.old else self.setting.also,
                 new_id=lambda: self._salt().hex(),
                 salt=self._salt,
             )
@@ -589,6 +607,8 @@ class World:
         if isinstance(error, (LedgerError, ProcessError, CorruptJournalError)):
             # Of these nobody but we can be the cause.
             self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
+        if isinstance(error, UnknownProcessError):
+            self._unknown(task)
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
         if isinstance(error, StorageError):
@@ -599,6 +619,15 @@ class World:
             if isinstance(error, OutcomeUnknownError):
                 self.count["unknown to the sender"] += 1
             self._again(task)
+
+    def _unknown(self, task: Task) -> None:
+        """
+        Note that an old release met an order that was moved to other rules.
+        """
+        said = task.said
+        if said is not None and said.by.role is Role.PROVIDER:
+            # It is told that nobody hears, and says so again.
+            self.unheard.append((said.order_id, said.command))
 
     def died(self, task: Task) -> None:
         """
@@ -667,7 +696,8 @@ class World:
             page = loaded.version, decode_order(loaded.snapshot, loaded.texts)
             self._pages[order_id] = page
         order = page[1]
-        return as_of(self.process, order, max(node.now(), order.effective_at)).order
+        process = self.auditor.orders[order_id].process
+        return as_of(process, order, max(node.now(), order.effective_at)).order
 
     def histories(self) -> str:
         """
