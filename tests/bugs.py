@@ -9,6 +9,7 @@ the bug does no harm, or is caught all the same.  So each of the two is shown to
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
@@ -16,11 +17,12 @@ from typing import Any, Final
 
 import attrs
 
-from escrowflow import decisions, payments
-from escrowflow.commands import AssignMediator
+from escrowflow import decisions, inputs, payments
+from escrowflow.commands import AssignMediator, RefuseOrder
 from escrowflow.decisions import (
     case,
     decides,
+    placing,
     reports,
     settlement,
     settling,
@@ -38,14 +40,16 @@ from escrowflow.effects import (
 )
 from escrowflow.engine import core, doubts, journal, money, outbox, sweep
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
-from escrowflow.events import MediatorAssigned, Recorded, RefundPaid
+from escrowflow.events import MediatorAssigned, PaymentBooked, Recorded, RefundPaid
 from escrowflow.history import evolve
 from escrowflow.ledger import Ledger
 from escrowflow.money import Money
 from escrowflow.parties import Role
+from escrowflow.payments import reconciliation
 from escrowflow.processes import comeup
 from escrowflow.states import Process
 from escrowflow.storage import CommitResult, EffectResult, memory
+from escrowflow.storage.chain import link
 from escrowflow.storage.codec import decode_effect, dump_result, encode_event
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.testing import personas
@@ -197,6 +201,26 @@ def _keys(*, hides: bool) -> Sibling:
         kept={"gateway": "perfect"},
         gone={"gateway": "key_ignored"},
     )
+
+
+@attrs.frozen
+class LongWinded:
+    """
+    Somebody who would write more than anybody reads.
+    """
+
+    role: Role
+    name: str = "long-winded"
+
+    def act(self, scene: personas.Scene) -> personas.Act | None:
+        """
+        Refuse, and say why, at length.
+        """
+        try:
+            command = RefuseOrder(reason="canary " * 10_000)
+        except InvalidInputError:
+            return scene.send()
+        return personas.Act(command=command, by=scene.me)
 
 
 # --- a storage that is wrong ------------------------------------------------------
@@ -371,6 +395,12 @@ class Dateless(Broken):
                 for change in changes
             )
         )
+
+
+@storage_bug("what is erased stays in all orders but the first")
+class Nostalgic(Broken):
+    def erase_texts(self, subject_id: str, order_ids: Any) -> Any:
+        return self.inner.erase_texts(subject_id, [*order_ids][:1])
 
 
 # --- an engine that is wrong ------------------------------------------------------
@@ -693,6 +723,85 @@ def live_rules() -> AbstractContextManager[Any]:
     )
 
 
+@bug("the clock is read for each event anew")
+def restless() -> AbstractContextManager[Any]:
+    before = case.Case._recorded
+
+    def recorded(self: Any, order: Any, event: Any, standing: Any) -> Any:
+        made = before(self, order, event, standing)
+        later = timedelta(microseconds=len(self.recorded))
+        return attrs.evolve(made, recorded_at=made.recorded_at + later)
+
+    # A storage would not take what was written before it counts: that is the sibling.
+    return all_of(
+        swapped(case.Case, "_recorded", recorded),
+        swapped(memory, "check_history", lambda change, **more: None),
+    )
+
+
+@bug("whoever was outrun runs on, and does not look")
+def stubborn() -> AbstractContextManager[Any]:
+    def commit(change: Any) -> Any:
+        while True:
+            try:
+                (result,) = yield "commit", ((change,),)
+            except OutcomeUnknownError:
+                return None
+            if result is CommitResult.DONE:
+                return True
+
+    return swapped(core, "commit", commit)
+
+
+@bug(
+    "a text may be of any length",
+    people=[personas.prompt("buyer"), LongWinded(Role.SELLER)],
+)
+def verbose() -> AbstractContextManager[Any]:
+    return swapped(inputs, "TEXT_BYTES_MAX", 10**9)
+
+
+@bug("words are kept in the history itself")
+def indiscreet() -> AbstractContextManager[Any]:
+    before = encode_event
+
+    def encoded(recorded: Any, order_id: str, head: bytes) -> Any:
+        made = before(recorded, order_id, head)
+        reason = getattr(recorded.event, "reason", "")
+        body = made.body[:-1] + f',"was":"{reason!s}"}}'.encode()
+        linked = link(
+            head,
+            order_id,
+            seq=made.seq,
+            name=made.name,
+            effective_at=made.effective_at,
+            recorded_at=made.recorded_at,
+            settles=made.settles,
+            body=body,
+        )
+        return attrs.evolve(made, body=body, hash=linked)
+
+    return swapped(core, "encode_event", encoded)
+
+
+@bug("no hash is looked at")
+def gullible() -> AbstractContextManager[Any]:
+    return swapped(journal, "first_broken", lambda order_id, events: None)
+
+
+@bug("whoever moves an order to other rules writes by his own clock alone")
+def by_hand() -> AbstractContextManager[Any]:
+    def case_(**fields: Any) -> Any:
+        return case.Case(**{**fields, "recorded_at": fields["now"]})
+
+    moving = sys.modules["escrowflow.decisions.migration"]
+    # A storage would not take it: that is the sibling.
+    return all_of(
+        swapped(moving, "Case", case_),
+        swapped(memory, "check_history", lambda change, **more: None),
+    )
+
+
 # --- money that is wrong ----------------------------------------------------------
 
 
@@ -765,6 +874,25 @@ def optimist() -> AbstractContextManager[Any]:
 )
 def no_margin() -> AbstractContextManager[Any]:
     return swapped(payments, "_MARGIN", timedelta())
+
+
+@bug(
+    "that a backup was put back is nothing to whoever sends money",
+    gateway="key_ignored",
+    faults=["storage restored"],
+)
+def unaware() -> AbstractContextManager[Any]:
+    before = payments._Mover._last_tried
+
+    def last_tried(self: Any, can: Any, effect: Any) -> Any:
+        return before(attrs.evolve(self, restored_at=None), can, effect)
+
+    return swapped(payments._Mover, "_last_tried", last_tried)
+
+
+@bug("what our books do not know is reconciled", faults=["storage restored"])
+def discreet() -> AbstractContextManager[Any]:
+    return swapped(reconciliation._Report, "rest", lambda self: ())
 
 
 @bug("a cent too much is sent back")
@@ -877,6 +1005,21 @@ def booked_twice() -> AbstractContextManager[Any]:
 def lapsing() -> AbstractContextManager[Any]:
     before = reports.may_leave
     return swapped(outbox, "may_leave", lambda *values: before(*values) or None)
+
+
+def _on_hold() -> Process[Any]:
+    """
+    Return a process in which a bank holds the money until the seller accepts.
+    """
+    return comeup().with_policies(acceptance={"charge_at": "acceptance"})
+
+
+@bug("what a bank only holds is taken for paid", process=_on_hold)
+def too_rich() -> AbstractContextManager[Any]:
+    def held(case_: Any, payment: Any) -> Any:
+        return PaymentBooked(payment=payment, item="order"), ()
+
+    return swapped(placing, "held", held)
 
 
 @bug("a poison order stops the sweep")

@@ -179,6 +179,25 @@ class TestMoving:
         names = [recorded.name for recorded in engine.history("o1")]
         assert names.index("order_completed") < names.index("order_migrated")
 
+    def test_by_a_clock_that_is_behind(self) -> None:
+        """
+        It is never written before what was written last.
+        """
+        storage = MemoryStorage()
+        ahead = shop(KINDER, storage=storage)
+        brought_to(ahead, "delivered")
+        clock: Any = ahead.clock
+        clock.advance(days=8)
+        ahead.run_due()
+        earlier = FakeClock(clock.now().subtract(hours=1))
+        behind = an_engine(storage, clock=earlier, also=(KINDER,))
+
+        behind.migrate("o1", KINDER, by=OPS)
+
+        *_, before, moved = behind.history("o1")
+        assert moved.name == "order_migrated"
+        assert moved.recorded_at == before.recorded_at
+
     def test_back_again(self) -> None:
         """
         It may go back, if that costs nobody anything.

@@ -71,6 +71,17 @@ class TestStorm:
         assert sqlite.histories == memory.histories
         assert sqlite.traces == memory.traces
 
+    def test_the_same_awaited(self) -> None:
+        """
+        An `AsyncEngine` comes to the same histories by the same steps.
+        """
+        awaited = Simulation(orders=3, steps=160, awaited=True).run(seeds=8)
+
+        awaited.require(violations=0, stuck=0)
+        plain = simulation().run(seeds=8)
+        assert awaited.histories == plain.histories
+        assert awaited.traces == plain.traces
+
 
 class TestSimulation:
     """
@@ -111,6 +122,7 @@ class TestSimulation:
             ({"people": [personas.prompt("buyer")]}, "people"),
             ({"people": ["ana"]}, "people"),
             ({"workloads": ["calm"]}, "workloads"),
+            ({"awaited": "yes"}, "awaited"),
         ],
     )
     def test_what_it_cannot_use(self, wrong: dict[str, object], field: str) -> None:

@@ -4,9 +4,12 @@ What the simulator is made of: its tape, its people, its faults, its payloads.
 
 from __future__ import annotations
 
+import ast
 import enum
 import logging
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -478,6 +481,69 @@ class TestOnesOwn:
         assert ("pending", "expire_order", "system") not in usual
         assert ("pending", "expire_order", "system") in capped
         assert ("expired", "request_coupon", "buyer") in capped - usual
+
+
+ROOT = Path(__file__).parent.parent
+ROW = re.compile(r"^\| (I\d+) \| .+ \| (.+) \|$", re.MULTILINE)
+SHOWN = re.compile(r"`(tests/\w+\.py)`: ((?:`\w+`(?:, )?)+)")
+
+
+def held_by_oracles() -> set[str]:
+    """
+    Return the invariants that some oracle of the simulator can find broken.
+    """
+    folder = ROOT / "src" / "escrowflow" / "testing" / "simulation"
+    return {
+        str(node.args[0].value)
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr.strip("_") == "fail"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+class TestWhatMustHold:
+    """
+    The table of invariants in the how-to is true.
+    """
+
+    @pytest.fixture
+    def rows(self) -> dict[str, str]:
+        """
+        What shows each invariant.
+        """
+        page = ROOT / "docs" / "how-to" / "simulate.md"
+        return dict(ROW.findall(page.read_text(encoding="utf-8")))
+
+    def test_all_of_them(self, rows: dict[str, str]) -> None:
+        """
+        I1 to I36, in order.
+        """
+        assert [*rows] == [f"I{number}" for number in range(1, 37)]
+
+    def test_oracles(self, rows: dict[str, str]) -> None:
+        """
+        Those that an oracle shows are those that an oracle can find broken.
+        """
+        told = {name for name, shown in rows.items() if shown == "oracle"}
+
+        assert told == held_by_oracles()
+
+    def test_others(self, rows: dict[str, str]) -> None:
+        """
+        What shows the others is there.
+        """
+        others = {n: shown for n, shown in rows.items() if shown != "oracle"}
+
+        for shown in others.values():
+            named = SHOWN.findall(shown)
+            assert named
+            for path, tests in named:
+                text = (ROOT / path).read_text(encoding="utf-8")
+                for test in tests.split(", "):
+                    assert f"def {test.strip('`')}(" in text
 
 
 def test_the_log_is_as_it_was(caplog: pytest.LogCaptureFixture) -> None:

@@ -135,7 +135,9 @@ def migrated(
     Return the order under the other rules.
     """
     now = max(now, order.effective_at)
-    case = Case(process=process, order=order, by=by, now=now, recorded_at=now)
+    # A clock that is behind writes nothing before what was written last (I13).
+    written = max(now, order.recorded_at)
+    case = Case(process=process, order=order, by=by, now=now, recorded_at=written)
     case.record(_event(to, consents))
     return Decided(
         order=case.order, recorded=tuple(case.recorded), effects=tuple(case.effects)

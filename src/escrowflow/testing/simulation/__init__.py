@@ -31,9 +31,9 @@ from ..gateways import PROFILES, Profile
 from . import personas
 from .coverage import GOALS, Coverage, edges_of
 from .faults import FaultyStorage
-from .oracles import Violation
 from .personas import Persona, as_people
 from .running import Ran, run
+from .shadow import Violation
 from .shrinking import shrunk
 from .tape import Choice, Tape
 from .world import FAULTS, WORKLOADS, Setting, Without
@@ -250,6 +250,11 @@ class Simulation:
             a rate each, so many times in a thousand, every seed has all of them:
             `{"gateway late": 300}`.
 
+        also: Other rules, to which staff moves running orders while some workers know
+            only *process*; unless said, *process* with longer windows, if it has these.
+
+        awaited: Whether everybody uses an `AsyncEngine`; the histories are the same.
+
     Raises:
         InvalidInputError: If one of them cannot be used.
     """
@@ -263,8 +268,10 @@ class Simulation:
         orders: int = 20,
         steps: int = 1500,
         *,
+        also: Collection[Process[Any]] | None = None,
         workloads: Collection[str] | None = None,
         faults: Collection[str] | Mapping[str, int] | None = None,
+        awaited: bool = False,
     ) -> None:
         if process is not None and not isinstance(process, Process):
             raise InvalidInputError("process", f"a Process, not {kind_of(process)}")
@@ -278,6 +285,9 @@ class Simulation:
                 "called: one of a URL is not empty twice",
             )
         self._process = process if process is not None else comeup()
+        if also is not None and not all(isinstance(one, Process) for one in also):
+            raise InvalidInputError("also", "processes")
+        self._also = _kinder(self._process) if also is None else tuple(also)
         self._storage = storage
         self._profiles = _as_profiles(gateway)
         self._people = as_people(people)
@@ -290,15 +300,19 @@ class Simulation:
         rates = faults if isinstance(faults, Mapping) else {}
         if not all(type(rate) is int and 1 <= rate <= 1000 for rate in rates.values()):
             raise InvalidInputError("faults", "rates from 1 to 1000")
+        if type(awaited) is not bool:
+            raise InvalidInputError("awaited", "True or False")
+        self._awaited = awaited
         self._faults = {
             name: rates.get(name, 0) for name in _as_some(faults, FAULTS, "faults")
         }
 
     def __repr__(self) -> str:
         profiles = [profile.name for profile in self._profiles]
+        awaited = ", awaited=True" if self._awaited else ""
         return (
             f"Simulation({self._process.name}, storage={self._storage!r}, "
-            f"gateway={profiles}, orders={self._orders}, steps={self._steps})"
+            f"gateway={profiles}, orders={self._orders}, steps={self._steps}{awaited})"
         )
 
     def run(
@@ -374,6 +388,7 @@ class Simulation:
         with tempfile.TemporaryDirectory(prefix="escrowflow-") as folder:
             yield Setting(
                 process=self._process,
+                also=self._also,
                 storage=self._opener(Path(folder)),
                 profiles=self._profiles,
                 people=self._people,
@@ -381,6 +396,7 @@ class Simulation:
                 steps=self._steps,
                 workloads=self._workloads,
                 faults=self._faults,
+                awaited=self._awaited,
             )
 
     def _opener(self, folder: Path) -> Callable[[], Storage]:
@@ -396,6 +412,20 @@ class Simulation:
             return open_storage(f"sqlite:///{name}?durability=relaxed")
 
         return opened
+
+
+def _kinder(process: Process[Any]) -> tuple[Process[Any], ...]:
+    """
+    Return the same process with longer windows; nothing if it has none of these.
+    """
+    try:
+        return (
+            process.with_policies(
+                revision={"choice_window": "P21D"}, extras={"offer_window": "P21D"}
+            ),
+        )
+    except InvalidInputError:
+        return ()
 
 
 def _as_some(

@@ -32,11 +32,15 @@ GOALS: Final[Mapping[str, int]] = {
     "storage unknown": 25,
     "storage lost": 20,
     "storage arrives_late": 10,
+    "storage restored": 20,
+    "repeated what was lost": 40,
+    "moved to other rules": 15,
     "killed before": 200,
     "killed after": 200,
     "paused past its lease": 50,
     "clock skew": 80,
     "clock jump": 40,
+    "clock astray": 10,
     "gateway lost": 2,
     "gateway unanswered": 2,
     "gateway late": 2,
@@ -44,6 +48,8 @@ GOALS: Final[Mapping[str, int]] = {
     "gateway refused": 2,
     "gateway pending": 2,
     "quiet with an order that runs": 30,
+    "altered": 40,
+    "erased": 5,
 }
 
 

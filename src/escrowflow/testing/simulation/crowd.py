@@ -19,8 +19,8 @@ from ...money import Money, Payment
 from ...order import Order
 from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ...terms import AddOn, Terms
-from .oracles import Said
 from .personas import Act, Persona, Scene, spellings
+from .shadow import Said
 from .world import DAY, Node, World
 
 __all__ = ["Crowd"]
@@ -28,6 +28,8 @@ __all__ = ["Crowd"]
 _BUYERS: Final = ("ana", "zoé", "bo")
 _SELLERS: Final = ("luc", "léa", "max")
 _MEDIATORS: Final = ("mia", "mo")
+
+_BOTH: Final = (Role.BUYER, Role.SELLER)
 
 _ROLES: Final = (Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR)
 
@@ -92,7 +94,7 @@ class Crowd:
 
     def _scene(self, order: Order, persona: Persona, node: Node) -> Scene:
         return Scene(
-            process=self._world.process,
+            process=self._world.auditor.orders[order.id].process,
             order=order,
             me=self._played(order, persona),
             now=max(node.now(), order.effective_at),
@@ -158,7 +160,7 @@ class Crowd:
                 0: "at the deadline",
                 -1: "just before a deadline",
                 1: "just after a deadline",
-            }.get(now - self._world.auditor.armed(wait))
+            }.get(now - shadow.armed(wait))
             if name is not None:
                 self._world.count[name] += 1
 
@@ -175,7 +177,11 @@ class Crowd:
             return None
         try:
             answer: Any = decide(
-                self._world.process, order, command, by=act.by, now=node.now()
+                self._world.auditor.orders[order_id].process,
+                order,
+                command,
+                by=act.by,
+                now=node.now(),
             )
         except InvalidInputError:
             return None
@@ -207,6 +213,24 @@ class Crowd:
         self._world.payments[payment.reference] = order_id, amount
         self._world.gateway.paid(whole, order_id)
         return whole
+
+    def migrates(self) -> None:
+        """
+        Let staff move an order to other rules, with or without the consent of all.
+        """
+        tape, world = self._world.tape, self._world
+        if not world.goes_wrong("rules changed", 800):
+            return
+        order_id = tape.pick("order", [*world.auditor.orders])
+        to = tape.pick("rules", world.processes)
+        consents = tape.pick("consents", ((), (Role.BUYER,), _BOTH, _BOTH))
+        node = tape.pick("node", world.nodes)
+        world.auditor.moves(order_id, to)
+        world.say(f"staff moves {order_id} to {to.fingerprint}")
+        asking = world.bare(node).migrate(
+            order_id, to, by=Operator("ops"), consents=consents
+        )
+        world.begin(f"migration {order_id}", node, asking)
 
     def _place(self) -> None:
         """

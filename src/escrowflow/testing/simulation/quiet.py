@@ -23,9 +23,11 @@ from ...errors import EscrowflowError
 from ...history import evolve
 from ...order import Order
 from ...parties import Actor, Operator, Provider
+from ...payments import reconcile
 from ...storage import StoredEvent
 from ...worker import Worker
-from .oracles import Said
+from .evidence import Evidence
+from .shadow import Said
 from .world import LEASE, World
 
 __all__ = ["Quiet"]
@@ -69,6 +71,9 @@ class Quiet:
             world.count["quiet with an order that runs"] += 1
         for node in world.nodes:
             node.wrong = 0
+        if world.restored_at is not None:
+            # A backup was put back, by a clock that was fast: its instant is over now.
+            world.now = max(world.now, to_micros(world.restored_at) + 1)
         while world.storage.late:
             world.arrive()
         # Whoever was only slow gets to the end.
@@ -82,7 +87,10 @@ class Quiet:
                 break
         if not self._auditor.found:
             self._has_ended()
-        return len(self._engine.stuck(limit=1000))
+        scarred = self._auditor.moving.scarred()
+        return sum(
+            one.order_id not in scarred for one in self._engine.stuck(limit=1000)
+        )
 
     def _watched(self) -> Mapping[Any, Any]:
         """
@@ -91,9 +99,9 @@ class Quiet:
 
         def watched(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def carry_out(effect: Any) -> Any:
-                self._auditor.calls(effect)
+                self._auditor.moving.calls(effect)
                 answer = handler(effect)
-                self._auditor.moves()
+                self._auditor.moving.moves()
                 if isinstance(answer, NotDone) and not answer.again:
                     self._world.refused.add(effect.key)
                 return answer
@@ -178,7 +186,7 @@ class Quiet:
                     self._auditor.fail(
                         "I12", f"{row.kind} is {row.status}, and nobody knows", order_id
                     )
-            for owed in self._auditor.unpaid(order_id):
+            for owed in self._auditor.moving.unpaid(order_id):
                 if (order_id, owed.key) not in listed:
                     self._auditor.fail(
                         "I12",
@@ -190,15 +198,11 @@ class Quiet:
         """
         Do what a human does about what is stuck; false if there was nothing to do.
         """
-        moved = {
-            one.key: one.reference
-            for one in self._world.gateway.applied
-            if one.status != "failed"
-        }
         done = False
         for one in self._engine.stuck(limit=1000):
             report = _REPORTS.get(one.kind)
             first = one.key not in self._tried
+            moved = self._auditor.moving.moved(one.order_id, one.key)
             self._tried.add(one.key)
             if report is None or (one.key in self._world.refused and first):
                 if one.kind == PayOut.name and self._redirects(one.order_id, one.key):
@@ -207,9 +211,9 @@ class Quiet:
                     # Its cause was removed: it is tried once more.
                     key = None if one.kind == "order" else one.key
                     done |= self._engine.redrive(one.order_id, key) > 0
-            elif one.key in moved:
+            elif moved is not None:
                 # It is there: that is said, as the provider would have.
-                said = report(key=one.key, status="paid", reference=moved[one.key])
+                said = report(key=one.key, status="paid", reference=moved)
                 self._report(one.order_id, said)
                 done = True
             elif one.key not in self._world.refused or self._doubts(one.reason):
@@ -243,20 +247,40 @@ class Quiet:
         """
         Hold everything against what it must have come to.
         """
-        process = self._world.process
-        gaps = {str(gap.where) for gap in process.gaps if gap.code == "no_timed_exit"}
+        scarred = self._auditor.moving.scarred()
         for order_id, shadow in self._auditor.orders.items():
             if not shadow.version:
                 continue
-            if not (process.ended(shadow.state) or shadow.state in gaps):
+            gaps = {
+                str(gap.where)
+                for gap in shadow.process.gaps
+                if gap.code == "no_timed_exit"
+            }
+            if not (shadow.process.ended(shadow.state) or shadow.state in gaps):
                 self._auditor.fail("I11", f"it rests in {shadow.state}", order_id)
             self._is_kept(order_id)
-            for owed in self._auditor.unpaid(order_id):
+            if order_id in scarred:
+                self._is_reported(order_id)
+                continue
+            for owed in self._auditor.moving.unpaid(order_id):
                 if owed.key not in self._world.refused:
                     self._auditor.fail(
                         "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
-            self._auditor.closes(order_id)
+            self._auditor.moving.closes(order_id)
+        if not self._auditor.found:
+            Evidence(self._world, self._engine).holds()
+
+    def _is_reported(self, order_id: str) -> None:
+        """
+        I30: what differs because its reason was lost is found by reconciling.
+        """
+        self._world.count["moved for a reason that was lost"] += 1
+        report = self._world.gateway.statement()
+        if any(self._auditor.moving.differences(order_id)) and not any(
+            found.order_id == order_id for found in reconcile(report, self._engine)
+        ):
+            self._auditor.fail("I30", "nobody tells what differs", order_id)
 
     def _is_kept(self, order_id: str) -> None:
         """

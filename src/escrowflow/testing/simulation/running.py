@@ -12,8 +12,8 @@ from typing import final
 import attrs
 
 from .coverage import Coverage
-from .oracles import Violation
 from .quiet import Quiet
+from .shadow import Violation
 from .storm import Storm
 from .tape import Tape
 from .world import Setting, Without, World

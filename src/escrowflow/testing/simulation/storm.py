@@ -9,8 +9,9 @@ from typing import Final, final
 
 from ...parties import Provider
 from .crowd import Crowd
-from .oracles import Said
-from .world import DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
+from .restoring import Keeper
+from .shadow import Said
+from .world import ASTRAY_MAX, DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
 
@@ -38,6 +39,7 @@ class Storm:
     def __init__(self, world: World) -> None:
         self._world = world
         self._crowd = Crowd(world)
+        self._keeper = Keeper(world)
 
     def passes(self) -> None:
         """
@@ -47,6 +49,15 @@ class Storm:
             self._world.tape.section(f"clock {node.name}")
             if self._world.goes_wrong("clock skew", 1000):
                 node.wrong = self._world.tape.choose("skew", 2 * SKEW_MAX) - SKEW_MAX
+        for node in self._world.nodes[1:]:
+            self._world.tape.section(f"old {node.name}")
+            if self._world.goes_wrong("rules changed", 300):
+                # An old worker beside new ones: it knows only what there was.
+                self._world.age(node)
+            self._world.tape.section(f"astray {node.name}")
+            if self._world.goes_wrong("clock astray", 200):
+                aside = self._world.tape.choose("astray", 2 * ASTRAY_MAX) - ASTRAY_MAX
+                node.wrong, node.astray = aside, True
         for number in range(1, self._world.setting.steps + 1):
             if (
                 self._world.without.steps is not None
@@ -79,6 +90,8 @@ class Storm:
             6 if self._world.mail else 0,
             2 if self._world.storage.late else 0,
             2 if ready else 0,
+            2 if "storage restored" in self._world.rates else 0,
+            2 if self._moves_rules() else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -98,8 +111,16 @@ class Storm:
             self._world.arrive()
         elif what == 7:
             self._hinder(ready)
+        elif what == 8:
+            self._keeper.acts()
+        elif what == 9:
+            self._crowd.migrates()
         else:
             self._jump()
+
+    def _moves_rules(self) -> bool:
+        world = self._world
+        return "rules changed" in world.rates and bool(world.auditor.orders)
 
     def _go_on(self, ready: Sequence[Task]) -> None:
         """
@@ -120,7 +141,7 @@ class Storm:
         node = self._world.tape.pick("node", self._world.nodes)
         bare = self._world.bare(node)
         limit = self._world.tape.pick("limit", (1, 3, 50))
-        if self._world.tape.choose("which", 3) == 0:
+        if self._world.tape.choose("which", 3) == 0 or node.astray:
             self._world.begin(f"timer {node.name}", node, bare.run_due(limit))
         else:
             asking = bare.run_effects(self._world.handlers(node), limit=limit)
@@ -143,7 +164,7 @@ class Storm:
         if how == 5:
             self._world.count["frozen for 60 days"] += 1
         self._world.say(f"{passed} microseconds pass")
-        self._world.auditor.moves()
+        self._world.auditor.moving.moves()
 
     def _to_deadline(self) -> bool:
         """
@@ -151,10 +172,10 @@ class Storm:
         """
         tape = self._world.tape
         coming = [
-            (self._world.auditor.armed(wait), order_id, wait.name)
+            (shadow.armed(wait), order_id, wait.name)
             for order_id, shadow in self._world.auditor.orders.items()
             for wait in shadow.waits()
-            if self._world.auditor.armed(wait) > self._world.now + 1
+            if shadow.armed(wait) > self._world.now + 1
         ]
         if not coming:
             return False
@@ -176,7 +197,8 @@ class Storm:
         a fault to live with (the margins of a gateway's windows are minutes).
         """
         if self._world.goes_wrong("clock jump", 700):
-            node = self._world.tape.pick("node", self._world.nodes)
+            right = [node for node in self._world.nodes if not node.astray]
+            node = self._world.tape.pick("node", right)
             aside = self._world.tape.choose("jump", 2 * SKEW_MAX) - SKEW_MAX
             node.wrong = aside
             self._world.say(f"the clock of {node.name} is set to be {aside} wrong")
@@ -194,7 +216,7 @@ class Storm:
             self._world.say(f"{task.name}: paused")
             if self._world.tape.chance("until then", 700):
                 self._world.now = task.wakes_at
-                self._world.auditor.moves()
+                self._world.auditor.moving.moves()
         elif self._world.goes_wrong("killed before", 400):
             self._world.tasks.remove(task)
             task.asking.close()
@@ -253,6 +275,7 @@ class Storm:
         ]
         if not self._world.goes("webhook twice"):
             self._world.mail.remove((order_id, command))
+        self._world.told.append((order_id, command))
         node = self._world.tape.pick("node", self._world.nodes)
         # A webhook is sent again until it is heard, so it needs no key; ours has one
         # so that whoever delivers it may die.

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 from pendulum import DateTime
@@ -22,7 +22,7 @@ from ...clock import from_micros
 from ...commands import Command
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
-from ...engine import Engine
+from ...engine import AsyncEngine, Engine, Outcome
 from ...engine.driving import undriven
 from ...errors import (
     CorruptJournalError,
@@ -31,6 +31,7 @@ from ...errors import (
     OutcomeUnknownError,
     ProcessError,
     StorageError,
+    UnknownProcessError,
 )
 from ...money import Money
 from ...order import Order
@@ -41,13 +42,16 @@ from ...storage import Storage, StoredOrder
 from ...storage.codec import decode_order
 from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
+from .awaiting import AwaitedEngine, AwaitedStorage
 from .coverage import Coverage
 from .faults import ARRIVES_LATE, STALE, FaultyStorage, may_go
-from .oracles import Auditor, Said
+from .oracles import CALLS_MAX, Auditor
 from .personas import Persona, is_outsider
+from .shadow import Said
 from .tape import Tape
 
 __all__ = [
+    "ASTRAY_MAX",
     "DAY",
     "FAULTS",
     "HOUR",
@@ -81,11 +85,13 @@ FAULTS: Final = (
     "storage lost",
     "storage arrives_late",
     "storage stale",
+    "storage restored",
     "killed before",
     "killed after",
     "paused",
     "clock skew",
     "clock jump",
+    "clock astray",
     "gateway lost",
     "gateway unanswered",
     "gateway late",
@@ -96,6 +102,7 @@ FAULTS: Final = (
     "gateway bounce",
     "gateway chargeback",
     "handler raises",
+    "rules changed",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -115,12 +122,19 @@ _TROUBLES: Final[Mapping[str, gateways.Trouble]] = {
     "gateway pending": gateways.PENDING,
 }
 
-# No clock is wrong by more: where money is sent, more is an alarm, not a fault to live
-# with, since the margins of a gateway's windows are minutes (F48).
+# No clock is wrong by more where money is sent: there more is an alarm, not a fault to
+# live with, since the margins of a gateway's windows are minutes (F48).
 SKEW_MAX: Final = MINUTE
+
+# A machine that sends no money may be wrong by so much (F49, F50).
+ASTRAY_MAX: Final = 2 * DAY
 
 _RETRIES_MAX: Final = 5
 _LAST: Final = 40
+
+
+# Somebody who asks for one call after the other; awaited or not, it is stepped the same.
+Asked: TypeAlias = "Generator[Any, Any, Any] | Coroutine[Any, Any, Any]"
 
 
 @final
@@ -131,6 +145,8 @@ class Setting:
 
     Attributes:
         process: The process.
+
+        also: Other rules, to which staff moves running orders.
 
         storage: Makes an empty storage.
 
@@ -146,9 +162,12 @@ class Setting:
 
         faults: The faults there may be, each with its rate in a thousand; 0 for one
             that each seed draws.
+
+        awaited: Whether people and workers use an `AsyncEngine`.
     """
 
     process: Process[Any]
+    also: Sequence[Process[Any]]
     storage: Callable[[], Storage]
     profiles: Sequence[Profile]
     people: Sequence[Persona]
@@ -156,6 +175,7 @@ class Setting:
     steps: int
     workloads: Sequence[str] = WORKLOADS
     faults: Mapping[str, int] = attrs.field(factory=lambda: dict.fromkeys(FAULTS, 0))
+    awaited: bool = False
 
 
 @final
@@ -181,12 +201,21 @@ class Without:
 class Node:
     """
     A machine with a clock of its own, which may be wrong.
+
+    Attributes:
+        wrong: By how many microseconds.
+
+        astray: Whether it is wrong by hours: then it must not send money.
+
+        old: Whether it knows only the first of all processes.
     """
 
     def __init__(self, run: World, name: str) -> None:
         self._run = run
         self.name = name
         self.wrong = 0
+        self.astray = False
+        self.old = False
 
     def now(self) -> DateTime:
         """
@@ -204,10 +233,11 @@ class Task:
 
     name: str
     node: Node
-    asking: Generator[Any, Any, Any]
+    asking: Asked
     asks: tuple[str, tuple[Any, ...]]
     said: Said | None = None
     wakes_at: int = 0
+    calls: int = 0
 
 
 @final
@@ -229,6 +259,11 @@ class World:
 
         payments: What really arrived at the gateway: its order and amount by reference.
 
+        done: What somebody was told is done since the last backup was taken; *told*,
+            what the provider has told since then.
+
+        restored_at: When a backup was put back last, if one was.
+
         refused: The keys of the effects that the gateway refused.
 
         focus: The order that everybody looks at, as long as it is *hot*, on the machine
@@ -243,6 +278,7 @@ class World:
     def __init__(self, setting: Setting, tape: Tape, without: Without) -> None:
         self.setting = setting
         self.process = setting.process
+        self.processes = (setting.process, *setting.also)
         self.tape = tape
         self.without = without
         self.now = _START
@@ -252,9 +288,12 @@ class World:
         self.inner = setting.storage()
         self.storage = FaultyStorage(self.inner, went=self._went, saw=self._saw)
         self.gateway = SimulatedGateway(self.profile, Node(self, "gateway"))
-        self.auditor = Auditor(self.process, self.gateway, self.coverage)
+        self.restored_at: DateTime | None = None
+        self.done: list[Said] = []
+        self.told: list[tuple[str, Command]] = []
+        self.auditor = Auditor(self.processes, self.gateway, self.coverage)
         self.nodes = [Node(self, f"node-{n}") for n in range(self.workers)]
-        self._engines = {node.name: self.engine(node) for node in self.nodes}
+        self._engines = {node.name: self._bare(node) for node in self.nodes}
         self.tasks: list[Task] = []
         self.mail: list[tuple[str, Command]] = []
         self.unheard: list[tuple[str, Command]] = []
@@ -305,16 +344,56 @@ class World:
         )
         self.held = later == "acceptance"
 
-    def engine(self, node: Node) -> Engine:
+    def engine(self, node: Node, storage: Storage | None = None) -> Engine:
         """
         Return an engine on a machine, with its clock.
+
+        Args:
+            storage: Another storage than that of the world.
         """
         return Engine(
             self.process,
-            self.storage,
+            self.storage if storage is None else storage,
             clock=node,
+            also=() if node.old else self.setting.also,
             new_id=lambda: self._salt().hex(),
             salt=self._salt,
+        )
+
+    def age(self, node: Node) -> None:
+        """
+        Have an old release run on a machine.
+        """
+        node.old = True
+        self._engines[node.name] = self._bare(node)
+
+    def put_back(self, at: DateTime) -> None:
+        """
+        Begin again with an empty storage, because a backup is put back.
+        """
+        self.restored_at = at
+        self.inner.close()
+        self.inner = self.setting.storage()
+        self.storage = FaultyStorage(self.inner, went=self._went, saw=self._saw)
+        self._engines = {node.name: self._bare(node) for node in self.nodes}
+        self._pages.clear()
+        self._on_its_way.clear()
+
+    def _bare(self, node: Node) -> Any:
+        """
+        Return an engine of which somebody takes a step at a time.
+        """
+        if not self.setting.awaited:
+            return undriven(self.engine(node))
+        return AwaitedEngine(
+            AsyncEngine(
+                self.process,
+                AwaitedStorage(self.storage),
+                clock=node,
+                also=() if node.old else self.setting.also,
+                new_id=lambda: self._salt().hex(),
+                salt=self._salt,
+            )
         )
 
     def _salt(self) -> bytes:
@@ -326,7 +405,8 @@ class World:
         """
         Return what carries effects out on a machine.
         """
-        return {**handlers(self.gateway, clock=node), Notify: self._notify}
+        found = handlers(self.gateway, clock=node, restored_at=self.restored_at)
+        return {**found, Notify: self._notify}
 
     def _notify(self, effect: Notify) -> None:
         if self.storming and self.goes("handler raises"):
@@ -392,6 +472,12 @@ class World:
         Carry out what a task asks for, and hear what it asks next; false if it is over.
         """
         verb, values = task.asks
+        task.calls += 1
+        if task.calls > CALLS_MAX:
+            self.auditor.fail(
+                "I28", f"{task.name}: it has no end", self._order_of(task)
+            )
+            return False
         self._acting = task
         try:
             try:
@@ -425,13 +511,13 @@ class World:
         if verb != "call":
             return getattr(self.storage, verb)(*values)
         handler, effect = values
-        self.auditor.calls(effect)
+        self.auditor.moving.calls(effect)
         if isinstance(effect, Movement) and not self.gateway.troubles:
             self._trouble(task, effect)
         try:
             answer = handler(effect)
         finally:
-            self.auditor.moves()
+            self.auditor.moving.moves()
         if isinstance(answer, NotDone) and not answer.again:
             self.refused.add(effect.key)
         self.say(f"{task.name}: {effect.name} {type(answer).__name__.lower()}")
@@ -459,7 +545,7 @@ class World:
         self,
         name: str,
         node: Node,
-        asking: Generator[Any, Any, Any],
+        asking: Asked,
         *,
         said: Said | None = None,
     ) -> None:
@@ -468,7 +554,7 @@ class World:
         """
         task = Task(name, node, asking, ("", ()), said=said)
         try:
-            task.asks = next(asking)
+            task.asks = asking.send(None)
         except StopIteration as stop:
             self._finished(task, stop.value)
         except EscrowflowError as error:
@@ -480,7 +566,7 @@ class World:
         """
         Return the engine of a machine, its methods undriven.
         """
-        return undriven(self._engines[node.name])
+        return self._engines[node.name]
 
     def submit(self, said: Said, node: Node) -> None:
         """
@@ -508,6 +594,8 @@ class World:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
         self.auditor.replied(said, answer)
+        if isinstance(answer, Outcome):
+            self.done.append(said)
         if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
             # A host says so, and the provider comes back with it some days later.
             self.unheard.append((said.order_id, said.command))
@@ -519,6 +607,8 @@ class World:
         if isinstance(error, (LedgerError, ProcessError, CorruptJournalError)):
             # Of these nobody but we can be the cause.
             self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
+        if isinstance(error, UnknownProcessError):
+            self._unknown(task)
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
         if isinstance(error, StorageError):
@@ -529,6 +619,15 @@ class World:
             if isinstance(error, OutcomeUnknownError):
                 self.count["unknown to the sender"] += 1
             self._again(task)
+
+    def _unknown(self, task: Task) -> None:
+        """
+        Note that an old release met an order that was moved to other rules.
+        """
+        said = task.said
+        if said is not None and said.by.role is Role.PROVIDER:
+            # It is told that nobody hears, and says so again.
+            self.unheard.append((said.order_id, said.command))
 
     def died(self, task: Task) -> None:
         """
@@ -583,7 +682,7 @@ class World:
         Take what the gateway has to tell, and look at what it did.
         """
         self.mail += self.gateway.reports()
-        self.auditor.moves()
+        self.auditor.moving.moves()
 
     def shown(self, order_id: str, node: Node) -> Order | None:
         """
@@ -597,7 +696,8 @@ class World:
             page = loaded.version, decode_order(loaded.snapshot, loaded.texts)
             self._pages[order_id] = page
         order = page[1]
-        return as_of(self.process, order, max(node.now(), order.effective_at)).order
+        process = self.auditor.orders[order_id].process
+        return as_of(process, order, max(node.now(), order.effective_at)).order
 
     def histories(self) -> str:
         """
@@ -619,7 +719,7 @@ class World:
         with suppress(Exception):
             while page := self.inner.events(order_id, after, 500):
                 for event in page:
-                    recorded = self.auditor._read(event)  # type: ignore[arg-type]
+                    recorded = self.auditor.read(event)
                     state = "" if recorded.standing is None else recorded.standing.state
                     lines.append(
                         f"{recorded.seq:4} {recorded.effective_at.isoformat()} "
