@@ -518,7 +518,11 @@ def _order(
             (one for one in view.options if one.command is ef.SendMessage), None
         ),
         "forecast": view.forecast,
-        "told": Markup(timeline.as_html(view.timeline, locale=language, zone=ZONE)),
+        "told": Markup(
+            timeline.as_html(
+                view.timeline, locale=language, zone=ZONE, names=ours["names"]
+            )
+        ),
         "story_title": say.story_text("timeline", language),
         "messages": [
             (one, words.get(one.event.reference, ""))
@@ -584,14 +588,16 @@ def case(request: Request, market: Shop, me: Me, order_id: str) -> Response:
     if me.role not in ("mediator", "operator"):
         raise HTTPException(403, "not_yours")
     found = market.engine.case_file(order_id, by=actor(me.role, me.id))
-    html = casefile.as_html(found, locale=_language(request), zone=ZONE)
     with market.session() as rows:
-        purchase = rows.get(Purchase, order_id)
+        ours = _ours(rows)
+    html = casefile.as_html(
+        found, locale=_language(request), zone=ZONE, names=ours["names"]
+    )
     return _page(
         request,
         "case.html",
         order_id=order_id,
-        service=purchase.service if purchase else None,
+        service=ours["services"].get(order_id),
         file=Markup(html),
     )
 
