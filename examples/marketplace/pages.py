@@ -8,12 +8,12 @@ it and draws what it says; a form is posted to one route, whatever the command i
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
@@ -22,7 +22,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 from pendulum import DateTime
-from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
 
@@ -86,7 +86,7 @@ def application(market: Market, secret: str, *, works: bool = True) -> FastAPI:
     web.mount("/static", StaticFiles(directory=_HERE / "static"))
     web.include_router(routes)
     web.add_exception_handler(_NobodyError, _to_sign_in)
-    web.add_exception_handler(HTTPException, _problem)
+    web.add_exception_handler(AnyHTTPException, _problem)
     web.add_exception_handler(ef.OrderNotFoundError, _problem)
     return web
 
@@ -131,6 +131,7 @@ async def _posted(request: Request) -> Mapping[str, str]:
 Shop = Annotated[Market, Depends(_market)]
 Anyone = Annotated[Person | None, Depends(_person)]
 Me = Annotated[Person, Depends(_me)]
+Orders: TypeAlias = Sequence[ef.Order]
 Posted = Annotated[Mapping[str, str], Depends(_posted)]
 
 
@@ -410,7 +411,7 @@ def orders(request: Request, market: Shop, me: Me) -> Response:
     All orders somebody takes part in.
     """
     found = market.engine.orders(party=me.id, limit=1000).items
-    return _list(request, market, "orders.html", orders=found)
+    return _list(request, market, "orders.html", found)
 
 
 @routes.get("/desk")
@@ -422,7 +423,7 @@ def desk(request: Request, market: Shop, me: Me) -> Response:
         raise HTTPException(404)
     waiting = market.engine.orders(unassigned=True, limit=1000).items
     mine = market.engine.orders(party=me.id, role=ef.MEDIATOR, limit=1000).items
-    return _list(request, market, "desk.html", waiting=waiting, orders=mine)
+    return _list(request, market, "desk.html", (*waiting, *mine))
 
 
 @routes.get("/staff")
@@ -440,35 +441,42 @@ def staff(request: Request, market: Shop, me: Me) -> Response:
         request,
         market,
         "staff.html",
-        orders=market.engine.orders(limit=1000).items,
+        market.engine.orders(limit=1000).items,
         stuck=market.engine.stuck(),
         verified=market.engine.verify(),
         transfers=moved,
     )
 
 
-def _list(request: Request, market: Market, template: str, **more: Any) -> Response:
+def _list(
+    request: Request, market: Market, template: str, orders: Orders, **more: Any
+) -> Response:
     """
     Return a page with orders, the newest first, and what our own rows say of them.
     """
-    for name in ("orders", "waiting"):
-        if name in more:
-            more[name] = sorted(
-                more[name], key=lambda order: order.placed_at, reverse=True
-            )
-    with market.session() as rows:
-        return _page(request, template, **more, **_ours(rows))
+    found = sorted(orders, key=lambda order: order.placed_at, reverse=True)
+    ours = _ours(market, found)
+    return _page(request, template, orders=found, **ours, **more)
 
 
-def _ours(rows: Session) -> dict[str, Any]:
+def _ours(market: Market, orders: Orders) -> dict[str, Any]:
     """
-    Return what only our own tables know: what was bought, and what people are called.
+    Return what only our own tables know of orders: what was bought, and what people
+    are called.
     """
-    bought = rows.scalars(sa.select(Purchase)).unique()
-    return {
-        "services": {one.order_id: one.service for one in bought},
-        "names": {one.id: one.name for one in rows.scalars(sa.select(Person))},
+    ids = [order.id for order in orders]
+    people = {
+        person_id
+        for order in orders
+        for person_id in (order.buyer_id, order.seller_id, order.mediator_id)
     }
+    with market.session() as rows:
+        bought = rows.scalars(sa.select(Purchase).where(Purchase.order_id.in_(ids)))
+        known = rows.scalars(sa.select(Person).where(Person.id.in_(people - {None})))
+        return {
+            "services": {one.order_id: one.service for one in bought.unique()},
+            "names": {one.id: one.name for one in known},
+        }
 
 
 @routes.get("/orders/{order_id}")
@@ -488,17 +496,22 @@ def _order(
     status: int = 200,
     **more: Any,
 ) -> Response:
-    by = actor(me.role, me.id)
+    by, language = actor(me.role, me.id), _language(request)
     # One reading: everything in it belongs to one instant.
     view = market.engine.view(order_id, by=by)
     history = market.engine.history(order_id, by=by)
+    ours = _ours(market, [view.order])
     with market.session() as rows:
         written = rows.scalars(sa.select(Message).where(Message.order_id == order_id))
         words = {message.id: message.text for message in written}
-        ours = _ours(rows)
         mediators = rows.scalars(sa.select(Person).where(Person.role == "mediator"))
-        choices = {"mediator_id": {one.id: one.name for one in mediators}}
-    language = _language(request)
+        choices = {
+            "mediator_id": {one.id: one.name for one in mediators},
+            "offer_id": {
+                one.id: f"{one.title}, {say.amount_text(one.price, language)}"
+                for one in view.order.offers
+            },
+        }
     options = [one for one in view.options if one.command is not ef.SendMessage]
     allowed = {one.name for one in view.options if one.allowed}
     moving = [one for one in options if _moves_on(one, view.order)]
@@ -588,8 +601,7 @@ def case(request: Request, market: Shop, me: Me, order_id: str) -> Response:
     if me.role not in ("mediator", "operator"):
         raise HTTPException(403, "not_yours")
     found = market.engine.case_file(order_id, by=actor(me.role, me.id))
-    with market.session() as rows:
-        ours = _ours(rows)
+    ours = _ours(market, [market.engine.order(order_id)])
     html = casefile.as_html(
         found, locale=_language(request), zone=ZONE, names=ours["names"]
     )

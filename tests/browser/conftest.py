@@ -134,6 +134,7 @@ def visit(chromium: Browser, address: str) -> Iterator[Callable[..., Visitor]]:
         def opened(name: str = "", **settings: Any) -> Visitor:
             settings = {"locale": "en-GB", **settings}
             context = chromium.new_context(base_url=address, **settings)
+            context.set_default_timeout(15_000)
             stack.callback(context.close)
             visitor = Visitor(context.new_page())
             if name:
