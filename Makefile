@@ -27,10 +27,19 @@ help:  ## List what there is
 demo: $(VENV)/run.stamp  ## Show an order's life in the terminal
 	@$(BIN)/python -m escrowflow demo
 
+.PHONY: example
+example: $(VENV)/example.stamp  ## Open a small marketplace on this machine (PORT=8001, ESCROWFLOW_DB=postgresql://...)
+	@$(BIN)/python -m examples.marketplace
+
 .PHONY: test
 test: $(VENV)/test.stamp  ## Run the tests (PYTEST_ARGS="-k money -x" for some of them)
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser $(PYTEST_ARGS)
+
+.PHONY: browser
+browser: $(VENV)/browser.stamp  ## Visit the example in a real browser: Debian's chromium
+	@echo "== browser"
+	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/test.stamp  ## Run the tests; every branch below the engine must be reached
@@ -90,11 +99,13 @@ clean:  ## Remove everything that make made
 # ----------------------------------------------------------------- environment
 #
 # A stamp says: this lock is installed, and so are we, editable.  Each lock is a
-# part of the next one, with the same versions: run, test, dev.  So whoever
-# installs a greater one has the lesser ones too.
+# part of a greater one, with the same versions: run of example and test, both of
+# browser, and that of dev.  So whoever installs a greater one has the lesser ones too.
 
-PARTS_OF_dev := run test
+PARTS_OF_dev := run example test browser
+PARTS_OF_browser := run example test
 PARTS_OF_test := run
+PARTS_OF_example := run
 
 $(VENV)/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -124,5 +135,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universa
 .PHONY: lock
 lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer versions)
 	$(UV_COMPILE) $(UPGRADE) --group dev --output-file requirements/dev.lock
+	$(UV_COMPILE) --group browser --constraint requirements/dev.lock --output-file requirements/browser.lock
+	$(UV_COMPILE) --group example --constraint requirements/dev.lock --output-file requirements/example.lock
 	$(UV_COMPILE) --group test --constraint requirements/dev.lock --output-file requirements/test.lock
 	$(UV_COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock

@@ -650,6 +650,26 @@ class TestForPeople:
 
         assert page.text.count(words) == 2
 
+    def test_what_people_are_called(self) -> None:
+        """
+        Names stand for ids, and once beside them: what was hashed has the ids.
+        """
+        names = {"ana": "Ana Morel", "mia": "Mia <i> Rossi"}
+        case = file_of(heard())
+
+        text = as_text(case, names=names)
+        page = read_html(as_html(case, names=names))
+
+        for told in (text, page.text):
+            assert "Ana Morel (ana)" in told
+            assert "buyer Ana Morel" in told
+            assert "seller luc" in told
+            assert told.count("Mia <i> Rossi (mia)") == 1
+        assert "Mediator: Mia <i> Rossi\n" in text
+        assert "buyer ana" not in text
+        assert page.tags <= Reader.ALLOWED
+        assert case.wrong is None
+
     def test_of_an_order_that_is_late(self) -> None:
         """
         That it is late, what was agreed without limit, and each offer by its name.

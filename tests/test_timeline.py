@@ -246,6 +246,22 @@ class TestText:
         assert "    | Mon 1 Jun 2026  seller luc  Order accepted\ufffd" in text
         assert sum(not line.startswith("    ") for line in text.splitlines()) == 1 + 4
 
+    def test_what_people_are_called(self) -> None:
+        """
+        Whoever has a name is told by it, on one line that nothing turns around; anybody
+        else by the id, and the system is nobody.
+        """
+        story = pending().seller(ACCEPT).after(days=6)
+        story.engine.run_due()
+        names = {"ana": "Ana\nTue  seller \u202eMorel"}
+
+        text = as_text(told(story), names=names)
+
+        assert "  buyer Ana Tue seller \ufffdMorel  Order placed" in text
+        assert "  seller luc  " in text
+        assert "  system  " in text
+        assert "buyer ana" not in text
+
     def test_several_share_their_columns(self) -> None:
         """
         Stories told together are aligned from the first to the last.
@@ -321,6 +337,18 @@ class TestHtml:
         assert words in page.text
         assert page.tags <= Reader.ALLOWED
         assert not {"style", "onload"} & page.names
+
+    def test_what_people_are_called(self) -> None:
+        """
+        A name stands where the id stood, and is never markup either.
+        """
+        names = {"ana": "Ana <b> Morel"}
+
+        page = read_html(as_html(told(in_progress()), names=names))
+
+        assert "buyer Ana <b> Morel" in page.text
+        assert "seller luc" in page.text
+        assert page.tags <= Reader.ALLOWED
 
     def test_an_unknown_language_is_english(self) -> None:
         """

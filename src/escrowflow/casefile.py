@@ -36,7 +36,16 @@ from .storage import StoredEvent, StoredText
 from .storage.chain import HEAD, link
 from .storage.codec import commitment, decode_event
 from .terms import Terms
-from .timeline import actor_html, actor_text, instant_html, quoted, quoted_html
+from .timeline import (
+    NO_NAMES,
+    Names,
+    actor_html,
+    actor_text,
+    called,
+    instant_html,
+    quoted,
+    quoted_html,
+)
 from .words import (
     amount_text,
     choice_text,
@@ -562,15 +571,18 @@ def _fact(name: str, fact: str, locale: str) -> str:
     return story_text("fact", locale) % {"name": name, "fact": fact}
 
 
-def _facts(event: Event, locale: str) -> Iterator[tuple[str, str]]:
+def _facts(event: Event, locale: str, names: Names) -> Iterator[tuple[str, str]]:
     """
     Yield what an event says beside its texts: the name of a fact, and the fact.
     """
-    for name in ("price", "tip", "amount", "rating", "reference", "mediator_id"):
+    for name in ("price", "tip", "amount", "rating", "reference"):
         value = getattr(event, name, None)
         if value is not None and value != "":
             fact = amount_text(value, locale) if isinstance(value, Money) else value
             yield story_text(name, locale), str(fact)
+    mediator_id = getattr(event, "mediator_id", None)
+    if mediator_id is not None:
+        yield story_text("mediator_id", locale), called(mediator_id, names)
     files = getattr(event, "files", ())
     if files:
         yield story_text("files", locale), ", ".join(files)
@@ -594,7 +606,9 @@ def _facts(event: Event, locale: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def _people(case: CaseFile, locale: str, zone: str) -> Iterator[tuple[str, str]]:
+def _people(
+    case: CaseFile, locale: str, zone: str, names: Names
+) -> Iterator[tuple[str, str]]:
     """
     Yield what stands at the top of a file.
     """
@@ -609,12 +623,15 @@ def _people(case: CaseFile, locale: str, zone: str) -> Iterator[tuple[str, str]]
         (Role.MEDIATOR, case.mediator_id),
     ):
         if person is not None:
-            yield role_text(role.text, locale), person
+            name = called(person, names)
+            # What was hashed has only the id.
+            known = person if name == person else f"{name} ({person})"
+            yield role_text(role.text, locale), known
     for part in ("held", "refunded", "released", "kept"):
         yield story_text(part, locale), amount_text(getattr(case.ledger, part), locale)
 
 
-def _kept_text(kept: Kept, locale: str, zone: str) -> str:
+def _kept_text(kept: Kept, locale: str, zone: str, names: Names) -> str:
     """
     Return how it went with a deadline, as one line.
     """
@@ -625,7 +642,7 @@ def _kept_text(kept: Kept, locale: str, zone: str) -> str:
     told = _fact(told, story_text(kept.outcome, locale), locale)
     if kept.by is None:
         return told
-    told += f", {actor_text(kept.by, locale)} (#{kept.seq})"
+    told += f", {actor_text(kept.by, locale, names)} (#{kept.seq})"
     margin = _rounded(kept.margin)
     if not margin:
         return told
@@ -657,6 +674,7 @@ def as_text(
     locale: str = "en",
     zone: str = "UTC",
     width: int | None = None,
+    names: Names = NO_NAMES,
 ) -> str:
     """
     Return a file as lines of text, with a line feed at the end of each.
@@ -668,35 +686,38 @@ def as_text(
 
         width: The columns that texts are broken at; `None` for no breaks.
 
+        names: What people are called, by their id; whoever has no name in it is called
+            by the id.
+
     Raises:
         InvalidInputError: If the zone is unknown.
     """
     lines = [f"{story_text('case_file', locale)} {case.order_id}", ""]
-    lines += [_fact(*named, locale) for named in _people(case, locale, zone)]
+    lines += [_fact(*named, locale) for named in _people(case, locale, zone, names)]
     for topic in TOPICS:
         exhibits = case.about(topic)
         if exhibits:
             lines += ["", story_text(topic, locale)]
         for exhibit in exhibits:
-            lines += _exhibit_lines(exhibit, locale, zone, width)
+            lines += _exhibit_lines(exhibit, locale, zone, width, names)
     lines += ["", story_text("deadlines", locale)]
-    lines += [_kept_text(kept, locale, zone) for kept in case.deadlines]
+    lines += [_kept_text(kept, locale, zone, names) for kept in case.deadlines]
     lines += ["", story_text("proof", locale), _verdict(case, locale)]
     lines += [_fact(story_text("hash", locale), case.head, locale)]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _exhibit_lines(
-    exhibit: Exhibit, locale: str, zone: str, width: int | None
+    exhibit: Exhibit, locale: str, zone: str, width: int | None, names: Names
 ) -> Iterator[str]:
     yield (
         f"#{exhibit.seq}  {instant_text(exhibit.effective_at, locale, zone)}  "
-        f"{actor_text(exhibit.by, locale)}  {event_text(exhibit.event.name, locale)}"
+        f"{actor_text(exhibit.by, locale, names)}  {event_text(exhibit.event.name, locale)}"
     )
     if exhibit.recorded_at != exhibit.effective_at:
         at = instant_text(exhibit.recorded_at, locale, zone)
         yield _INDENT + _fact(story_text("recorded", locale), at, locale)
-    for name, fact in _facts(exhibit.event, locale):
+    for name, fact in _facts(exhibit.event, locale, names):
         yield _INDENT + _fact(name, fact, locale)
     for said in exhibit.texts:
         yield from quoted(said.text, locale, width)
@@ -704,7 +725,13 @@ def _exhibit_lines(
     yield _INDENT + _fact(story_text("hash", locale), exhibit.hash, locale)
 
 
-def as_html(case: CaseFile, *, locale: str = "en", zone: str = "UTC") -> str:
+def as_html(
+    case: CaseFile,
+    *,
+    locale: str = "en",
+    zone: str = "UTC",
+    names: Names = NO_NAMES,
+) -> str:
     """
     Return a file as an HTML article, to be put into a page of yours.
 
@@ -716,6 +743,9 @@ def as_html(case: CaseFile, *, locale: str = "en", zone: str = "UTC") -> str:
 
         zone: Whose wall clock: a name of the IANA database.
 
+        names: What people are called, by their id; whoever has no name in it is called
+            by the id.
+
     Raises:
         InvalidInputError: If the zone is unknown.
     """
@@ -724,10 +754,10 @@ def as_html(case: CaseFile, *, locale: str = "en", zone: str = "UTC") -> str:
     for topic in TOPICS:
         exhibits = case.about(topic)
         if exhibits:
-            items = "".join(_exhibit_html(one, locale, zone) for one in exhibits)
+            items = "".join(_exhibit_html(one, locale, zone, names) for one in exhibits)
             chapters.append(_chapter(topic, f"<ol>\n{items}</ol>\n", locale))
     items = "".join(
-        f"<li>{escape(_kept_text(kept, locale, zone))}</li>\n"
+        f"<li>{escape(_kept_text(kept, locale, zone, names))}</li>\n"
         for kept in case.deadlines
     )
     chapters.append(_chapter("deadlines", f"<ul>\n{items}</ul>\n", locale))
@@ -738,7 +768,7 @@ def as_html(case: CaseFile, *, locale: str = "en", zone: str = "UTC") -> str:
     return (
         f'<article class="escrowflow-case" lang="{language(locale)}">\n'
         f"<h2>{title}</h2>\n"
-        f"{_list(_people(case, locale, zone))}"
+        f"{_list(_people(case, locale, zone, names))}"
         f"{''.join(chapters)}</article>\n"
     )
 
@@ -761,7 +791,7 @@ def _list(facts: Iterable[tuple[str, str]]) -> str:
     return f"<dl>\n{items}</dl>\n" if items else ""
 
 
-def _exhibit_html(exhibit: Exhibit, locale: str, zone: str) -> str:
+def _exhibit_html(exhibit: Exhibit, locale: str, zone: str, names: Names) -> str:
     written = ""
     if exhibit.recorded_at != exhibit.effective_at:
         at = instant_html(exhibit.recorded_at, locale, zone)
@@ -774,8 +804,8 @@ def _exhibit_html(exhibit: Exhibit, locale: str, zone: str) -> str:
     return (
         f'<li value="{exhibit.seq}">\n'
         f"<p>{instant_html(exhibit.effective_at, locale, zone)} "
-        f"{actor_html(exhibit.by, locale)} "
+        f"{actor_html(exhibit.by, locale, names)} "
         f"<strong>{escape(event_text(exhibit.event.name, locale))}</strong></p>\n"
-        f"{written}{_list(_facts(exhibit.event, locale))}{texts}"
+        f"{written}{_list(_facts(exhibit.event, locale, names))}{texts}"
         f"{_code('hash', exhibit.hash, locale)}</li>\n"
     )

@@ -11,10 +11,10 @@ An order's story for people: who did what, when, why, and what became of the mon
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import attrs
 from pendulum import DateTime
@@ -22,7 +22,7 @@ from pendulum import DateTime
 from .decisions.moves import Move, moved
 from .events import PaymentReturned, Recorded
 from .history import evolve
-from .inputs import Text
+from .inputs import FrozenDict, Text
 from .ledger import Ledger
 from .order import Order
 from .parties import OUTBOX, SYSTEM, Actor
@@ -39,18 +39,26 @@ from .words import (
 )
 
 __all__ = [
+    "NO_NAMES",
     "Line",
     "Moment",
+    "Names",
     "actor_html",
     "actor_text",
     "as_html",
     "as_lines",
     "as_text",
+    "called",
     "instant_html",
     "quoted",
     "quoted_html",
     "timeline",
 ]
+
+# What people are called, by their id.
+Names: TypeAlias = Mapping[str, str]
+
+NO_NAMES: Final[Names] = FrozenDict()
 
 # The fields in which an event carries what somebody said.
 _WORDS: Final = ("reason", "text", "note")
@@ -174,6 +182,7 @@ def as_text(
     locale: str = "en",
     zone: str = "UTC",
     width: int | None = None,
+    names: Names = NO_NAMES,
 ) -> str:
     """
     Return a story as lines of text, with a line feed at the end of each.
@@ -185,10 +194,15 @@ def as_text(
 
         width: The columns there are; `None` for as many as it takes.
 
+        names: What people are called, by their id; whoever has no name in it is called
+            by the id.
+
     Raises:
         InvalidInputError: If the zone is unknown.
     """
-    (lines,) = as_lines([tuple(moments)], locale=locale, zone=zone, width=width)
+    (lines,) = as_lines(
+        [tuple(moments)], locale=locale, zone=zone, width=width, names=names
+    )
     return "".join(f"{line.text}\n" for line in lines)
 
 
@@ -198,6 +212,7 @@ def as_lines(
     locale: str = "en",
     zone: str = "UTC",
     width: int | None = None,
+    names: Names = NO_NAMES,
 ) -> list[list[Line]]:
     """
     Return stories as aligned lines, the columns in one place from the first story to
@@ -206,7 +221,9 @@ def as_lines(
     Under each moment stands why it came about and what money it moved.
     """
     heads = [story_text(name, locale) for name in _HEADS]
-    tables = [[_cells(one, locale, zone) for one in moments] for moments in stories]
+    tables = [
+        [_cells(one, locale, zone, names) for one in moments] for moments in stories
+    ]
     columns = zip(heads, *(row for rows in tables for row in rows), strict=True)
     widths = [max(map(len, column)) for column in columns]
     # What does not fit gets the state and the money on a line of their own.
@@ -221,14 +238,14 @@ def as_lines(
     return found
 
 
-def _cells(moment: Moment, locale: str, zone: str) -> list[str]:
+def _cells(moment: Moment, locale: str, zone: str, names: Names) -> list[str]:
     state = state_text(moment.state, locale)
     late = f"{state} ({story_text('late', locale)})"
     ledger = moment.ledger
     money = (ledger.held, ledger.refunded, ledger.released, ledger.kept)
     return [
         instant_text(moment.at, locale, zone),
-        actor_text(moment.by, locale),
+        actor_text(moment.by, locale, names),
         event_text(moment.event, locale),
         late if moment.late else state,
         *(str(amount.amount) for amount in money),
@@ -267,12 +284,20 @@ def _reasons(moment: Moment, locale: str) -> Iterator[str]:
 _NOBODY: Final = (SYSTEM, OUTBOX)
 
 
-def actor_text(actor: Actor, locale: str = "en") -> str:
+def actor_text(actor: Actor, locale: str = "en", names: Names = NO_NAMES) -> str:
     """
     Return who somebody is: `buyer ana`, `system`.
     """
     role = role_text(actor.role.text, locale)
-    return role if actor in _NOBODY else f"{role} {actor.id}"
+    return role if actor in _NOBODY else f"{role} {called(actor.id, names)}"
+
+
+def called(person_id: str, names: Names) -> str:
+    """
+    Return what somebody is called, on one line that nothing turns around.
+    """
+    name = " ".join(names.get(person_id, "").split())
+    return name.translate(_TURNING) or person_id
 
 
 def quoted(said: Text, locale: str = "en", width: int | None = None) -> Iterator[str]:
@@ -292,7 +317,13 @@ def quoted(said: Text, locale: str = "en", width: int | None = None) -> Iterator
 # --- as HTML ----------------------------------------------------------------------
 
 
-def as_html(moments: Iterable[Moment], *, locale: str = "en", zone: str = "UTC") -> str:
+def as_html(
+    moments: Iterable[Moment],
+    *,
+    locale: str = "en",
+    zone: str = "UTC",
+    names: Names = NO_NAMES,
+) -> str:
     """
     Return a story as an HTML list, to be put into a page of yours.
 
@@ -304,18 +335,21 @@ def as_html(moments: Iterable[Moment], *, locale: str = "en", zone: str = "UTC")
 
         zone: Whose wall clock: a name of the IANA database.
 
+        names: What people are called, by their id; whoever has no name in it is called
+            by the id.
+
     Raises:
         InvalidInputError: If the zone is unknown.
     """
     label = escape(story_text("timeline", locale))
-    items = "".join(_item(moment, locale, zone) for moment in moments)
+    items = "".join(_item(moment, locale, zone, names) for moment in moments)
     return (
         f'<ol class="escrowflow-timeline" lang="{language(locale)}" aria-label="{label}">\n'
         f"{items}</ol>\n"
     )
 
 
-def _item(moment: Moment, locale: str, zone: str) -> str:
+def _item(moment: Moment, locale: str, zone: str, names: Names) -> str:
     state = state_text(moment.state, locale)
     if moment.late:
         state = f"{state} ({story_text('late', locale)})"
@@ -329,19 +363,21 @@ def _item(moment: Moment, locale: str, zone: str) -> str:
     return (
         "<li>\n"
         f"<p>{instant_html(moment.at, locale, zone)} "
-        f'<span class="who">{actor_html(moment.by, locale)}</span> '
+        f'<span class="who">{actor_html(moment.by, locale, names)}</span> '
         f'<strong class="what">{escape(event_text(moment.event, locale))}</strong> '
         f'<span class="state">{escape(state)}</span></p>\n'
         f"{why}{money}</li>\n"
     )
 
 
-def actor_html(actor: Actor, locale: str = "en") -> str:
+def actor_html(actor: Actor, locale: str = "en", names: Names = NO_NAMES) -> str:
     """
-    Return who somebody is, as HTML; the id cannot turn around what is beside it.
+    Return who somebody is, as HTML; the name cannot turn around what is beside it.
     """
     role = escape(role_text(actor.role.text, locale))
-    return role if actor in _NOBODY else f"{role} <bdi>{escape(actor.id)}</bdi>"
+    if actor in _NOBODY:
+        return role
+    return f"{role} <bdi>{escape(called(actor.id, names))}</bdi>"
 
 
 def instant_html(instant: DateTime, locale: str = "en", zone: str = "UTC") -> str:
