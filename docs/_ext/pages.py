@@ -8,21 +8,26 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
+import attrs
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
+from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
 # A page of this site; what lies outside of it is no part of its contents.
 LINK = re.compile(r"\]\((?!https?:|\.\.)([^)#]+)\.md\)")
-
-
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:src|examples|benchmarks|tests)/[^)]+)\)")
+
+
+PICTURES = Path(__file__).parent.parent / "pictures"
 
 
 def with_contents(app: Sphinx, docname: str, text: list[str]) -> None:
@@ -53,6 +58,12 @@ class Mermaid(SphinxDirective):
         link = f"[Open the picture by itself](../pictures/{name}.svg)"
         frame = nodes.container(classes=["picture"])
         frame += self.parse_text_to_nodes(image)
+        # Graphviz measures in points; at three quarters of a pixel each it can be read.
+        points = re.search(
+            r'width="(\d+)pt"', (PICTURES / f"{name}.svg").read_text("utf-8")
+        )
+        (picture,) = frame.findall(nodes.image)
+        picture["width"] = f"{int(points[1]) * 3 // 4}px" if points else ""
         return [frame, *self.parse_text_to_nodes(link)]
 
 
@@ -113,8 +124,7 @@ def prepared(
     if what == "data":
         # Otherwise a tuple would be explained as Python explains tuples.
         lines[:] = comment_on(name)
-    # What stands in the first line, before a colon, would be taken for a type.
-    found: list[str] = [""] if what in ("data", "attribute", "property") else []
+    found: list[str] = []
     inside = table = False
     before = ""
     for line in lines:
@@ -140,6 +150,10 @@ def prepared(
         found.append(line)
         before = line
     lines[:] = CODE_WORD.sub(as_code, "\n".join(found)).split("\n")
+    if what in ("data", "attribute", "property"):
+        # Napoleon takes what stands before the first colon there for a type.
+        read = GoogleDocstring(lines, app.config, app, "function", name, obj, options)
+        lines[:] = ["", f".. {name}", "", *read.lines()]
 
 
 def listed(lines: list[str]) -> bool:
@@ -190,6 +204,70 @@ def home_of(module: ModuleType, name: str) -> ModuleType:
     return module
 
 
+def signed(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """
+    Write a class of values as its fields say it, with its defaults.
+    """
+    if what not in ("class", "exception") or not attrs.has(obj):
+        return None
+    try:
+        hints = get_type_hints(obj)
+    except NameError:
+        # A type that only a checker imports: its name will do.
+        hints = {}
+    fields = [field for field in attrs.fields(obj) if field.init]
+    positional = [field for field in fields if not field.kw_only]
+    named = [field for field in fields if field.kw_only]
+    said = [parameter(field, hints) for field in positional]
+    if named:
+        said += ["*", *(parameter(field, hints) for field in named)]
+    return f"({', '.join(said)})", returns
+
+
+def parameter(field: Any, hints: dict[str, Any]) -> str:
+    """
+    Return a field as a parameter.
+    """
+    kind = hints.get(field.name, field.type)
+    text = kind if isinstance(kind, str) else stringify_annotation(kind, "smart")
+    said = f"{field.alias}: {text}"
+    if field.default is attrs.NOTHING:
+        return said
+    made = field.default
+    if isinstance(made, attrs.Factory):  # type: ignore[arg-type]
+        if made.takes_self:
+            return f"{said} = ..."
+        if inspect.isclass(made.factory):
+            return f"{said} = {made.factory.__name__}()"
+        made = made.factory()
+    return f"{said} = {value_text(made)}"
+
+
+def value_text(value: Any) -> str:
+    """
+    Return a default as it would be written.
+    """
+    if isinstance(value, timedelta):
+        hours = value / timedelta(hours=1)
+        whole = value.days and not value.seconds
+        return (
+            f"timedelta(days={value.days})" if whole else f"timedelta(hours={hours:g})"
+        )
+    if isinstance(value, tuple):
+        return f"({', '.join(map(value_text, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(repr(one) for one in sorted(value))}}}" if value else "()"
+    return repr(value)
+
+
 def skipped(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
@@ -206,6 +284,7 @@ def skipped(
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("source-read", with_contents)
     app.connect("autodoc-process-docstring", prepared, priority=100)
+    app.connect("autodoc-process-signature", signed)
     app.connect("autodoc-skip-member", skipped)
     app.add_directive("mermaid", Mermaid)
     app.add_directive("names", Names)
