@@ -33,7 +33,10 @@ PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE]
 API: Final = DOCS / "reference" / "api"
 PICTURES: Final = DOCS / "pictures"
 
-BLOCK: Final = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A block, and what it prints, where that stands right below it.
+BLOCK: Final = re.compile(
+    r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
+)
 FENCED: Final = re.compile(r"^(```+|~~~+).*?^\1$", re.MULTILINE | re.DOTALL)
 CODE: Final = re.compile(r"`[^`\n]+`")
 LINK: Final = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -79,10 +82,17 @@ def anchors_of(page: Path) -> frozenset[str]:
 
 
 @each_page
-def test_its_code_runs(page: Path) -> None:
+def test_its_code_runs(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """
-    The blocks of one page share one namespace, as they do in the reader's head.
+    The blocks of one page share one namespace, as they do in the reader's head, and
+    an empty folder; they print what the page says.
     """
+    monkeypatch.chdir(tmp_path)
     text = page.read_text(encoding="utf-8")
     namespace: dict[str, object] = {"__name__": page.stem}
 
@@ -90,6 +100,8 @@ def test_its_code_runs(page: Path) -> None:
         # Blank lines up to the block keep line numbers in tracebacks true.
         padding = "\n" * text.count("\n", 0, block.start(1))
         exec(compile(padding + block[1], str(page), "exec"), namespace)
+        printed = capsys.readouterr().out
+        assert block[2] is None or printed == block[2]
 
 
 @each_page
