@@ -24,7 +24,9 @@ from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
 # A page of this site; what lies outside of it is no part of its contents.
 LINK = re.compile(r"\]\((?!https?:|\.\.)([^)#]+)\.md\)")
-OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:src|examples|benchmarks|tests)/[^)]+)\)")
+OUTSIDE = re.compile(
+    r"\]\(((?:\.\./)+(?:(?:src|examples|benchmarks|tests|tools)/[^)#]+|[A-Z]+\.md))[^)]*\)"
+)
 
 
 PICTURES = Path(__file__).parent.parent / "pictures"
