@@ -80,6 +80,12 @@ format: $(VENV)/dev.stamp  ## Let ruff repair what it can
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
+.PHONY: docs
+docs: $(VENV)/docs.stamp  ## Build the site, docs/_build/html; every warning is an error
+	@echo "== docs"
+	@$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --nitpicky \
+		--quiet --doctree-dir docs/_build/doctrees docs docs/_build/html
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp  ## Measure, beside other libraries
 	@test -d benchmarks || { echo "There is no benchmarks/ yet." >&2; exit 1; }
@@ -91,7 +97,7 @@ soak: $(VENV)/test.stamp  ## The long run: killed processes, crashed servers, cr
 
 .PHONY: clean
 clean:  ## Remove everything that make made
-	@rm -rf $(VENV) dist htmlcov .coverage .coverage.* .hypothesis \
+	@rm -rf $(VENV) dist docs/_build htmlcov .coverage .coverage.* .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests $(wildcard examples benchmarks tools) -name __pycache__ -prune -exec rm -rf {} +
 
@@ -101,11 +107,13 @@ clean:  ## Remove everything that make made
 # A stamp says: this lock is installed, and so are we, editable.  Each lock is a
 # part of a greater one, with the same versions: run of example and test, both of
 # browser, and that of dev.  So whoever installs a greater one has the lesser ones too.
+# The lock of the site, docs, stands beside them, and shares their versions.
 
 PARTS_OF_dev := run example test browser
 PARTS_OF_browser := run example test
 PARTS_OF_test := run
 PARTS_OF_example := run
+PARTS_OF_docs := run
 
 $(VENV)/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -139,3 +147,4 @@ lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer version
 	$(UV_COMPILE) --group example --constraint requirements/dev.lock --output-file requirements/example.lock
 	$(UV_COMPILE) --group test --constraint requirements/dev.lock --output-file requirements/test.lock
 	$(UV_COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock
+	$(UV_COMPILE) --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock

@@ -19,7 +19,9 @@ from escrowflow.words.differences import DIFFERENCES
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "codes.md"
 
-HEAD = """# Codes of refusals
+HEAD = """# Codes
+
+## Of refusals
 
 What `Blocker.code` can be, and `WalletRefusedError.code`: stable, for a program to switch
 on.  The sentence is what `message(locale)` says where none of its parts is known; the
@@ -30,7 +32,7 @@ parts come in `params`.
 """
 
 DIFFERENCES_HEAD = """
-# Codes of differences
+## Of differences
 
 What `payments.Difference.code` can be, see
 [how to reconcile](../how-to/reconcile.md).  The sentence is what

@@ -15,8 +15,9 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ from escrowflow.diagram import diagram
 from escrowflow.events import MessageSent
 from escrowflow.parties import Role
 from escrowflow.processes import comeup, recommended, vendor_consolidation
+from escrowflow.states import BACK, STAY
 from escrowflow.words import LOCALES, diagram_text, state_text
 from escrowflow.words.names import LABELS
 from tests.given import COMEUP
@@ -116,6 +118,10 @@ assert diagram(comeup(), "mermaid", locale="en").startswith("flowchart TD")
 
 Only what a process's policies allow is drawn.  With `path=engine.history(order_id)` the way
 of one order is drawn, and the rest is faint.
+
+Below each picture stands its table: every row that these policies open, and every deadline.
+*Stays* leaves an order where it is, *back* leads to the state that was left.  Who may do what
+at a glance is the [grid](rules.md#who-may-send-what-and-where).
 """
 
 
@@ -123,15 +129,75 @@ def page() -> str:
     """
     Return the page of the processes as it should be.
     """
-    pictures = "".join(
-        f"\n## {title}\n\n```mermaid\n{diagram(process)}```\n"
+    return HEAD + "".join(
+        f"\n## {title}\n\n```mermaid\n{diagram(process)}```\n\n{tables(process)}"
         for title, process in (
             ("ComeUp", comeup()),
             ("Vendor Consolidation", vendor_consolidation()),
             ("Recommended", recommended()),
         )
     )
-    return HEAD + pictures
+
+
+def places(process: ef.Process[Policies], states: Sequence[str]) -> str:
+    """
+    Return where something holds, the short way.
+    """
+    rest = [state for state in process.members if state not in states]
+    if not rest:
+        return "everywhere"
+    if len(rest) < len(states) / 2:
+        return f"everywhere but {names(rest)}"
+    return names(states)
+
+
+def names(states: Iterable[str]) -> str:
+    """
+    Return states as they are stored.
+    """
+    return ", ".join(f"`{state}`" for state in states)
+
+
+def destination(to: object) -> str:
+    """
+    Return where a row leads.
+    """
+    if to is STAY:
+        return "stays"
+    return "back" if to is BACK else f"`{to}`"
+
+
+def tables(process: ef.Process[Policies]) -> str:
+    """
+    Return the rows that the policies of a process open, and its deadlines.
+    """
+    lines = [
+        "| command | by | in | leads to |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in process.rows:
+        ends = [
+            f"{outcome}: {destination(to)}" if outcome else destination(to)
+            for outcome, to in row.leads(process.policies).items()
+        ]
+        if ends:
+            who = " or ".join(role.text for role in row.by)
+            lines.append(
+                f"| `{row.command.name}` | {who} | {places(process, row.states)} "
+                f"| {'; '.join(ends)} |"
+            )
+    lines += [
+        "",
+        "| deadline | at its end | runs | stands still |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| `{kind.name}` | `{kind.command.name}` | {names(kind.runs)} "
+        f"| {names(kind.stops)} |"
+        for kind in process.deadlines
+        if not kind.needs or attrgetter(kind.needs)(process.policies) is not None
+    ]
+    return "\n".join(lines) + "\n"
 
 
 class TestGolden:

@@ -448,13 +448,13 @@ class Process(Generic[P]):
             name: Its name; another one, so that orders do not mix.
 
             states: Your states, as a text enum; the present ones stay.  A deadline
-            that neither runs nor stops in a new state is over once the order gets
-            there: name it again in *deadlines* with the states it keeps.
+                that neither runs nor stops in a new state is over once the order
+                gets there: name it again in *deadlines* with the states it keeps.
 
-        endings: Those of your states that are endings.
+            endings: Those of your states that are endings.
 
-        gaps: Weaknesses you know of: `Gap("no_timed_exit", state, reason)` for a
-            state of yours that nothing ends by itself.
+            gaps: Weaknesses you know of: `Gap("no_timed_exit", state, reason)` for
+                a state of yours that nothing ends by itself.
 
             rows: More rows.
 
