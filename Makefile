@@ -95,6 +95,10 @@ bench: $(VENV)/dev.stamp  ## Measure, beside other libraries
 soak: $(VENV)/test.stamp  ## The long run: killed processes, crashed servers, crowds (SOAK_ARGS="--share 0.1")
 	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
+.PHONY: release
+release: $(VENV)/release.stamp  ## What a release must pass: every Python, lowest versions, the wheel (NOX_ARGS="-s wheel")
+	@$(BIN)/python -m nox $(NOX_ARGS)
+
 .PHONY: clean
 clean:  ## Remove everything that make made
 	@rm -rf $(VENV) dist docs/_build htmlcov .coverage .coverage.* .hypothesis \
@@ -107,13 +111,15 @@ clean:  ## Remove everything that make made
 # A stamp says: this lock is installed, and so are we, editable.  Each lock is a
 # part of a greater one, with the same versions: run of example and test, both of
 # browser, and that of dev.  So whoever installs a greater one has the lesser ones too.
-# The lock of the site, docs, stands beside them, and shares their versions.
+# The locks of the site, docs, and of a release stand beside them, and share their
+# versions.
 
 PARTS_OF_dev := run example test browser
 PARTS_OF_browser := run example test
 PARTS_OF_test := run
 PARTS_OF_example := run
 PARTS_OF_docs := run
+PARTS_OF_release := run
 
 $(VENV)/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -148,3 +154,4 @@ lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer version
 	$(UV_COMPILE) --group test --constraint requirements/dev.lock --output-file requirements/test.lock
 	$(UV_COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock
 	$(UV_COMPILE) --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
+	$(UV_COMPILE) --group release --constraint requirements/dev.lock --output-file requirements/release.lock

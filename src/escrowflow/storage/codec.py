@@ -87,10 +87,12 @@ def _build() -> Converter:
     leaf(DateTime, to_micros, from_micros)
     leaf(timedelta, lambda w: w // _MICROSECOND, lambda v: timedelta(microseconds=v))
     leaf(Money, lambda m: [m.minor, m.currency], lambda v: Money(v[0], v[1]))
-    leaf(Role, lambda role: role.text, Role.of)
     leaf(Actor, str, actor_from)
-    # By its class: a hook for `str`, which it is too, comes before all that are found
-    # by asking, and would write the words themselves.
+    # By their classes: hooks for an enum and for `str`, which they are too, come before
+    # all that are found by asking (in some versions), and would write the number, and
+    # the words themselves.
+    converter.register_unstructure_hook(Role, lambda role: role.text)
+    converter.register_structure_hook(Role, lambda value, _: Role.of(value))
     converter.register_unstructure_hook(Text, _commitment)
     converter.register_structure_hook(Text, lambda value, _: _text(value))
     leaf(
