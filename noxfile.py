@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import tempfile
 from pathlib import Path
 
 import nox
@@ -22,6 +23,13 @@ nox.options.error_on_missing_interpreters = True
 
 PYTHONS = ("3.11", "3.12", "3.13")
 DIST = Path("dist")
+# What a user's own test may look like.
+SHOP = """
+def test_order(escrow_bed):
+    escrow_bed.place()
+    escrow_bed.seller.accept_order()
+    escrow_bed.expect("in_progress")
+"""
 
 
 def installed(session: nox.Session, lock: str) -> None:
@@ -92,16 +100,13 @@ def wheel(session: nox.Session) -> None:
     if len(digests) != 1:
         session.error("two builds of the wheel differ")
     session.install(f"{built}[cli,testing]")
-    session.chdir(folder)
-    session.run("escrowflow", "demo", silent=True)
-    session.run("escrowflow", "check", "recommended", silent=True)
-    (folder / "test_shop.py").write_text(
-        "def test_order(escrow_bed):\n"
-        "    escrow_bed.place()\n"
-        "    escrow_bed.seller.accept_order()\n"
-        "    escrow_bed.expect('in_progress')\n"
-    )
-    session.run("pytest", "-q", "test_shop.py")
+    # Elsewhere: here our own settings would be found, and our sources.
+    with tempfile.TemporaryDirectory() as shop:
+        session.chdir(shop)
+        session.run("escrowflow", "demo", silent=True)
+        session.run("escrowflow", "check", "recommended", silent=True)
+        Path(shop, "test_shop.py").write_text(SHOP)
+        session.run("pytest", "-q", "-W", "error")
 
 
 @nox.session(python=PYTHONS[0])
@@ -109,10 +114,12 @@ def sbom(session: nox.Session) -> None:
     """
     What the library brings along: `dist/escrowflow.cdx.json`.
     """
-    installed(session, "release")
+    session.install("--constraint", "requirements/run.lock", ".[cli]")
     DIST.mkdir(exist_ok=True)
+    # The tool stands outside: it is nothing that the library brings along.
     session.run(
-        *("cyclonedx-py", "requirements", "requirements/run.lock"),
+        *("cyclonedx-py", "environment", str(Path(session.bin) / "python")),
         *("--pyproject", "pyproject.toml", "--mc-type", "library"),
         *("--output-reproducible", "--output-file", str(DIST / "escrowflow.cdx.json")),
+        external=True,
     )
