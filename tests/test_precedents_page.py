@@ -56,6 +56,17 @@ def text_of(value: Any) -> str:
     return data if isinstance(data, str) else f"`{type(value).__name__}()`"
 
 
+def differing(value: Any, other: Any) -> str:
+    """
+    Return another value, the short way: of a set, what is more and what is less.
+    """
+    if not isinstance(value, frozenset):
+        return text_of(other)
+    more, less = other - value, value - other
+    said = [f"with {text_of(more)}"] if more else []
+    return " and ".join([*said, f"without {text_of(less)}"] if less else said)
+
+
 def defaults() -> Iterator[tuple[str, str, str, str]]:
     """
     Yield each field of each policy: its subject and name, what it is in `comeup`, and
@@ -75,7 +86,7 @@ def defaults() -> Iterator[tuple[str, str, str, str]]:
                 str(field.alias),
                 text_of(value),
                 ", ".join(
-                    f"{name}: {text_of(other)}"
+                    f"{name}: {differing(value, other)}"
                     for name, other in others.items()
                     if other != value
                 ),

@@ -18,6 +18,7 @@ import attrs
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
@@ -284,6 +285,10 @@ def skipped(
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            # What a value has are its fields; nothing about them varies.
+            field.label = "Fields"
     app.connect("source-read", with_contents)
     app.connect("autodoc-process-docstring", prepared, priority=100)
     app.connect("autodoc-process-signature", signed)
