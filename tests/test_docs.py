@@ -167,7 +167,8 @@ BELOW: Final = {
 # handed out by another module.
 OURS: Final = {
     *("escrowflow.charges", "escrowflow.demo", "escrowflow.fields", "escrowflow.forms"),
-    *("escrowflow.inputs", "escrowflow.wallet"),
+    *("escrowflow.inputs", "escrowflow.rows", "escrowflow.soundness"),
+    "escrowflow.wallet",
 }
 # Hooks that pytest calls by their names.
 HOOKS: Final = {"pytest_addoption", "pytest_runtest_makereport"}
