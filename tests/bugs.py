@@ -38,7 +38,16 @@ from escrowflow.effects import (
     RetryAt,
     effect_key,
 )
-from escrowflow.engine import core, doubts, journal, money, outbox, sweep
+from escrowflow.engine import (
+    SweepReport,
+    core,
+    doubts,
+    journal,
+    money,
+    outbox,
+    sweep,
+    wallets,
+)
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
 from escrowflow.events import MediatorAssigned, PaymentBooked, Recorded, RefundPaid
 from escrowflow.history import evolve
@@ -893,6 +902,33 @@ def unaware() -> AbstractContextManager[Any]:
 @bug("what our books do not know is reconciled", faults=["storage restored"])
 def discreet() -> AbstractContextManager[Any]:
     return swapped(reconciliation._Report, "rest", lambda self: ())
+
+
+# Whoever pays from a wallet dies often, and comes back seldom.
+WALLETS: Final = {"wallets": 1, "killed after": 120, "killed before": 60}
+
+
+@bug("a debit comes back, and nobody asks its order", faults=WALLETS)
+def open_handed() -> AbstractContextManager[Any]:
+    def resolved(
+        self: Any, engine: Any, wallet_id: str, seq: int, order_id: Any
+    ) -> Any:
+        wallet = yield from self._wallet(wallet_id)
+        debit = wallet.debit(seq)
+        if debit is not None:
+            yield from self._returned(wallet_id, debit)
+        return True
+
+    return swapped(wallets.WalletCore, "_resolved", resolved)
+
+
+@bug("nobody looks after debits whose sender died", faults=WALLETS)
+def widowed() -> AbstractContextManager[Any]:
+    def run_due(self: Any, engine: Any, limit: int) -> Any:
+        yield from ()
+        return SweepReport()
+
+    return swapped(wallets.WalletCore, "run_due", run_due)
 
 
 @bug("a cent too much is sent back")

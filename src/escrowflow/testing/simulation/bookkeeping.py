@@ -44,8 +44,10 @@ class Bookkeeping:
             amount = _minor(event.payment.amount)
             shadow.paid_in += amount
             shadow.escrow += amount
+            shadow.counted.add(event.payment.reference)
         elif isinstance(event, e.PaymentReturned):
             shadow.paid_in += event.refund.amount.minor
+            shadow.counted.add(event.refund.payment.reference)
             self._owes_refunds(shadow, seq, (event.refund,), money)
             if event.key:
                 # It was charged when nobody wanted it any more: it came, and it goes.

@@ -13,6 +13,7 @@ from ...commands import Command, ConfirmPayment
 from ...parties import OUTBOX, Actor, Role
 from ...states import BACK, STAY, Process, Row
 from ...storage import Change
+from ...wallet import BY as WALLET
 from .coverage import Coverage
 from .shadow import Findings, Said, Shadow
 
@@ -98,7 +99,7 @@ class Conduct:
         """
         by: Actor = recorded.by
         order_id = shadow.order_id
-        if said is None and by != OUTBOX:
+        if said is None and by not in (OUTBOX, WALLET):
             self._fail("I19", f"{recorded.name}: nobody had asked", order_id)
             return
         if said is not None and by != said.by:

@@ -35,6 +35,8 @@ GOALS: Final[Mapping[str, int]] = {
     "storage restored": 20,
     "repeated what was lost": 40,
     "moved to other rules": 15,
+    "paid from a wallet": 15,
+    "back in a wallet": 8,
     "killed before": 200,
     "killed after": 200,
     "paused past its lease": 50,

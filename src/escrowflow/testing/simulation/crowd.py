@@ -13,12 +13,14 @@ import attrs
 from ...clock import from_micros, to_micros
 from ...commands import Command, ConfirmPayment, PlaceOrder
 from ...decisions import decide, place
+from ...engine.driving import undriven
 from ...errors import InvalidInputError
 from ...events import PaymentBooked, PaymentHeld, PaymentReturned
 from ...money import Money, Payment
 from ...order import Order
 from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ...terms import AddOn, Terms
+from ...wallet import BY
 from .personas import Act, Persona, Scene, spellings
 from .shadow import Said
 from .world import DAY, Node, World
@@ -232,6 +234,35 @@ class Crowd:
         )
         world.begin(f"migration {order_id}", node, asking)
 
+    def uses_wallet(self) -> None:
+        """
+        Let a buyer top his wallet up, or pay an order from it that waits for that.
+        """
+        tape, world = self._world.tape, self._world
+        node = tape.pick("node", world.nodes)
+        orders = world.auditor.orders
+        unpaid = [one for one in orders if orders[one].state == "awaiting_payment"]
+        if not unpaid or tape.chance("tops up", 150):
+            self._tops_up(tape.pick("buyer", _BUYERS), node)
+            return
+        order_id = tape.pick("order", unpaid)
+        nothing = ConfirmPayment(payment=Payment("wallet", "-", Money(1, "EUR")))
+        purse = f"pay-{world.step}"
+        said = Said(order_id, BY, nothing, None, purse=purse)
+        world.say(f"buyer pays {order_id} from his wallet")
+        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
+            world.submit(said, node)
+
+    def _tops_up(self, name: str, node: Node) -> None:
+        tape, world = self._world.tape, self._world
+        amount = Money(1 + tape.choose("amount", 60_000), "EUR")
+        world.say(f"{name} tops his wallet up")
+        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
+            asking = undriven(world.wallets(node)).credit(
+                name, amount, f"topup-{world.step}"
+            )
+            world.begin(f"top-up {name}", node, asking)
+
     def _place(self) -> None:
         """
         Let a buyer place an order.
@@ -278,6 +309,9 @@ class Crowd:
             payment = attrs.evolve(payment, amount=owed, held_until=until)
             self._world.gateway.holds(payment)
             command = attrs.evolve(command, payment=(payment,))
+        elif self._world.has_wallets and tape.chance("by wallet", 700):
+            # He will pay it from his wallet, if there is enough in it.
+            self._tops_up(buyer, node)
         elif tape.chance("paid at once", 800):
             if tape.chance("in parts", 200) and owed.minor > 1:
                 first = Money(1 + tape.choose("part", owed.minor - 1), owed.currency)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, final
 
 from ...effects import Charge, PayOut, Refund
 from ..gateways import Applied, SimulatedGateway
+from .purses import Purses
 from .shadow import Findings, Owed
 
 # What is owed under a key: what, its kind, its part, how much.
@@ -27,8 +28,11 @@ class Moving:
         gateway: Where money really moves.
     """
 
-    def __init__(self, gateway: SimulatedGateway, findings: Findings) -> None:
+    def __init__(
+        self, gateway: SimulatedGateway, purses: Purses, findings: Findings
+    ) -> None:
         self._gateway = gateway
+        self._purses = purses
         self._orders = findings.orders
         self._fail = findings.fail
         self._requests = 0
@@ -60,8 +64,8 @@ class Moving:
                 self._fail("I8", "one key, two requests", request.order_id)
         self._requests = len(self._gateway.requests)
         counted: Counter[tuple[str, tuple[int, str, str]]] = Counter()
-        everything = self._gateway.applied
-        if len(everything) > self._seen:
+        everything = self._everything()
+        if len(everything) != self._seen:
             self._seen = len(everything)
             self._follow(everything)
         for applied in everything:
@@ -90,6 +94,21 @@ class Moving:
                 self._fail(
                     "I6", f"{applied.kind} of {amount} happened twice", applied.order_id
                 )
+
+    def _everything(self) -> tuple[Applied, ...]:
+        return (*self._gateway.applied, *self._purses.applied)
+
+    def _payments(self) -> Iterator[tuple[str, str, int]]:
+        """
+        Yield what came in, from outside and out of wallets: for which order, what it is
+        called, how much it is.
+        """
+        for line in self._gateway.statement():
+            if line.kind == "payment":
+                yield line.order_id, line.part, line.amount.minor
+        for debit in self._purses.debits():
+            if not debit.unclaimed:
+                yield debit.order_id, debit.reference, debit.amount
 
     def forget(self) -> None:
         """
@@ -133,7 +152,8 @@ class Moving:
         Return what the gateway calls what moved under a key, or for a reason that was
         lost just like it; `None` if nothing did, or something else did.
         """
-        known = self._orders[order_id].keys.get(key)
+        shadow = self._orders.get(order_id)
+        known = None if shadow is None else shadow.keys.get(key)
         for one in self._gateway.applied:
             same = one.key == key or (
                 one.reference in self._lost
@@ -155,9 +175,8 @@ class Moving:
         did; at no time has more gone than came.
         """
         came: Counter[tuple[str, str]] = Counter()
-        for line in self._gateway.statement():
-            if line.kind == "payment":
-                came[line.order_id, line.part] += line.amount.minor
+        for order_id, part, amount in self._payments():
+            came[order_id, part] += amount
         whole: Counter[str] = Counter()
         for (order_id, _), amount in came.items():
             whole[order_id] += amount
@@ -191,11 +210,7 @@ class Moving:
         paid_out = sum(
             paid for kind, paid in self._paid(order_id).items() if kind != Charge.name
         )
-        came = sum(
-            line.amount.minor
-            for line in self._gateway.statement()
-            if line.kind == "payment" and line.order_id == order_id
-        )
+        came = sum(amount for name, _, amount in self._payments() if name == order_id)
         if paid_out > came + self._paid(order_id)[Charge.name]:
             self._fail("I2", "more went out than came in", order_id)
         if shadow.ended and shadow.escrow:
@@ -203,7 +218,7 @@ class Moving:
 
     def _paid(self, order_id: str) -> Counter[str]:
         paid: Counter[str] = Counter()
-        for applied in self._gateway.applied:
+        for applied in self._everything():
             if applied.order_id == order_id and applied.status == "paid":
                 paid[applied.kind] += applied.amount.minor
         return paid

@@ -13,7 +13,6 @@ finding names its invariant: I1 to I36, docs/how-to/simulate.md.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, final
 
@@ -27,12 +26,14 @@ from ...parties import OUTBOX, Role
 from ...states import Process
 from ...storage import Change, CommitResult, NewEvent, StoredEvent
 from ...storage.codec import decode_event
+from ...wallet import is_wallet
 from ..gateways import SimulatedGateway
 from .bookkeeping import MOVEMENTS, Bookkeeping
 from .conduct import RETURNED, Conduct
 from .coverage import Coverage
 from .moving import Moving
-from .shadow import Findings, Said, Shadow, Violation
+from .purses import Purses
+from .shadow import Findings, Said, Shadow, Violation, hash_of
 
 __all__ = ["CALLS_MAX", "Auditor"]
 
@@ -60,6 +61,8 @@ class Auditor:
 
     Attributes:
         moving: What the gateway really did.
+
+        purses: What is in wallets.
     """
 
     def __init__(
@@ -80,7 +83,8 @@ class Auditor:
         self._findings = Findings()
         self._conduct = Conduct(self._findings, coverage)
         self._books = Bookkeeping(self._findings)
-        self.moving = Moving(gateway, self._findings)
+        self.purses = Purses(self._findings, coverage)
+        self.moving = Moving(gateway, self.purses, self._findings)
         self.fail = self._findings.fail
 
     @property
@@ -102,12 +106,14 @@ class Auditor:
         Remember what is known: a backup is taken.
         """
         self._findings.keep()
+        self.purses.keep()
 
     def put_back(self) -> None:
         """
         Know what was known then; what was moved since is what it is.
         """
         self._findings.put_back()
+        self.purses.put_back()
         self.moving.forget()
 
     # --- what is written ----------------------------------------------------------
@@ -155,6 +161,9 @@ class Auditor:
 
     def _committed(self, change: Change, said: Said | None) -> None:
         order_id = change.order_id
+        if is_wallet(change.snapshot):
+            self.purses.committed(change)
+            return
         shadow = self.orders.get(order_id)
         if shadow is None:
             shadow = self.orders[order_id] = Shadow(order_id, self._process)
@@ -273,7 +282,7 @@ class Auditor:
             self.fail("I13", f"{stored.name} counts before the one before", order_id)
         if stored.recorded_at < max(shadow.recorded_at, stored.effective_at):
             self.fail("I13", f"{stored.name} was written before it counts", order_id)
-        if stored.hash != _hash_of(shadow.head, order_id, stored):
+        if stored.hash != hash_of(shadow.head, order_id, stored):
             self.fail("I14", f"{stored.name} has another hash", order_id)
         shadow.version = stored.seq
         shadow.head = stored.hash
@@ -319,22 +328,3 @@ class Auditor:
                 f"the same key got {said.first}, and gets {reply}",
                 said.order_id,
             )
-
-
-def _hash_of(head: bytes, order_id: str, event: NewEvent | StoredEvent) -> bytes:
-    """
-    Return the hash an event must have, written once more: SHA-256 of the hash before
-    it, of what it is called and when, and of what it says.
-    """
-    digest = hashlib.sha256(head)
-    for field in (
-        order_id,
-        event.seq,
-        event.name,
-        event.effective_at,
-        event.recorded_at,
-        int(event.settles),
-    ):
-        digest.update(f"{field}\x1f".encode())
-    digest.update(event.body)
-    return digest.digest()

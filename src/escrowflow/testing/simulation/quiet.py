@@ -24,7 +24,9 @@ from ...history import evolve
 from ...order import Order
 from ...parties import Actor, Operator, Provider
 from ...payments import reconcile
+from ...payments.wallets import Wallets
 from ...storage import StoredEvent
+from ...wallet import FINGERPRINT
 from ...worker import Worker
 from .evidence import Evidence
 from .shadow import Said
@@ -57,7 +59,12 @@ class Quiet:
         self._world = world
         self._auditor = world.auditor
         self._engine = world.engine(world.nodes[0])
-        self._worker = Worker(self._engine, self._watched())
+        wallets = Wallets(world.storage, clock=world.nodes[0])
+        self._worker = Worker(
+            self._engine,
+            self._watched(),
+            wallets=wallets if world.has_wallets else None,
+        )
         self._tried: set[str] = set()
 
     def comes(self) -> int:
@@ -161,6 +168,9 @@ class Quiet:
             due = self._engine.next_due_at()
             ready = world.inner.next_effect(world.now, world.now + LEASE)
             coming = [] if due is None else [to_micros(due)]
+            debit = world.inner.next_due(world.now, world.now + LEASE, (FINGERPRINT,))
+            if debit is not None:
+                coming.append(debit)
             if ready is not None:
                 coming.append(ready)
             if not coming:
@@ -170,7 +180,8 @@ class Quiet:
         self._auditor.fail("I11", "it does not come to rest")
 
     def _versions(self) -> int:
-        return sum(shadow.version for shadow in self._auditor.orders.values())
+        orders = sum(shadow.version for shadow in self._auditor.orders.values())
+        return orders + self._auditor.purses.versions
 
     def _is_listed(self) -> None:
         """
@@ -268,6 +279,10 @@ class Quiet:
                         "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
             self._auditor.moving.closes(order_id)
+        self._auditor.purses.closed()
+        for wallet_id in self._auditor.purses.ids:
+            for fault in self._engine.verify(wallet_id).faults:
+                self._auditor.fail("I15", fault.problem, wallet_id)
         if not self._auditor.found:
             Evidence(self._world, self._engine).holds()
 

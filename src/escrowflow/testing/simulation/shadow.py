@@ -4,6 +4,7 @@ What the oracles know of an order: what its events add up to, and nothing the en
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, final
@@ -14,8 +15,9 @@ from ...clock import to_micros
 from ...commands import Command
 from ...parties import Actor
 from ...states import Process
+from ...storage import NewEvent, StoredEvent
 
-__all__ = ["Findings", "Owed", "Said", "Shadow", "Violation"]
+__all__ = ["Findings", "Owed", "Said", "Shadow", "Violation", "hash_of"]
 
 
 @final
@@ -52,6 +54,8 @@ class Said:
 
         commits: How often it was done: once.
 
+        purse: The key under which it is paid from a wallet, if it is.
+
         first: The first and last number of the events it was told to have made.
     """
 
@@ -63,6 +67,7 @@ class Said:
     placing: bool = False
     tries: int = 0
     stale: bool = False
+    purse: str = ""
     commits: int = 0
     first: tuple[int, int] | None = None
 
@@ -111,6 +116,8 @@ class Shadow:
         tokens: The last token of each effect that was claimed.
 
         done: The effects that are done.
+
+        counted: The payments that it has, or had and gave back, by reference.
     """
 
     order_id: str
@@ -146,6 +153,7 @@ class Shadow:
     taken: dict[str, int] = attrs.field(factory=dict)
     tokens: dict[str, int] = attrs.field(factory=dict)
     done: set[str] = attrs.field(factory=set)
+    counted: set[str] = attrs.field(factory=set)
 
     @property
     def state(self) -> str:
@@ -229,3 +237,22 @@ def _copied(orders: dict[str, Shadow]) -> dict[str, Shadow]:
         if one is not None
     }
     return deepcopy(orders, known)
+
+
+def hash_of(head: bytes, order_id: str, event: NewEvent | StoredEvent) -> bytes:
+    """
+    Return the hash an event must have, written once more: SHA-256 of the hash before
+    it, of what it is called and when, and of what it says.
+    """
+    digest = hashlib.sha256(head)
+    for field in (
+        order_id,
+        event.seq,
+        event.name,
+        event.effective_at,
+        event.recorded_at,
+        int(event.settles),
+    ):
+        digest.update(f"{field}\x1f".encode())
+    digest.update(event.body)
+    return digest.digest()

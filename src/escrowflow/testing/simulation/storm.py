@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
+from ...engine.driving import undriven
 from ...parties import Provider
 from .crowd import Crowd
 from .restoring import Keeper
@@ -92,6 +93,7 @@ class Storm:
             2 if ready else 0,
             2 if "storage restored" in self._world.rates else 0,
             2 if self._moves_rules() else 0,
+            self._wallets_used(),
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -115,8 +117,21 @@ class Storm:
             self._keeper.acts()
         elif what == 9:
             self._crowd.migrates()
+        elif what == 10:
+            self._crowd.uses_wallet()
         else:
             self._jump()
+
+    def _wallets_used(self) -> int:
+        """
+        Return how often wallets are used, next to all the rest: as long as an order
+        waits for its payment, often.
+        """
+        world = self._world
+        if not world.has_wallets:
+            return 0
+        orders = world.auditor.orders.values()
+        return 15 if any(one.state == "awaiting_payment" for one in orders) else 1
 
     def _moves_rules(self) -> bool:
         world = self._world
@@ -141,7 +156,11 @@ class Storm:
         node = self._world.tape.pick("node", self._world.nodes)
         bare = self._world.bare(node)
         limit = self._world.tape.pick("limit", (1, 3, 50))
-        if self._world.tape.choose("which", 3) == 0 or node.astray:
+        if self._world.has_wallets and self._world.tape.chance("debits", 200):
+            wallets = undriven(self._world.wallets(node))
+            asking = wallets.run_due(self._world.engine(node), limit)
+            self._world.begin(f"debits {node.name}", node, asking)
+        elif self._world.tape.choose("which", 3) == 0 or node.astray:
             self._world.begin(f"timer {node.name}", node, bare.run_due(limit))
         else:
             asking = bare.run_effects(self._world.handlers(node), limit=limit)

@@ -19,7 +19,7 @@ import attrs
 from pendulum import DateTime
 
 from ...clock import from_micros
-from ...commands import Command
+from ...commands import Command, ConfirmPayment
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import AsyncEngine, Engine, Outcome
@@ -35,8 +35,9 @@ from ...errors import (
 )
 from ...money import Money
 from ...order import Order
-from ...parties import Role
+from ...parties import Buyer, Role
 from ...payments import handlers
+from ...payments.wallets import Wallets
 from ...states import Process
 from ...storage import Storage, StoredOrder
 from ...storage.codec import decode_order
@@ -103,6 +104,7 @@ FAULTS: Final = (
     "gateway chargeback",
     "handler raises",
     "rules changed",
+    "wallets",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -262,6 +264,9 @@ class World:
         done: What somebody was told is done since the last backup was taken; *told*,
             what the provider has told since then.
 
+        has_wallets: Whether people have wallets; *earned*, whether sellers are paid into
+            them.
+
         restored_at: When a backup was put back last, if one was.
 
         refused: The keys of the effects that the gateway refused.
@@ -343,6 +348,14 @@ class World:
             getattr(self.process.policies, "acceptance", None), "charge_at", ""
         )
         self.held = later == "acceptance"
+        tape.section("wallets")
+        # Holds are of banks, and a wallet pays at once.
+        self.has_wallets = (
+            "wallets" in self.rates
+            and not self.held
+            and ConfirmPayment in self.process.commands.values()
+        )
+        self.earned = tape.chance("earned", 400)
 
     def engine(self, node: Node, storage: Storage | None = None) -> Engine:
         """
@@ -405,8 +418,25 @@ class World:
         """
         Return what carries effects out on a machine.
         """
-        found = handlers(self.gateway, clock=node, restored_at=self.restored_at)
+        if not self.has_wallets:
+            found = handlers(self.gateway, clock=node, restored_at=self.restored_at)
+            return {**found, Notify: self._notify}
+        wallets = self.wallets(node)
+        found = handlers(
+            self.gateway,
+            methods={"wallet": wallets},
+            payouts=wallets if self.earned else None,
+            withdrawals=self.gateway,
+            clock=node,
+            restored_at=self.restored_at,
+        )
         return {**found, Notify: self._notify}
+
+    def wallets(self, node: Node) -> Wallets:
+        """
+        Return the wallets, as a machine sees them.
+        """
+        return Wallets(self.storage, clock=node)
 
     def _notify(self, effect: Notify) -> None:
         if self.storming and self.goes("handler raises"):
@@ -511,6 +541,9 @@ class World:
         if verb != "call":
             return getattr(self.storage, verb)(*values)
         handler, effect = values
+        if effect is None:
+            # Wallets ask their orders.
+            return handler(effect)
         self.auditor.moving.calls(effect)
         if isinstance(effect, Movement) and not self.gateway.troubles:
             self._trouble(task, effect)
@@ -574,7 +607,16 @@ class World:
         """
         bare = self.bare(node)
         name = f"{said.by.role.text} {said.command.name} {said.order_id}"
-        if said.placing:
+        if said.purse:
+            # Whoever pays asks wallets and orders in one go.
+            payer = undriven(self.wallets(node))
+            asking = payer.pay(
+                self.engine(node),
+                said.order_id,
+                by=Buyer(self.auditor.orders[said.order_id].buyer_id),
+                key=said.purse,
+            )
+        elif said.placing:
             asking = bare.place(
                 said.command, by=said.by, key=said.key, order_id=said.order_id
             )
@@ -594,7 +636,7 @@ class World:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
         self.auditor.replied(said, answer)
-        if isinstance(answer, Outcome):
+        if isinstance(answer, Outcome) and not said.purse:
             self.done.append(said)
         if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
             # A host says so, and the provider comes back with it some days later.
@@ -643,11 +685,11 @@ class World:
         said = task.said
         if said is None:
             return
-        if said.by.role is Role.PROVIDER:
+        if said.by.role is Role.PROVIDER and not said.purse:
             # It says so again, until it is heard.
             self.mail.append((said.order_id, said.command))
             return
-        if said.key is None or said.tries >= _RETRIES_MAX:
+        if not (said.key or said.purse) or said.tries >= _RETRIES_MAX:
             return
         if self.storming and self.tape.chance("gives up", 250):
             return
