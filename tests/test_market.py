@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections import Counter
@@ -32,6 +33,7 @@ from escrowflow.market import (
     People,
     SellerHabits,
     Span,
+    StaffHabits,
     compare,
     picture,
 )
@@ -54,10 +56,23 @@ VENDOR: Final = vendor_consolidation()
 SOON: Final = Span(60, 3_600, 7_200)
 
 SAINT: Final = BuyerHabits(
-    leaves=0, asks_out=0, checks=100, checks_after=SOON, demands=0, fights=100
+    leaves=0,
+    asks_out=0,
+    checks=100,
+    checks_after=SOON,
+    demands=0,
+    fights=100,
+    haggles=0,
+    extras=0,
 )
 MASTER: Final = SellerHabits(
-    accepts=100, accepts_after=SOON, refuses=0, in_time=100, late=0, good=100
+    accepts=100,
+    accepts_after=SOON,
+    refuses=0,
+    in_time=100,
+    late=0,
+    good=100,
+    offers=0,
 )
 JUDGE: Final = MediatorHabits(comes=100, rules=100, fair=100)
 
@@ -258,6 +273,87 @@ class TestPeople:
         assert granted.late == 0
         assert refused.late == refused.orders
         assert unknown.late == unknown.orders
+
+    @pytest.mark.parametrize("agrees", [True, False])
+    def test_a_part_of_the_money_back(self, agrees: bool) -> None:
+        """
+        Who haggles gets a part back and is content, if the seller agrees; otherwise he
+        asks for changes as anybody does.
+        """
+        haggler = attrs.evolve(SAINT, haggles=100)
+        poor = attrs.evolve(
+            MASTER,
+            good=0,
+            improves=100,
+            agrees=100,
+            answers=100,
+            answers_after=SOON,
+            gives_in=100 if agrees else 0,
+        )
+
+        report = ran(people=people(haggler, poor, goods=Goods(revisions=0, part=25)))
+
+        for one in report.lives:
+            assert one.paid == one.refunded + one.released
+            if agrees:
+                assert one.cause == "approved"
+                assert one.refunded == max(1, one.paid // 4)
+        assert agrees or not any(0 < one.refunded < one.paid for one in report.lives)
+
+    def test_where_no_part_goes_back(self) -> None:
+        """
+        Where only a mediator gives parts back, a haggler asks for changes at once.
+        """
+        haggler = attrs.evolve(SAINT, haggles=100)
+        poor = attrs.evolve(MASTER, good=0, improves=100, agrees=100, answers=100)
+
+        wanted = ran(VENDOR, people=people(haggler, poor)).lives
+        asked = ran(VENDOR, people=people(SAINT, poor)).lives
+
+        assert wanted == asked
+
+    @pytest.mark.parametrize(
+        ("buyer", "seller", "times"),
+        [
+            ({"extras": 100, "extras_after": SOON}, {}, 1),
+            ({"takes": 100, "takes_after": SOON}, {"offers": 100}, 1),
+            ({"takes": 0, "takes_after": SOON}, {"offers": 100}, 0),
+        ],
+    )
+    def test_extra_work(
+        self, buyer: dict[str, Any], seller: dict[str, Any], times: int
+    ) -> None:
+        """
+        Options and extra work are paid on top, if they are wanted.
+        """
+        fields = {"offers_after": SOON, **seller} if seller else {}
+        who = people(attrs.evolve(SAINT, **buyer), attrs.evolve(MASTER, **fields))
+
+        report = ran(people=who)
+
+        for number, one in enumerate(report.lives):
+            plan = drawn(who, 0, number)
+            assert one.paid == plan.price + times * plan.extra
+            assert one.released == one.paid
+
+    def test_staff_looks_at_an_order(self) -> None:
+        """
+        What staff stops goes on when it says so; what it forgets is stuck.
+        """
+        usual: dict[str, Any] = {
+            "freezes": 100,
+            "freezes_after": SOON,
+            "thaws_after": SOON,
+        }
+        fine = StaffHabits(**usual, thaws=100)
+        lost = StaffHabits(**usual, thaws=0)
+
+        looked = ran(people=people(staff={"s": fine}))
+        forgot = ran(people=people(staff={"s": lost}))
+
+        assert {one.cause for one in looked.lives} == {"approved"}
+        assert {one.state for one in forgot.lives} == {"frozen"}
+        assert losses(forgot)["stuck"] == forgot.orders
 
     def test_nothing_is_stuck_where_every_wait_ends(self) -> None:
         """
@@ -632,6 +728,32 @@ class TestCommandLine:
         assert "Ce que personne ne souhaite" in result.stdout
         for word in ("Orders", "seed", "Share", "Completed", "buyer", "Spared"):
             assert word not in result.stdout
+
+    def test_how_far_it_is(self) -> None:
+        """
+        On a terminal a bar shows it, and the table is no part of that.
+        """
+        ours, theirs = pty.openpty()
+        try:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "escrowflow", "simulate", "comeup"),
+                    *("--orders", "40", "--workers", "1"),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=theirs,
+                env={**os.environ, "TERM": "xterm"},
+                check=True,
+            )
+            shown = os.read(ours, 65_536).decode()
+        finally:
+            os.close(theirs)
+            os.close(ours)
+
+        assert "comeup" in shown
+        assert "100%" in shown
+        assert done.stdout.startswith(b"comeup: 40 orders, seed 0")
+        assert b"%\r" not in done.stdout
 
     def test_narrow(self) -> None:
         """

@@ -34,6 +34,7 @@ from .people import (
     People,
     SellerHabits,
     Span,
+    StaffHabits,
     drawn,
 )
 from .pictures import picture
@@ -54,6 +55,7 @@ __all__ = [
     "People",
     "SellerHabits",
     "Span",
+    "StaffHabits",
     "compare",
     "picture",
 ]

@@ -17,24 +17,33 @@ from ..clock import as_utc, end_of
 from ..commands import (
     AcceptCancellation,
     AcceptOrder,
+    AcceptPartialRefund,
     AcceptRevision,
     ApproveDelivery,
     AssignMediator,
+    BuyAddOn,
     CancelOrder,
     Command,
     ConvertClaim,
     DeliverOrder,
     FileClaim,
+    FreezeOrder,
     LeaveReview,
     OpenDispute,
+    PayOffer,
     PlaceOrder,
+    ProposePartialRefund,
     RefuseCancellation,
+    RefuseOffer,
     RefuseOrder,
+    RefusePartialRefund,
     RefuseRevision,
     RequestCancellation,
     RequestRevision,
     RuleDispute,
+    SendOffer,
     SubmitBrief,
+    UnfreezeOrder,
 )
 from ..decisions import Refusal, decide, next_due, place, settle
 from ..errors import EscrowflowError, InvalidInputError
@@ -42,7 +51,7 @@ from ..forms import form_of
 from ..inputs import Text
 from ..money import Money, Payment
 from ..order import Order
-from ..parties import Actor, Buyer, Mediator, Seller
+from ..parties import Actor, Buyer, Mediator, Operator, Seller
 from ..rules import Policies
 from ..states import Process
 from ..terms import FullRefund, PaySeller, Ruling, Split, Terms
@@ -59,6 +68,7 @@ START: Final = as_utc("2026-01-05T09:00:00Z", "start")
 HORIZON: Final = timedelta(days=365)
 
 _BUYER, _SELLER, _MEDIATOR = Buyer("b"), Seller("s"), Mediator("m")
+_STAFF: Final = Operator("o")
 
 # Some time before a deadline a seller knows that he will be late.
 _FORESIGHT: Final = 86_400
@@ -77,22 +87,31 @@ KNOWN: Final = frozenset(
             for kind in (
                 AcceptCancellation,
                 AcceptOrder,
+                AcceptPartialRefund,
                 AcceptRevision,
                 ApproveDelivery,
                 AssignMediator,
+                BuyAddOn,
                 CancelOrder,
                 ConvertClaim,
                 DeliverOrder,
                 FileClaim,
+                FreezeOrder,
                 LeaveReview,
                 OpenDispute,
+                PayOffer,
+                ProposePartialRefund,
                 RefuseCancellation,
+                RefuseOffer,
                 RefuseOrder,
+                RefusePartialRefund,
                 RefuseRevision,
                 RequestCancellation,
                 RequestRevision,
                 RuleDispute,
+                SendOffer,
                 SubmitBrief,
+                UnfreezeOrder,
             )
         ),
         *EXTENSIONS,
@@ -197,6 +216,8 @@ class _Life:
         self.in_time = self.usable = False
         # When more time was asked for, and until when.
         self.asked: tuple[DateTime, DateTime] | None = None
+        # Whether a part of the money was asked back, and whether staff looked at it.
+        self.haggled = self.checked = False
 
     def lived(self) -> Lived:
         """
@@ -240,6 +261,8 @@ class _Life:
             self.usable |= usable
             # As it was promised when the order was placed, or moved by consent.
             self.in_time |= usable and not self.order.late
+        self.haggled |= kind is ProposePartialRefund
+        self.checked |= kind is FreezeOrder
         if kind.name == EXTENSIONS[0]:
             due_at: DateTime = getattr(wish.command, "due_at")  # noqa: B009
             self.asked = wish.at, due_at
@@ -278,6 +301,9 @@ class _Life:
             yield from wants(self)
         if order.claim is not None:
             yield from self._mediated(ConvertClaim())
+        if not self.checked and self.plan.freezes is not None:
+            at = _after(order.placed_at, self.plan.freezes)
+            yield _Wish(at, _STAFF, FreezeOrder(reason=_WHY))
 
     def _pending(self) -> Iterator[_Wish]:
         plan = self.plan
@@ -312,6 +338,36 @@ class _Life:
             yield from self._wish(
                 plan.asks_out, _BUYER, RequestCancellation(reason=_WHY)
             )
+            yield from self._dealing()
+
+    def _dealing(self) -> Iterator[_Wish]:
+        """
+        Buy options, and offer extra work, while the seller works.
+        """
+        plan, order = self.plan, self.order
+        price = Money(plan.extra, order.currency)
+        if not order.add_ons:
+            option = BuyAddOn(title=_WHY, price=price, payment=Payment("card", "x"))
+            yield from self._wish(plan.extras, _BUYER, option)
+        if not order.offers:
+            offer = SendOffer(title=_WHY, price=price)
+            yield from self._wish(plan.offers, _SELLER, offer)
+        yield from self._offered()
+
+    def _offered(self) -> Iterator[_Wish]:
+        """
+        Take extra work that is offered, or refuse it.
+        """
+        plan = self.plan
+        for offer in self.order.offers:
+            if offer.status != "open":
+                continue
+            if plan.takes is None:
+                at = _after(offer.sent_at, plan.refuses_offer)
+                yield _Wish(at, _BUYER, RefuseOffer(offer_id=offer.id))
+            else:
+                pay = PayOffer(offer_id=offer.id, payment=Payment("card", "y"))
+                yield _Wish(_after(offer.sent_at, plan.takes), _BUYER, pay)
 
     def _extending(self, done: DateTime) -> Iterator[_Wish]:
         """
@@ -346,6 +402,11 @@ class _Life:
         plan = self.plan
         number = min(max(len(self.order.deliveries) - 1, 0), ROUNDS - 1)
         good, looks = plan.good[number], plan.checks[number]
+        yield from self._offered()
+        wants_part = not good and plan.haggles and self._haggles()
+        if wants_part and looks is not None:
+            yield from self._haggling(looks, number)
+            return
         change = RequestRevision(reason=_WHY)
         if not good or plan.demands[number]:
             yield from self._wish(looks, _BUYER, change)
@@ -358,6 +419,38 @@ class _Life:
         yield from self._wish(looks, _BUYER, ApproveDelivery())
         if self._is_refused(_BUYER, ApproveDelivery):
             yield from self._wish(looks, _BUYER, LeaveReview(rating=5))
+
+    def _haggles(self) -> bool:
+        """
+        Whether a part of the money may still make it good: until the seller says no, or
+        the process does.
+        """
+        if not self.haggled:
+            return not self._is_refused(_BUYER, ProposePartialRefund)
+        open_ = self.order.partial_refund is not None
+        return open_ or bool(self.order.ledger.refunded)
+
+    def _haggling(self, looks: int, number: int) -> Iterator[_Wish]:
+        """
+        Want a part of the money back, and be content with it.
+        """
+        plan, proposal = self.plan, self.order.partial_refund
+        if proposal is not None:
+            answer: Command = RefusePartialRefund()
+            if plan.gives_in:
+                answer = AcceptPartialRefund()
+            answers = plan.answers[number]
+            if answers is not None:
+                yield _Wish(_after(proposal.proposed_at, answers), _SELLER, answer)
+        elif self.haggled:
+            yield from self._wish(looks, _BUYER, ApproveDelivery())
+        else:
+            part = Money(plan.part, self.order.currency)
+            ask = ProposePartialRefund(amount=part, reason=_WHY)
+            yield from self._wish(looks, _BUYER, ask)
+
+    def _frozen(self) -> Iterator[_Wish]:
+        yield from self._wish(self.plan.thaws, _STAFF, UnfreezeOrder())
 
     def _revising(self) -> Iterator[_Wish]:
         plan, order = self.plan, self.order
@@ -451,6 +544,7 @@ _WANTS: Final = {
     "revision_requested": _Life._revising,
     "revision_refused": _Life._turned_down,
     "disputed": _Life._disputed,
+    "frozen": _Life._frozen,
 }
 
 

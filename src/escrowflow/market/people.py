@@ -34,6 +34,7 @@ __all__ = [
     "Plan",
     "SellerHabits",
     "Span",
+    "StaffHabits",
     "drawn",
 ]
 
@@ -140,6 +141,14 @@ class BuyerHabits:
             not answered.
 
         grants, grants_after: He gives more time to a seller who asks for it.
+
+        haggles: Of work that is not usable, he wants a part of the money back, not a
+            revision.
+
+        extras, extras_after: He buys an option while the seller works.
+
+        takes, takes_after: He takes extra work that a seller offers him; the rest he
+            refuses.
     """
 
     weight: int = _weight()
@@ -170,6 +179,15 @@ class BuyerHabits:
     )
     grants: int = _percent(80)
     grants_after: Span = attrs.field(
+        default=_span("PT1H", "PT12H", "P3D"), metadata=_SPAN
+    )
+    haggles: int = _percent(15)
+    extras: int = _percent(4)
+    extras_after: Span = attrs.field(
+        default=_span("PT1H", "P1D", "P5D"), metadata=_SPAN
+    )
+    takes: int = _percent(50)
+    takes_after: Span = attrs.field(
         default=_span("PT1H", "PT12H", "P3D"), metadata=_SPAN
     )
 
@@ -208,6 +226,10 @@ class SellerHabits:
         lets_go: He agrees when a buyer asks to cancel.
 
         reworks_after: He delivers again.
+
+        gives_in: He agrees when a buyer wants a part of the money back.
+
+        offers, offers_after: He offers extra work while he works.
     """
 
     weight: int = _weight()
@@ -235,6 +257,11 @@ class SellerHabits:
     lets_go: int = _percent(70)
     reworks_after: Span = attrs.field(
         default=_span("PT4H", "P1D", "P5D"), metadata=_SPAN
+    )
+    gives_in: int = _percent(60)
+    offers: int = _percent(4)
+    offers_after: Span = attrs.field(
+        default=_span("PT1H", "P1D", "P4D"), metadata=_SPAN
     )
 
     def __attrs_post_init__(self) -> None:
@@ -271,6 +298,29 @@ class MediatorHabits:
     fair: int = _percent(85)
 
 
+@final
+@attrs.frozen(kw_only=True, field_transformer=checked)
+class StaffHabits:
+    """
+    How staff behaves.
+
+    Attributes:
+        weight: How many of them there are, next to the others.
+
+        freezes, freezes_after: Of 100 orders, so many are stopped for checks.
+
+        thaws, thaws_after: Of those, so many go on; the rest are forgotten.
+    """
+
+    weight: int = _weight()
+    freezes: int = _percent(1)
+    freezes_after: Span = attrs.field(
+        default=_span("PT1H", "P2D", "P10D"), metadata=_SPAN
+    )
+    thaws: int = _percent(97)
+    thaws_after: Span = attrs.field(default=_span("PT4H", "P1D", "P7D"), metadata=_SPAN)
+
+
 def _as_minor(value: Any, field: str) -> int:
     if type(value) is not int or not 1 <= value <= AMOUNT_MAX // _HUNDRED:
         raise InvalidInputError(field, "a whole number of minor units, above zero")
@@ -298,6 +348,10 @@ class Goods:
         window: The time to deliver that is agreed on, to whole hours.
 
         revisions: The most revisions that are agreed on; from none to so many.
+
+        part: What a buyer who haggles wants back, of 100 of the price.
+
+        extra: What options and extra work cost, of 100 of the price.
     """
 
     currency: str = attrs.field(default="EUR", metadata=by(_as_currency))
@@ -306,18 +360,21 @@ class Goods:
     most: int = attrs.field(default=60_000, metadata=by(_as_minor))
     window: Span = attrs.field(default=_span("P1D", "P4D", "P20D"), metadata=_SPAN)
     revisions: int = attrs.field(default=3, metadata=by(_as_percent))
+    part: int = _percent(30)
+    extra: int = _percent(20)
 
     def __attrs_post_init__(self) -> None:
         if not self.least <= self.usual <= self.most:
             raise InvalidInputError("usual", "from least to most")
 
 
-Habits: TypeAlias = BuyerHabits | SellerHabits | MediatorHabits
+Habits: TypeAlias = BuyerHabits | SellerHabits | MediatorHabits | StaffHabits
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     "buyers": BuyerHabits,
     "sellers": SellerHabits,
     "mediators": MediatorHabits,
+    "staff": StaffHabits,
 }
 
 
@@ -332,7 +389,8 @@ class People:
     Who there is in a market: by name, with their habits and how many of them.
 
     Attributes:
-        buyers, sellers, mediators: Habits by the name of the kind of person.
+        buyers, sellers, mediators, staff: Habits by the name of the kind of person;
+            without, staff does nothing.
 
         goods: What is ordered.
 
@@ -343,6 +401,9 @@ class People:
     buyers: Mapping[str, BuyerHabits] = attrs.field(converter=_named)
     sellers: Mapping[str, SellerHabits] = attrs.field(converter=_named)
     mediators: Mapping[str, MediatorHabits] = attrs.field(converter=_named)
+    staff: Mapping[str, StaffHabits] = attrs.field(
+        default={"absent": StaffHabits(freezes=0)}, converter=_named
+    )
     goods: Goods = attrs.field(factory=Goods)
 
     def __attrs_post_init__(self) -> None:
@@ -427,6 +488,7 @@ DEFAULT: Final = People(
         "diligent": MediatorHabits(weight=90),
         "vanishing": MediatorHabits(weight=10, comes=40, rules=30),
     },
+    staff={"watchful": StaffHabits()},
 )
 
 
@@ -472,6 +534,14 @@ class Plan:
         agrees: Of the seller, of each request for changes.
 
         comes, rules, fair: Of the mediator.
+
+        haggles, extras, takes: Of the buyer.
+
+        gives_in, offers: Of the seller.
+
+        part, extra: In minor units.
+
+        freezes, thaws: Of the staff.
     """
 
     buyer: str
@@ -503,6 +573,16 @@ class Plan:
     comes: int | None
     rules: int | None
     fair: bool
+    haggles: bool
+    gives_in: bool
+    part: int
+    extra: int
+    extras: int | None
+    offers: int | None
+    takes: int | None
+    refuses_offer: int
+    freezes: int | None
+    thaws: int | None
 
 
 _YEAR: Final = 365 * 86_400
@@ -542,12 +622,14 @@ def drawn(people: People, seed: int, number: int) -> Plan:
     for _ in range(ROUNDS - 1):
         improved = chance(seller.improves)
         good.append(good[-1] or improved)
+    placed = rng.randrange(_YEAR)
+    price = Span(goods.least, goods.usual, goods.most).drawn(rng)
     return Plan(
         buyer=buyer_name,
         seller=seller_name,
         mediator=mediator_name,
-        placed=rng.randrange(_YEAR),
-        price=Span(goods.least, goods.usual, goods.most).drawn(rng),
+        placed=placed,
+        price=price,
         window=window,
         revisions=rng.randint(0, goods.revisions),
         brief=after(buyer.brief, buyer.brief_after),
@@ -578,7 +660,39 @@ def drawn(people: People, seed: int, number: int) -> Plan:
         comes=after(mediator.comes, mediator.comes_after),
         rules=after(mediator.rules, mediator.rules_after),
         fair=chance(mediator.fair),
+        part=max(1, price * goods.part // _HUNDRED),
+        extra=max(1, price * goods.extra // _HUNDRED),
+        **_more(Random(f"{seed}:{number}:more"), buyer, seller, people.staff),
     )
+
+
+def _more(
+    rng: Random,
+    buyer: BuyerHabits,
+    seller: SellerHabits,
+    all_staff: Mapping[str, StaffHabits],
+) -> dict[str, Any]:
+    """
+    Return what people want beside the order itself, from a stream of its own: what is
+    new here changes nothing of what was drawn before.
+    """
+    _, staff = _one(rng, all_staff)
+    chances = {
+        "haggles": rng.randrange(_HUNDRED) < buyer.haggles,
+        "gives_in": rng.randrange(_HUNDRED) < seller.gives_in,
+    }
+    refuses_offer = buyer.takes_after.drawn(rng)
+    found: dict[str, int | None] = {}
+    for name, percent, span in (
+        ("extras", buyer.extras, buyer.extras_after),
+        ("offers", seller.offers, seller.offers_after),
+        ("takes", buyer.takes, buyer.takes_after),
+        ("freezes", staff.freezes, staff.freezes_after),
+        ("thaws", staff.thaws, staff.thaws_after),
+    ):
+        happens, seconds = rng.randrange(_HUNDRED) < percent, span.drawn(rng)
+        found[name] = seconds if happens else None
+    return {**chances, **found, "refuses_offer": refuses_offer}
 
 
 def _one(rng: Random, habits: Mapping[str, Any]) -> tuple[str, Any]:
