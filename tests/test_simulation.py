@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 PARTS = 12
 SEEDS = 300
 
+# What else there may be in a seed, and what then has to come up.
+SHAPES = ["wallets", "storage restored", "rules changed", "clock astray"]
+CAME_UP = [
+    "paid from a wallet",
+    "storage restored",
+    "moved to other rules",
+    "clock astray",
+]
+
 HASH_SEEDS = ["0", "1", "2"]
 ZONES = ["UTC", "Europe/Paris", "Pacific/Auckland"]
 LANGUAGES = ["C", "fr_FR.UTF-8"]
@@ -123,6 +132,7 @@ class TestSimulation:
             ({"people": ["ana"]}, "people"),
             ({"workloads": ["calm"]}, "workloads"),
             ({"awaited": "yes"}, "awaited"),
+            ({"also": ["comeup"]}, "also"),
         ],
     )
     def test_what_it_cannot_use(self, wrong: dict[str, object], field: str) -> None:
@@ -162,6 +172,10 @@ class TestSameEverywhere:
             "    time.tzset()\n"
             "    report = Simulation(orders=2, steps=60).run(seeds=2)\n"
             "    print(report.traces, report.histories)\n"
+            f"shapes = dict.fromkeys({SHAPES}, 1)\n"
+            "report = Simulation(orders=3, steps=150, faults=shapes).run(seeds=3)\n"
+            f"came = all(report.coverage.counts[name] for name in {CAME_UP})\n"
+            "print(came, report.traces, report.histories)\n"
         )
         told = [
             subprocess.run(
@@ -174,8 +188,11 @@ class TestSameEverywhere:
             for hash_seed, language in itertools.product(HASH_SEEDS, LANGUAGES)
         ]
 
-        assert sum(map(len, told)) == 18
-        assert len({line for lines in told for line in lines}) == 1
+        assert [len(lines) for lines in told] == [4] * 6
+        *plain, shaped = ({*lines} for lines in zip(*told, strict=True))
+        assert len(set.union(*plain)) == 1
+        assert len(shaped) == 1
+        assert shaped.pop().startswith("True ")
 
 
 class Careless:

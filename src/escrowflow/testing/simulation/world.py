@@ -79,7 +79,8 @@ _START: Final = 1_777_968_000 * SECOND
 # A worker has an effect for a minute, and an order: beyond that it is somebody else's.
 LEASE: Final = MINUTE
 
-# Each is on with a probability of six tenths, with a rate of its own: a swarm.
+# Each is on with a probability of six tenths, with a rate of its own: a swarm.  The last
+# two are no faults: what else there may be.
 FAULTS: Final = (
     "storage fails",
     "storage unknown",
