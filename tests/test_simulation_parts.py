@@ -463,7 +463,7 @@ class TestOnesOwn:
         """
         It is simulated as ours is: its rows are gone along, its gaps are rest.
         """
-        report = Simulation(with_breaks(), orders=3, steps=150).run(seeds=12)
+        report = Simulation(with_breaks(), orders=3, steps=150).run(seeds=24)
 
         report.require(violations=0, stuck=0)
         assert ("in_progress", "pause_order", "seller") in report.coverage.edges

@@ -220,7 +220,7 @@ class Quiet:
                     done = True
                 else:
                     # Its cause was removed: it is tried once more.
-                    key = None if one.kind == "order" else one.key
+                    key = one.key or None
                     done |= self._engine.redrive(one.order_id, key) > 0
             elif moved is not None:
                 # It is there: that is said, as the provider would have.

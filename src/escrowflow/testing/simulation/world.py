@@ -668,7 +668,7 @@ class World:
         Note that an old release met an order that was moved to other rules.
         """
         said = task.said
-        if said is not None and said.by.role is Role.PROVIDER:
+        if said is not None and said.by.role is Role.PROVIDER and not said.purse:
             # It is told that nobody hears, and says so again.
             self.unheard.append((said.order_id, said.command))
 
