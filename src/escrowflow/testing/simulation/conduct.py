@@ -81,12 +81,12 @@ class Conduct:
 
     def begun(self, shadow: Shadow, before: Any, recorded: Any) -> None:
         """
-        I24: no wait is over before it begins.
+        I24: no wait is over before it begins; one that goes on may be.
         """
         at = to_micros(recorded.effective_at)
-        old = () if before is None else before.deadlines
+        old = set() if before is None else {wait.name for wait in before.deadlines}
         for wait in recorded.standing.deadlines:
-            if wait not in old and not wait.passed and shadow.armed(wait) < at:
+            if wait.name not in old and not wait.passed and shadow.armed(wait) < at:
                 self._fail(
                     "I24",
                     f"{recorded.name} begins the wait {wait.name}, which is over",

@@ -13,6 +13,7 @@ from typing import Final, final
 import attrs
 
 from ...clock import from_micros
+from ...parties import Role
 from .world import MINUTE, World
 
 __all__ = ["Keeper"]
@@ -42,7 +43,12 @@ class Keeper:
             self._kept = [*world.engine(world.nodes[0], world.inner).export()]
             world.auditor.keep()
             world.done.clear()
-            world.told.clear()
+            # What is being told just now is not in it.
+            world.told = [
+                (said.order_id, said.command)
+                for said in (task.said for task in world.tasks)
+                if said is not None and said.by.role is Role.PROVIDER and not said.purse
+            ]
             world.say("a backup is taken")
         elif world.goes_wrong("storage restored", 700):
             self._put_back(self._kept)
