@@ -77,7 +77,7 @@ class TestLost:
         assert french.startswith(
             "À l’étape «\u00a0Livrée\u00a0», le rôle acheteur avait une issue"
         )
-        assert french.endswith("Il lui reste : «\u00a0mark received\u00a0».")
+        assert french.endswith("Il lui reste\u00a0: «\u00a0mark received\u00a0».")
 
     def test_with_time_left(self) -> None:
         """

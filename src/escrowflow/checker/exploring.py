@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import product
 from typing import Final, Literal, TypeAlias, final
 
@@ -268,7 +269,7 @@ def settled(process: Process[Policies], order: Order, now: DateTime) -> Settled:
             return Settled(order, frozenset(ended), tuple(recorded))
         ended.add(wait.name)
         at = armed_at(wait.due_at)
-        case = due_move(process, order, at, wait, recorded_at=max(at, now))
+        case = due_move(process, order, at, wait, recorded_at=max(at, now), kind=_Case)
         order = case.order
         recorded += case.recorded
     raise LedgerError("deadlines without an end")
@@ -311,6 +312,13 @@ def explored(
 
 
 _Offered: TypeAlias = list[tuple[Actor, Option]]
+
+# What says what a move leaves to the other side, if anybody asks.
+_Leaves: TypeAlias = Callable[[], frozenset[type[Command]]]
+
+
+def _nothing() -> frozenset[type[Command]]:
+    return frozenset()
 
 
 class _Explorer:
@@ -534,10 +542,10 @@ class _Explorer:
                 Fault(node.number, Edge(by.role, command, when, -1), error)
             )
             return
-        leaves: frozenset[type[Command]] = frozenset()
+        leaves: _Leaves = _nothing
         if when == "before" and by.role in OTHER:
             other = self.people[OTHER[by.role]]
-            leaves = self._left_to(other, after, instant)
+            leaves = partial(self._left_to, other, after, instant)
         self._lead(node, by.role, command, when, after, until, leaves)
 
     def _left_to(
@@ -563,7 +571,7 @@ class _Explorer:
         when: When,
         order: Order,
         until: DateTime,
-        leaves: frozenset[type[Command]] = frozenset(),
+        leaves: _Leaves = _nothing,
     ) -> None:
         try:
             after = settled(self.process, order, until)
@@ -572,16 +580,25 @@ class _Explorer:
                 Fault(node.number, Edge(by, command, when, -1), error)
             )
             return
-        edge = Edge(by, command, when, -1, after.ended, leaves)
-        self._join(node, edge, after.order, until)
+        edge = Edge(by, command, when, -1, after.ended)
+        self._join(node, edge, after.order, until, leaves)
 
-    def _join(self, node: Node, edge: Edge, order: Order, now: DateTime) -> None:
+    def _join(
+        self,
+        node: Node,
+        edge: Edge,
+        order: Order,
+        now: DateTime,
+        leaves: _Leaves = _nothing,
+    ) -> None:
         count = len(self.graph.nodes)
         to = self._reached(order, now, node.number, None)
         if to < 0:
             return
+        # Of a side matter nobody asks what it leaves: it is no move of the game.
+        left = frozenset() if self.graph.nodes[to].configuration.matters else leaves()
         # Written out: it happens for every edge there is.
-        edge = Edge(edge.by, edge.command, edge.when, to, edge.ended, edge.leaves)
+        edge = Edge(edge.by, edge.command, edge.when, to, edge.ended, left)
         node.edges.append(edge)
         if to == count:
             self.graph.nodes[to].via = edge
@@ -593,7 +610,12 @@ class _Explorer:
         edge = Edge(None, None, "expiry", -1, frozenset({life.name}))
         try:
             after = due_move(
-                self.process, node.order, node.now, life, recorded_at=node.now
+                self.process,
+                node.order,
+                node.now,
+                life,
+                recorded_at=node.now,
+                kind=_Case,
             ).order
         except Exception as error:
             self.graph.faults.append(Fault(node.number, edge, error))

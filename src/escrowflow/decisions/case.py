@@ -303,7 +303,6 @@ class Case:
         armed = {(wait.name, wait.subject) for wait in step.arm}
         kinds = self.process.kinds
         waits: list[Deadline] = []
-        holding = self._holding(step) if self.process.held else frozenset()
         for wait in before.deadlines:
             if (
                 (wait.name, wait.subject) in armed
@@ -332,7 +331,7 @@ class Case:
                     wait = attrs.evolve(wait, stopped_in=state)
                 else:
                     continue
-            waits.append(self._held(wait, kind, state, step, holding))
+            waits.append(wait)
         for wait in step.arm:
             if wait.name not in kinds:
                 # Nothing would ever end it.
@@ -357,7 +356,14 @@ class Case:
                         "not run: name the state in its runs"
                     ],
                 )
-            waits.append(self._held(wait, kind, state, step, holding))
+            waits.append(wait)
+        if any(kinds[wait.name].held_by for wait in waits):
+            # Asked only where it matters: it folds the events of the step.
+            holding = self._holding(step)
+            waits = [
+                self._held(wait, kinds[wait.name], state, step, holding)
+                for wait in waits
+            ]
         return tuple(waits)
 
     def _holding(self, step: Step) -> frozenset[str]:

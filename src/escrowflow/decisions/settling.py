@@ -102,11 +102,15 @@ def due_move(
     wait: Deadline,
     *,
     recorded_at: DateTime,
+    kind: type[Case] = Case,
 ) -> Case:
     """
     Return what the system does at the end of one deadline.
+
+    Args:
+        kind: What the case is made as: the checker asks for no effects.
     """
-    case = Case(
+    case = kind(
         process=process,
         order=order,
         by=SYSTEM,
