@@ -123,7 +123,8 @@ async def _posted(request: Request) -> Mapping[str, str]:
     form = await request.form()
     posted = {name: value for name, value in form.items() if isinstance(value, str)}
     token = request.session.get("token", "")
-    if not token or not secrets.compare_digest(posted.get("token", ""), token):
+    sent = posted.get("token", "").encode()
+    if not token or not secrets.compare_digest(sent, token.encode()):
         raise HTTPException(403, "forged")
     return posted
 
