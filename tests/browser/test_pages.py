@@ -313,6 +313,39 @@ class TestForms:
         assert "It is &lt;half&gt; done</textarea>" in answer.text
         assert market.engine.order(order.id) == order
 
+    def test_a_key_that_was_used(self, market: Market, client: TestClient) -> None:
+        """
+        Whoever goes back and sends another text under the same key is told to look
+        again, whatever else the browser sends along.
+        """
+        sign_in(client, "ana")
+        order = newest(market, "in_progress")
+        action = f"/orders/{order.id}/file_claim"
+        form = Forms(client.get(f"/orders/{order.id}").text).hidden(action)
+        client.post(action, data={**form, "reason": "Too late"})
+
+        answer = client.post(action, data={**form, "reason": "Too slow"})
+        assert answer.status_code == 409
+        assert "has changed since you looked" in answer.text
+        again = client.post(action, data={**form, "reason": "Too late"})
+        assert again.status_code == 303
+        odd = {**form, "key": "k2", "version": "²", "extra": "x", "reason": "?"}
+        assert client.post(action, data=odd).status_code == 409
+
+    def test_an_order_that_cannot_be_placed(self, client: TestClient) -> None:
+        """
+        The service is shown again, with what was written.
+        """
+        sign_in(client, "ana")
+        form = Forms(client.get("/services/1").text).hidden("")
+        brief = "a fox " * 4_000
+
+        answer = client.post("/services/1", data={**form, "brief": brief})
+
+        assert answer.status_code == 422
+        assert 'role="alert"' in answer.text
+        assert brief.strip() in answer.text
+
     def test_a_refusal_explains_itself(
         self, market: Market, client: TestClient
     ) -> None:
