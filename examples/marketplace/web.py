@@ -48,6 +48,9 @@ class NobodyError(Exception):
 
 
 def market_of(request: Request) -> Market:
+    """
+    Return the marketplace that is served.
+    """
     market: Market = request.app.state.market
     return market
 
@@ -83,10 +86,16 @@ Posted = Annotated[Mapping[str, str], Depends(_posted)]
 
 
 def to_sign_in(request: Request, _: Exception) -> Response:
+    """
+    Send nobody to where people sign in.
+    """
     return go("/sign-in")
 
 
 def problem(request: Request, error: Exception) -> Response:
+    """
+    Return a page that says why there is none.  An order of other people is not there.
+    """
     status, what = 404, "not_found"
     if isinstance(error, AnyHTTPException) and error.status_code == 403:
         status, what = 403, error.detail
@@ -97,6 +106,9 @@ def problem(request: Request, error: Exception) -> Response:
 
 
 def go(path: str) -> RedirectResponse:
+    """
+    Return what sends a browser on, after a form was taken.
+    """
     return RedirectResponse(path, 303)
 
 
@@ -111,6 +123,9 @@ def language_of(request: Request) -> str:
 def page(
     request: Request, template: str, *, status: int = 200, **more: Any
 ) -> Response:
+    """
+    Return a page, drawn with what all pages need and *more*.
+    """
     market = market_of(request)
     language = language_of(request)
     request.session.setdefault("token", secrets.token_urlsafe(24))
