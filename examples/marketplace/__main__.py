@@ -37,6 +37,8 @@ def main() -> None:
         config = uvicorn.Config(web, host="127.0.0.1", port=port, log_level="warning")
         server = uvicorn.Server(config)
         with closing(config.bind_socket()) as listening:
+            # From here on nobody is turned away.
+            listening.listen()
             port = listening.getsockname()[1]
             print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
             with suppress(KeyboardInterrupt):

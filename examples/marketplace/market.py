@@ -32,14 +32,19 @@ PROCESS: Final = recommended().with_policies(
 )
 ZONE: Final = PROCESS.policies.time.zone
 
-_ACTORS: Final = {"buyer": ef.Buyer, "seller": ef.Seller, "mediator": ef.Mediator}
+_ACTORS: Final = {
+    "buyer": ef.Buyer,
+    "seller": ef.Seller,
+    "mediator": ef.Mediator,
+    "operator": ef.Operator,
+}
 
 
 def actor(role: str, person_id: str) -> ef.Actor:
     """
     Return how the library knows somebody.  You authenticate, it authorises.
     """
-    return _ACTORS.get(role, ef.Operator)(person_id)
+    return _ACTORS[role](person_id)
 
 
 @final

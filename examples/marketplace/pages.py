@@ -1,5 +1,5 @@
 """
-The web application: who is signed in, what they see, and what they send.
+The web application: what people see, and what they send.
 
 Nothing here decides what an order may do.  A page asks `engine.view` for one reading of
 it and draws what it says; a form is posted to one route, whatever the command is.
@@ -7,21 +7,16 @@ it and draws what it says; a form is posted to one route, whatever the command i
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from threading import Thread
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.staticfiles import StaticFiles
-from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
-from pendulum import DateTime
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import Response
@@ -29,12 +24,13 @@ from starlette.responses import Response
 import escrowflow as ef
 from escrowflow import casefile, statistics, timeline
 from escrowflow import words as say
-from escrowflow.clock import as_utc, to_zone
+from escrowflow.clock import as_utc
 from escrowflow.events import MessageSent
 
 from . import forms
 from .market import PROCESS, ZONE, Market, actor
 from .tables import (
+    CURRENCY,
     Letter,
     Message,
     Person,
@@ -43,18 +39,23 @@ from .tables import (
     Service,
     Transfer,
 )
-from .words import LANGUAGES, word
+from .web import (
+    HERE,
+    Anyone,
+    Me,
+    NobodyError,
+    Posted,
+    Shop,
+    go,
+    language_of,
+    page,
+    problem,
+    to_sign_in,
+)
 
-_HERE: Final = Path(__file__).parent
-_SAFE: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
-    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
+Orders: TypeAlias = Sequence[ef.Order]
 
 routes = APIRouter()
-templates = Jinja2Templates(_HERE / "templates")
 
 
 def application(market: Market, secret: str, *, works: bool = True) -> FastAPI:
@@ -83,153 +84,12 @@ def application(market: Market, secret: str, *, works: bool = True) -> FastAPI:
     web.add_middleware(
         SessionMiddleware, secret_key=secret, same_site="strict", session_cookie="shop"
     )
-    web.mount("/static", StaticFiles(directory=_HERE / "static"))
+    web.mount("/static", StaticFiles(directory=HERE / "static"))
     web.include_router(routes)
-    web.add_exception_handler(_NobodyError, _to_sign_in)
-    web.add_exception_handler(AnyHTTPException, _problem)
-    web.add_exception_handler(ef.OrderNotFoundError, _problem)
+    web.add_exception_handler(NobodyError, to_sign_in)
+    web.add_exception_handler(AnyHTTPException, problem)
+    web.add_exception_handler(ef.OrderNotFoundError, problem)
     return web
-
-
-# --- who asks ---------------------------------------------------------------------
-
-
-class _NobodyError(Exception):
-    """
-    This page is for somebody.
-    """
-
-
-def _market(request: Request) -> Market:
-    market: Market = request.app.state.market
-    return market
-
-
-def _person(request: Request, market: Shop) -> Person | None:
-    with market.session() as rows:
-        return rows.get(Person, request.session.get("person", ""))
-
-
-def _me(person: Annotated[Person | None, Depends(_person)]) -> Person:
-    if person is None:
-        raise _NobodyError
-    return person
-
-
-async def _posted(request: Request) -> Mapping[str, str]:
-    """
-    Return what a form sent, if it was a form of ours: it carries the session's token.
-    """
-    form = await request.form()
-    posted = {name: value for name, value in form.items() if isinstance(value, str)}
-    token = request.session.get("token", "")
-    if not token or not secrets.compare_digest(posted.get("token", ""), token):
-        raise HTTPException(403, "forged")
-    return posted
-
-
-Shop = Annotated[Market, Depends(_market)]
-Anyone = Annotated[Person | None, Depends(_person)]
-Me = Annotated[Person, Depends(_me)]
-Orders: TypeAlias = Sequence[ef.Order]
-Posted = Annotated[Mapping[str, str], Depends(_posted)]
-
-
-def _to_sign_in(request: Request, _: Exception) -> Response:
-    return _go("/sign-in")
-
-
-def _problem(request: Request, error: Exception) -> Response:
-    status, what = 404, "not_found"
-    if isinstance(error, HTTPException) and error.status_code == 403:
-        status, what = 403, error.detail
-    return _page(request, "problem.html", status=status, what=what)
-
-
-# --- drawing ----------------------------------------------------------------------
-
-
-def _go(path: str) -> RedirectResponse:
-    return RedirectResponse(path, 303)
-
-
-def _language(request: Request) -> str:
-    """
-    Return the language somebody chose, or else the one the browser asks for.
-    """
-    asked = request.headers.get("accept-language", "en")
-    return say.language(request.session.get("language") or asked.split(",")[0])
-
-
-def _page(
-    request: Request, template: str, *, status: int = 200, **more: Any
-) -> Response:
-    market = _market(request)
-    language = _language(request)
-    request.session.setdefault("token", secrets.token_urlsafe(24))
-    now = market.clock.now()
-    context = {
-        **_words(language),
-        "countdown": lambda at: _countdown(at, now, language),
-        "languages": LANGUAGES,
-        "me": _person(request, market),
-        "token": request.session["token"],
-        # A form that is sent twice counts once.
-        "key": secrets.token_hex(8),
-        "now": now,
-        "next_due_at": market.engine.next_due_at(),
-        **more,
-    }
-    return templates.TemplateResponse(
-        request, template, context, status_code=status, headers=_SAFE
-    )
-
-
-def _words(language: str) -> dict[str, Any]:
-    """
-    Return what templates speak with: the library's words and our own, in a language.
-    """
-
-    def told(words: Callable[[Any, str], str]) -> Callable[[Any], str]:
-        return lambda value: words(value, language)
-
-    return {
-        "language": language,
-        "t": lambda name, *parts: word(name, language, *parts),
-        "money": told(say.amount_text),
-        "state": told(say.state_text),
-        "command": told(say.command_text),
-        "choice": told(say.choice_text),
-        "deadline": told(say.deadline_text),
-        "cause": told(say.cause_text),
-        "figure": told(say.figure_text),
-        "story": told(say.story_text),
-        "rate": told(say.amount_text),
-        "span": lambda window: say.length_text(_rounded(window), language),
-        "role": told(say.role_text),
-        "move": lambda move: say.move_text(move.to, move.most, language),
-        "instant": lambda at: Markup(timeline.instant_html(at, language, ZONE)),
-        "because": lambda blocker: blocker.message(language, ZONE),
-        "wall": lambda at: to_zone(at, ZONE).format("YYYY-MM-DD[T]HH:mm"),
-    }
-
-
-def _countdown(at: DateTime, now: DateTime, language: str) -> Markup:
-    """
-    Return how long there is until an instant; the script lets it tick.
-    """
-    left = max((at - now).as_timedelta(), timedelta())
-    shown = say.length_text(_rounded(left), language)
-    html = '<time datetime="{}" data-left="{}">{}</time>'
-    return Markup(html).format(at.isoformat(), left.total_seconds(), shown)
-
-
-def _rounded(window: timedelta) -> timedelta:
-    """
-    Return a length of time as people say it: days, hours or minutes, and no more.
-    """
-    unit = timedelta(hours=1) if window >= timedelta(days=1) else timedelta(minutes=1)
-    return max(window // unit, 1) * unit
 
 
 # --- coming and going -------------------------------------------------------------
@@ -244,7 +104,7 @@ def sign_in(request: Request, market: Shop) -> Response:
         people = rows.scalars(
             sa.select(Person).order_by(Person.role, Person.name)
         ).all()
-    return _page(request, "sign_in.html", people=people)
+    return page(request, "sign_in.html", people=people)
 
 
 @routes.post("/sign-in")
@@ -260,7 +120,7 @@ def signed_in(request: Request, market: Shop, posted: Posted) -> Response:
     request.session.clear()
     request.session.update(person=person.id, language=language)
     home = {"mediator": "/desk", "operator": "/staff"}
-    return _go(home.get(person.role, "/orders"))
+    return go(home.get(person.role, "/orders"))
 
 
 @routes.post("/sign-out")
@@ -269,7 +129,7 @@ def sign_out(request: Request, posted: Posted) -> Response:
     Forget who was here.
     """
     request.session.pop("person", None)
-    return _go("/")
+    return go("/")
 
 
 @routes.post("/language")
@@ -307,7 +167,7 @@ def _back(posted: Mapping[str, str]) -> Response:
     Return to the page the form was on: one of ours.
     """
     path = posted.get("back", "/")
-    return _go(path if path.startswith("/") and path[1:2] not in "/\\" else "/")
+    return go(path if path.startswith("/") and path[1:2] not in "/\\" else "/")
 
 
 # --- services and people ----------------------------------------------------------
@@ -320,24 +180,15 @@ def services(request: Request, market: Shop) -> Response:
     """
     with market.session() as rows:
         found = rows.scalars(sa.select(Service).order_by(Service.id)).all()
-    return _page(request, "services.html", services=found)
+    return page(request, "services.html", services=found)
 
 
 @routes.get("/services/{service_id}")
-def service(
-    request: Request, market: Shop, me: Anyone, service_id: int, status: int = 200
-) -> Response:
+def service(request: Request, market: Shop, me: Anyone, service_id: int) -> Response:
     """
     One service; for a buyer with the form to order it, and what it will cost.
     """
-    found = _service(market, service_id)
-    preview = None
-    if me is not None and me.role == "buyer":
-        # The library reckons the fees; nothing is written.
-        preview = market.engine.preview(
-            None, market.placing(found, None), by=ef.Buyer(me.id)
-        )
-    return _page(request, "service.html", service=found, preview=preview)
+    return _offered(request, market, me, service_id)
 
 
 @routes.post("/services/{service_id}")
@@ -349,13 +200,48 @@ def buy(
     """
     if me.role != "buyer":
         raise HTTPException(404)
-    placed = market.buy(
-        _service(market, service_id),
-        posted.get("brief", "").strip(),
-        by=ef.Buyer(me.id),
-        key=posted.get("key", ""),
+    brief = posted.get("brief", "").strip()
+    try:
+        placed = market.buy(
+            _service(market, service_id),
+            brief,
+            by=ef.Buyer(me.id),
+            key=posted.get("key", ""),
+        )
+    except (ef.InvalidInputError, ef.KeyReusedError, ef.CommandRefusedError) as error:
+        blockers = getattr(error, "blockers", ())
+        return _offered(
+            request,
+            market,
+            me,
+            service_id,
+            status=422,
+            brief=brief,
+            blockers=blockers,
+            failed=True,
+        )
+    return go(f"/orders/{placed.order.id}")
+
+
+def _offered(
+    request: Request,
+    market: Market,
+    me: Person | None,
+    service_id: int,
+    *,
+    status: int = 200,
+    **more: Any,
+) -> Response:
+    found = _service(market, service_id)
+    preview = None
+    if me is not None and me.role == "buyer":
+        # The library reckons the fees; nothing is written.
+        preview = market.engine.preview(
+            None, market.placing(found, None), by=ef.Buyer(me.id)
+        )
+    return page(
+        request, "service.html", status=status, service=found, preview=preview, **more
     )
-    return _go(f"/orders/{placed.order.id}")
 
 
 def _service(market: Market, service_id: int) -> Service:
@@ -386,7 +272,7 @@ def seller(request: Request, market: Shop, person_id: str) -> Response:
     )
     policy = PROCESS.policies.statistics
     orders = market.engine.orders(party=person_id, role=ef.SELLER, limit=1000).items
-    return _page(
+    return page(
         request,
         "seller.html",
         person=person,
@@ -456,7 +342,7 @@ def _list(
     """
     found = sorted(orders, key=lambda order: order.placed_at, reverse=True)
     ours = _ours(market, found)
-    return _page(request, template, orders=found, **ours, **more)
+    return page(request, template, orders=found, **ours, **more)
 
 
 def _ours(market: Market, orders: Orders) -> dict[str, Any]:
@@ -496,7 +382,7 @@ def _order(
     status: int = 200,
     **more: Any,
 ) -> Response:
-    by, language = actor(me.role, me.id), _language(request)
+    by, language = actor(me.role, me.id), language_of(request)
     # One reading: everything in it belongs to one instant.
     view = market.engine.view(order_id, by=by)
     history = market.engine.history(order_id, by=by)
@@ -546,7 +432,7 @@ def _order(
         "sent": {},
         **more,
     }
-    return _page(request, "order.html", status=status, **context)
+    return page(request, "order.html", status=status, **context)
 
 
 def _moves_on(option: ef.Option, order: ef.Order) -> bool:
@@ -562,35 +448,53 @@ def send(
     request: Request, market: Shop, me: Me, posted: Posted, order_id: str, name: str
 ) -> Response:
     """
-    Send a command, whichever it is.
+    Send a command, whichever it is.  If it is not taken, the order is shown again, with
+    the reason and with what was filled in.
     """
     by = actor(me.role, me.id)
-    options = {one.name: one for one in market.engine.options(order_id, by=by)}
-    if name not in options:
+    option = {one.name: one for one in market.engine.options(order_id, by=by)}.get(name)
+    if option is None:
         raise HTTPException(404)
-    problem: dict[str, Any] = {"sent": {**posted, "command": name}}
+    sent = {**posted, "command": name}
     try:
         answer = market.send(
             order_id,
             name,
-            forms.read(options[name].fields, posted, ZONE, "EUR"),
+            forms.read(option.fields, posted, ZONE, CURRENCY),
             by=by,
             key=posted.get("key", ""),
-            if_version=int(posted.get("version") or 0) or None,
-            extra_id=int(posted.get("extra") or 0),
+            if_version=_number(posted, "version") or None,
+            extra_id=_number(posted, "extra"),
             words=posted.get("words", ""),
         )
     except ef.InvalidInputError as error:
-        field = error.field.rpartition(".")[2]
-        problem["malformed"] = say.field_text(field, _language(request))
-        return _order(request, market, me, order_id, status=422, **problem)
-    except ef.OrderChangedError:
-        problem["changed"] = True
-        return _order(request, market, me, order_id, status=409, **problem)
+        wrong = say.field_text(error.field.rpartition(".")[2], language_of(request))
+        return _order(
+            request, market, me, order_id, status=422, sent=sent, malformed=wrong
+        )
+    except (ef.OrderChangedError, ef.KeyReusedError):
+        return _order(
+            request, market, me, order_id, status=409, sent=sent, changed=True
+        )
     if isinstance(answer, ef.Refusal):
-        problem["blockers"] = answer.blockers
-        return _order(request, market, me, order_id, status=409, **problem)
-    return _go(f"/orders/{order_id}")
+        return _order(
+            request,
+            market,
+            me,
+            order_id,
+            status=409,
+            sent=sent,
+            blockers=answer.blockers,
+        )
+    return go(f"/orders/{order_id}")
+
+
+def _number(posted: Mapping[str, str], name: str) -> int:
+    """
+    Return a whole number that a form sent; zero if it sent none.
+    """
+    text = posted.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 @routes.get("/orders/{order_id}/case")
@@ -603,9 +507,9 @@ def case(request: Request, market: Shop, me: Me, order_id: str) -> Response:
     found = market.engine.case_file(order_id, by=actor(me.role, me.id))
     ours = _ours(market, [market.engine.order(order_id)])
     html = casefile.as_html(
-        found, locale=_language(request), zone=ZONE, names=ours["names"]
+        found, locale=language_of(request), zone=ZONE, names=ours["names"]
     )
-    return _page(
+    return page(
         request,
         "case.html",
         order_id=order_id,
@@ -625,7 +529,7 @@ def letters(request: Request, market: Shop, me: Me) -> Response:
             .where(Letter.recipient_id == me.id)
             .order_by(Letter.sent_at.desc())
         ).all()
-    return _page(
+    return page(
         request,
         "letters.html",
         letters=[(letter, as_utc(letter.sent_at, "sent_at")) for letter in found],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import escrowflow as ef
@@ -64,7 +65,10 @@ def handlers(engine: ef.Engine, session: Callable[[], Session], zone: str) -> Ha
         history = engine.history(effect.order_id)
         seller_id = history[0].data["seller_id"]
         with session() as rows, rows.begin():
-            kept = rows.get(SellerTally, seller_id, with_for_update=True)
+            # Changes nothing, and has others wait: there may be several workers.
+            mine = sa.update(SellerTally).where(SellerTally.seller_id == seller_id)
+            rows.execute(mine.values(seller_id=seller_id))
+            kept = rows.get(SellerTally, seller_id)
             counted = rows.get(OrderMarks, effect.order_id)
             tally, marks = statistics.fold(
                 ef.Tally.from_json(kept.data)

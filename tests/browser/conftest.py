@@ -72,6 +72,7 @@ def client(market: Market) -> TestClient:
     """
     A client of its pages, without a browser and without a server.
     """
+    _needs("httpx2")
     from starlette.testclient import TestClient
 
     from examples.marketplace.pages import application
@@ -115,6 +116,7 @@ def address(market: Market) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     with closing(config.bind_socket()) as listening:
+        listening.listen()
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
