@@ -16,6 +16,7 @@ from ...commands import Command
 from ...parties import Actor
 from ...states import Process
 from ...storage import NewEvent, StoredEvent
+from ...wallet import PREFIX, what_is
 
 __all__ = ["Findings", "Owed", "Said", "Shadow", "Violation", "hash_of"]
 
@@ -31,7 +32,7 @@ class Violation:
 
         text: What is wrong; never what somebody wrote.
 
-        order_id: The order; empty if it is about none.
+        order_id: The order, or the wallet; empty if it is about none.
     """
 
     invariant: str
@@ -39,8 +40,10 @@ class Violation:
     order_id: str = ""
 
     def __str__(self) -> str:
-        where = f" (order {self.order_id})" if self.order_id else ""
-        return f"{self.invariant}: {self.text}{where}"
+        if not self.order_id:
+            return f"{self.invariant}: {self.text}"
+        name = self.order_id.removeprefix(PREFIX)
+        return f"{self.invariant}: {self.text} ({what_is(self.order_id)} {name})"
 
 
 @final
