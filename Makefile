@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+PYTEST_IN_PARALLEL := $(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser
 SOURCES := $(wildcard src tests examples benchmarks tools)
 
 # What was compiled is kept, the tests as pytest rewrites them too: the next run begins
@@ -34,7 +35,12 @@ example: $(VENV)/example.stamp  ## Open a small marketplace on this machine (POR
 .PHONY: test
 test: $(VENV)/test.stamp  ## Run the tests (PYTEST_ARGS="-k money -x" for some of them)
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser $(PYTEST_ARGS)
+	@$(PYTEST_IN_PARALLEL) -m "not proof" $(PYTEST_ARGS)
+
+.PHONY: proofs
+proofs: $(VENV)/test.stamp  ## Run what tries many lives, and what tests the tests: planted bugs, mutants, kills
+	@echo "== proofs"
+	@$(PYTEST_IN_PARALLEL) -m proof $(PYTEST_ARGS)
 
 .PHONY: browser
 browser: $(VENV)/browser.stamp  ## Visit the example in a real browser: Debian's chromium
@@ -44,6 +50,7 @@ browser: $(VENV)/browser.stamp  ## Visit the example in a real browser: Debian's
 .PHONY: coverage
 coverage: $(VENV)/test.stamp  ## Run the tests; every branch below the engine must be reached
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report= $(PYTEST_ARGS)"
+	@$(MAKE) --no-print-directory proofs PYTEST_ARGS="--cov --cov-append --cov-report= $(PYTEST_ARGS)"
 	@$(MAKE) --no-print-directory covered
 
 .PHONY: covered
@@ -55,7 +62,7 @@ covered: $(VENV)/test.stamp  ## What the last run with coverage has reached
 		echo "Something below the engine is not reached." >&2; exit 1; }
 
 .PHONY: check
-check: lint types layers test  ## Everything a change must pass
+check: lint types layers test proofs  ## Everything a change must pass
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp  ## Ruff: rules and layout

@@ -23,6 +23,7 @@ nox.options.error_on_missing_interpreters = True
 
 PYTHONS = ("3.11", "3.12", "3.13")
 DIST = Path("dist")
+PYTEST = ("pytest", "-n", "auto", "--dist", "worksteal", "--ignore=tests/browser")
 # What a user's own test may look like.
 SHOP = """
 def test_order(escrow_bed):
@@ -46,7 +47,7 @@ def tests(session: nox.Session) -> None:
     The tests, with the locked versions.
     """
     installed(session, "test")
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -62,7 +63,7 @@ def lowest(session: nox.Session) -> None:
         external=True,
     )
     session.install("--constraint", str(lowest), "--group", "test", "--editable", ".")
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -173,6 +173,7 @@ class TestFaithful:
         assert "accept_order" not in closed
 
 
+@pytest.mark.proof
 class TestRecommended:
     """
     The process that we advise.
@@ -379,6 +380,7 @@ class TestForecast:
         assert len(nodes) > 400
 
 
+@pytest.mark.proof
 class TestItBites:
     """
     What is taken out of a process is missed.
@@ -548,6 +550,7 @@ class TestItBites:
         assert "100 configurations" in small.text()
 
 
+@pytest.mark.proof
 class TestWhole:
     """
     Nothing that an order can come to is left out.

@@ -27,6 +27,8 @@ from tests.given import COMEUP, an_order
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+pytestmark = pytest.mark.proof
+
 WEEK: Final = timedelta(days=7)
 
 # Without the trap of the published rules.

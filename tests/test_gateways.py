@@ -107,6 +107,7 @@ class TestTroubles:
         """
         settled(Till(profile, (life,)), TROUBLES[trouble])
 
+    @pytest.mark.proof
     @each_profile
     @each_trouble
     def test_two(self, profile: str, trouble: str) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from escrowflow.rules import Policies
     from escrowflow.states import Process
 
+pytestmark = pytest.mark.proof
+
 
 def killed_everywhere(
     lines: Iterable[str], process: Process[Policies], till_of: type[Till] = Till

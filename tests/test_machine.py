@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -31,6 +32,8 @@ from tests.lives import (
     cells,
     promises,
 )
+
+pytestmark = pytest.mark.proof
 
 # Lives are led until each cell of the table was taken so often; a third of these
 # is enough, if the walk is not a bad one.

@@ -22,6 +22,8 @@ from escrowflow.testing.awaited import Awaited
 from tests.curator import Durable, Flawed, complaint
 from tests.museum import EXHIBITS
 
+pytestmark = pytest.mark.proof
+
 # What random histories have no words for: odd values, threads, the end of a process,
 # bytes of files; and one that needs more of them.
 BEYOND_HISTORIES: Final = {

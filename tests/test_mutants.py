@@ -26,6 +26,8 @@ from tests.test_checker import check_story
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.proof
+
 # With every wait that policies can arm.
 ARMED: Final = COMEUP.with_policies(
     lifetime={"order_cap": "P5M"},

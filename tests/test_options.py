@@ -47,6 +47,7 @@ LIVES = 36
 EACH = 6
 
 
+@pytest.mark.proof
 class TestLaw:
     """
     Whatever state an order is in, whoever asks, and whatever he sends.

@@ -13,6 +13,8 @@ import pytest
 from escrowflow.testing import Simulation
 from tests.bugs import BUGS
 
+pytestmark = pytest.mark.proof
+
 # None needs more seeds than that; what is caught is caught from the first seed on.
 SEEDS = 300
 

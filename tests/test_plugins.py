@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 PROJECT = Path(__file__).parent.parent
 PLUGIN = PROJECT / "examples" / "plugins" / "escrowflow-lmdb"
 

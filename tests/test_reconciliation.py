@@ -311,6 +311,7 @@ def plain(line: Line) -> dict[str, Any]:
     return fields
 
 
+@pytest.mark.proof
 class TestReconcile:
     """
     Ten thousand lines.

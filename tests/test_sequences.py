@@ -8,6 +8,8 @@ import pytest
 
 from tests.sequences import led
 
+pytestmark = pytest.mark.proof
+
 # 10,000 in all; a million in `make soak`.
 PARTS = 8
 EACH = 1_250

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from escrowflow.storage import Change, CommitResult
 
+pytestmark = pytest.mark.proof
+
 
 class Forgetful:
     """

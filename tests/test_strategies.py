@@ -384,6 +384,7 @@ def forgetful() -> Any:
     return Forgetful()
 
 
+@pytest.mark.proof
 class TestMachine:
     """
     Whole lives through an engine.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from escrowflow.engine import Engine
 
+pytestmark = pytest.mark.proof
+
 FATES: Final = ("before", "after", "lost", "written")
 
 
