@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, ClassVar, Final, NoReturn, TypeAlias
 from unittest import TestCase
 
-from hypothesis import currently_in_test_context
+from hypothesis import currently_in_test_context, settings
 from hypothesis import note as _note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -514,6 +514,10 @@ def _counted(machine: type[Machine]) -> type[TestCase]:
         @wraps(inner.runTest)
         def runTest(self) -> None:  # noqa: N802
             machine.reached.clear()
+            # What is wrong in one place shows in many: each would be made short by
+            # itself, for minutes, and all would be told at once.
+            case: Any = self
+            case.settings = settings(case.settings, report_multiple_bugs=False)
             super().runTest()
             machine.catch_up()
             machine.check_floors()
