@@ -32,6 +32,7 @@ from escrowflow.testing import strategies
 from escrowflow.testing.aims import reachable
 from escrowflow.testing.invariants import check_history
 from escrowflow.testing.machines import Machine
+from tests.bugs import BUGS
 from tests.given import COMEUP
 from tests.lives import VARIANTS
 from tests.test_states import pausing
@@ -417,6 +418,29 @@ class TestMachine:
         assert issubclass(machine, RuleBasedStateMachine)
         assert machine.floors
         assert all(machine.reached[name] for name in machine.floors)
+
+    def test_one_failure_is_told(self) -> None:
+        """
+        What is wrong in one place shows in many: one of them is made short and told.
+        """
+        machine: Any = strategies.state_machine(COMEUP, floors={})
+        machine.TestCase.settings = settings(
+            max_examples=100,
+            stateful_step_count=50,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+
+        with (
+            BUGS["the stored order is not renewed"].planted(),
+            pytest.raises(AssertionError) as caught,
+        ):
+            machine.TestCase().runTest()
+
+        told = "\n".join(caught.value.__notes__)
+        assert told.count("state.") < 12
 
     def test_on_a_storage_of_yours(self, tmp_path: Path) -> None:
         """
