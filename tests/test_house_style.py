@@ -51,6 +51,7 @@ FLOORS = (
     {"testing"},
     {"demo"},
     {"__main__"},
+    {"contrib"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
