@@ -21,7 +21,7 @@ import attrs
 
 from .clock import as_window
 from .effects import Withdraw
-from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
+from .engine import AsyncEngine, Call, EffectReport, Engine, Handlers, SweepReport
 from .engine.driving import check_together
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
@@ -149,6 +149,14 @@ class Worker:
         """
         Do one round of what there is to do now.
         """
+        if self.engine.watch is None:
+            return self._round()
+        with self.engine.watch(Call(name="round")) as told_of:
+            report = self._round()
+            told_of(report)
+        return report
+
+    def _round(self) -> WorkReport:
         failed: EscrowflowError | None = None
         sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
@@ -231,6 +239,14 @@ class AsyncWorker:
         """
         See `Worker.run_once`.
         """
+        if self.engine.watch is None:
+            return await self._round()
+        with self.engine.watch(Call(name="round")) as told_of:
+            report = await self._round()
+            told_of(report)
+        return report
+
+    async def _round(self) -> WorkReport:
         failed: EscrowflowError | None = None
         sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
