@@ -8,6 +8,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,7 @@ from escrowflow.engine import AsyncEngine, Call, Engine
 from escrowflow.errors import (
     CommandRefusedError,
     InvalidInputError,
+    MissingExtraError,
     OrderNotFoundError,
     StorageError,
 )
@@ -477,6 +479,22 @@ class TestWork:
             assert taken.span(name).status.status_code is StatusCode.ERROR
             assert attributes(taken.span(name))["error.type"] == "StorageError"
 
+    def test_a_round_of_effects_that_fails(
+        self, taken: Taken, clock: FakeClock
+    ) -> None:
+        """
+        There is nothing to count then.
+        """
+        storage = open_storage("sqlite:////nowhere/at/all.db")
+        engine = taken.telemetry.engine(an_engine(storage, clock=clock))
+
+        with pytest.raises(StorageError):
+            engine.run_effects(by_all(lambda _: None))
+
+        (span,) = taken.spans
+        assert attributes(span) == {"error.type": "StorageError"}
+        assert taken.counts("escrowflow.outbox.settled") == {}
+
     def test_awaited(self, taken: Taken, clock: FakeClock) -> None:
         """
         An `AsyncEngine` tells the same, and its handlers are awaited inside their spans,
@@ -629,18 +647,19 @@ class TestRestraint:
         )
         subprocess.run([sys.executable, "-c", code], check=True)
 
-    def test_without_the_package_it_says_so(self) -> None:
+    def test_without_the_package_it_says_so(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         The way out is in the error.
         """
-        code = (
-            "import sys; sys.modules['opentelemetry'] = None\n"
-            "import escrowflow.errors as e\n"
-            "try:\n    import escrowflow.contrib.otel\n"
-            "except e.MissingExtraError as error:\n    assert error.extra == 'otel'\n"
-            "else:\n    sys.exit(1)"
-        )
-        subprocess.run([sys.executable, "-c", code], check=True)
+        monkeypatch.setitem(sys.modules, "opentelemetry", None)
+        monkeypatch.delitem(sys.modules, "escrowflow.contrib.otel")
+
+        with pytest.raises(
+            MissingExtraError, match=r"pip install 'escrowflow\[otel\]'"
+        ):
+            import_module("escrowflow.contrib.otel")
 
     @pytest.mark.parametrize(
         ("verb", "value"),
