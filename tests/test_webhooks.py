@@ -56,6 +56,7 @@ from tests.given import (
     LUC,
     MIA,
     OPS,
+    STRIPE,
     an_engine,
     an_order,
     any_text,
@@ -628,6 +629,53 @@ class TestPrivacy:
         assert facts["add_ons"] == [
             {"price": {"amount": "5.00", "currency": "EUR"}, "extra_window": None}
         ]
+
+    def test_words_are_no_facts_whatever_they_are_called(self) -> None:
+        """
+        An event of a host's may have words in a field that has a name on the list: they
+        are not told, and neither is what is not there.
+        """
+
+        @attrs.frozen(kw_only=True)
+        class LogoApproved(Event):
+            cause: Text
+            request: str
+            item: str | None
+            colours: int
+
+        event = LogoApproved(cause=Text(CANARY), request="logo", item=None, colours=3)
+        recorded = attrs.evolve(HISTORY[0], event=event)
+
+        (found,) = an_endpoint().events("o1", [recorded])
+
+        assert found.type == "com.example.shop.logo_approved"
+        assert found.data["facts"] == {"request": "logo"}
+
+    def test_money_that_goes_back_whole_is_the_buyers(self) -> None:
+        """
+        The amount, and no name of the payment.
+        """
+        engine = an_engine(open_storage("memory://"))
+        brought_to(engine, "completed")
+        twice = c.ConfirmPayment(payment=paid("pi_2", eur(100)))
+        engine.attempt("o1", twice, by=STRIPE)
+        history = engine.history("o1")
+
+        facts = {
+            to: told("payment_returned", history, to) for to in (None, BUYER, SELLER)
+        }
+
+        back = {"amount": "100.00", "currency": "EUR"}
+        assert facts[None]["refund"] == facts[BUYER]["refund"] == back
+        assert set(facts[SELLER]) == {"item"}
+
+    def test_a_part_of_a_history_is_told_as_it_is(self) -> None:
+        """
+        Without the events before, what an event did not say of the order is left out.
+        """
+        (alone,) = an_endpoint().events("o1", [attrs.evolve(HISTORY[1], standing=None)])
+
+        assert set(alone.data) == {"by", "recorded_at", "facts"}
 
     def test_more_is_yours_to_vouch_for(self) -> None:
         """
