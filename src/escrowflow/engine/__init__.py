@@ -15,7 +15,6 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from copy import copy
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -43,7 +42,7 @@ from .answers import (
     View,
 )
 from .core import Asking, Core, OrderProcess, as_query
-from .driving import check_kinds, drive, drive_awaited, joined
+from .driving import check_kinds, drive, drive_awaited, joining
 from .given import as_retries, new_id, or_raise, salt
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .migrating import migrate_order
@@ -656,10 +655,7 @@ class Engine:
 
             NoTransactionError: Later, if there is no transaction to join.
         """
-        inside = copy(self)
-        inside.storage = joined(self.storage, handle)
-        inside._within = (self.storage, handle)
-        return inside
+        return cast(Self, joining(self, handle))
 
     # --- who is told --------------------------------------------------------------
 
@@ -985,10 +981,7 @@ class AsyncEngine:
         """
         See `Engine.within`.
         """
-        inside = copy(self)
-        inside.storage = joined(self.storage, handle)
-        inside._within = (self.storage, handle)
-        return inside
+        return cast(Self, joining(self, handle))
 
     # --- who is told --------------------------------------------------------------
 
