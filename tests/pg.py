@@ -121,13 +121,17 @@ class Server:
     Args:
         disk: Whether its data is on a disk, not in memory.
 
+        primary: The server of which it is a copy, that is kept up to date.
+
     Attributes:
         dsn: Its first database, as a superuser reaches it.
 
         folder: Where its socket is; `None` for somebody else's server.
     """
 
-    def __init__(self, version: int = 18, *, disk: bool = False) -> None:
+    def __init__(
+        self, version: int = 18, *, disk: bool = False, primary: Self | None = None
+    ) -> None:
         self.dsn = OTHER
         self.folder: Path | None = None
         self._numbers = itertools.count(1)
@@ -147,13 +151,21 @@ class Server:
             shutil.chown(self.folder, "nobody")
         self._programs = self._found(version)
         self._data = self.folder / "data"
+        words: tuple[Any, ...] = (
+            *(self._programs / "initdb", "--pgdata", self._data),
+            *("--username", "postgres", "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C"),
+            *("--no-sync", "--no-instructions"),
+        )
+        if primary is not None:
+            words = (
+                *(self._programs / "pg_basebackup", "--pgdata", self._data),
+                *("--dbname", primary.dsn, "--write-recovery-conf"),
+                *("--create-slot", "--slot", "standby"),
+                *("--checkpoint", "fast", "--no-sync"),
+            )
         subprocess.run(
-            [
-                *(self._programs / "initdb", "--pgdata", self._data),
-                *("--username", "postgres", "--auth", "trust"),
-                *("--encoding", "UTF8", "--locale", "C"),
-                *("--no-sync", "--no-instructions"),
-            ],
+            words,
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
@@ -231,6 +243,24 @@ class Server:
         self._process.wait()
         self._process.stdin.close()
         self._start()
+
+    def kill(self) -> None:
+        """
+        End the server for good, as a power cut would.
+        """
+        assert self._process is not None
+        while there := [*filter(self._works_here, Path("/proc").glob("[0-9]*"))]:
+            for process in there:
+                with suppress(ProcessLookupError):
+                    os.kill(int(process.name), signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    def promote(self) -> None:
+        """
+        Make a copy go on by itself.
+        """
+        self.execute("SELECT pg_promote()")
 
     def _works_here(self, process: Path) -> bool:
         try:
