@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Final
 
 import escrowflow as ef
+from escrowflow.engine import Handlers
 from escrowflow.processes import comeup
 from escrowflow.storage import open_storage
 
@@ -45,7 +46,7 @@ def tell(effect: ef.Notify) -> None:
     """
 
 
-HANDLERS: Final = {ef.Refund: send, ef.PayOut: send, ef.Notify: tell}
+HANDLERS: Final[Handlers] = {ef.Refund: send, ef.PayOut: send, ef.Notify: tell}
 
 # Nothing is opened here: a queue may import this, and fork.
 worker: Final = ef.Worker(

@@ -46,6 +46,20 @@ def test_one_is_killed(shop: Shop, when: str) -> None:
         assert all(other.runs and "Traceback" not in other.said for other in others)
 
 
+def test_cron(shop: Shop) -> None:
+    """
+    Two that cron started at once share the work, and end when there is none.
+    """
+    words = ("-m", "escrowflow", "worker", "--once", "--db", shop.url)
+    handlers = ("--handlers", "examples.recipes.shop:HANDLERS")
+    with shop.start(*words, *handlers) as one, shop.start(*words, *handlers) as other:
+        with shop.busy():
+            wait_until(lambda: "claimed" in shop.statuses(money=True))
+        assert set(shop.check().values()) == {1}
+        wait_until(lambda: not (one.runs or other.runs))
+        assert (one.stop(), other.stop()) == (0, 0)
+
+
 def test_one_comes_back(shop: Shop) -> None:
     """
     A host that stood still for longer than its lease finds that what it had was taken
