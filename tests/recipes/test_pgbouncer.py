@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def behind(postgres: Server) -> Iterator[str]:
+def pooled(postgres: Server) -> Iterator[str]:
     """
     How the server is reached through it.
     """
@@ -38,12 +38,12 @@ class _Behind:
     """
 
     spare: Spare
-    behind: str
+    pooled: str
 
     @pytest.fixture(autouse=True)
-    def _with_databases(self, spare: Spare, behind: str) -> Iterator[None]:
+    def _with_databases(self, spare: Spare, pooled: str) -> Iterator[None]:
         type(self).spare = spare
-        type(self).behind = behind
+        type(self).pooled = pooled
         yield
         spare.give_back()
 
@@ -52,7 +52,7 @@ class _Behind:
         Return how an empty database is reached.
         """
         name = conninfo_to_dict(self.spare.take())["dbname"]
-        return make_conninfo(self.behind, dbname=name)
+        return make_conninfo(self.pooled, dbname=name)
 
 
 class TestBehind(_Behind, StorageContract):
@@ -101,11 +101,11 @@ class TestAsyncBehind(_Behind, AsyncStorageContract):
         return True
 
 
-def test_workers(postgres: Server, behind: str, tmp_path: Path) -> None:
+def test_workers(postgres: Server, pooled: str, tmp_path: Path) -> None:
     """
     Four workers behind it do everything, each thing once.
     """
-    host = conninfo_to_dict(behind)["host"]
+    host = conninfo_to_dict(pooled)["host"]
     own = str(conninfo_to_dict(postgres.dsn)["host"])
     url = postgres.url_of(postgres.database()).replace(own, str(host))
     shop = Shop(url, tmp_path)
