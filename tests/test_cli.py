@@ -496,6 +496,19 @@ class TestWorkerOnce:
             assert sorted(done) == sorted(line.rpartition(" ")[2] for line in lines)
             assert {one.status for one in statuses} == {"done", "lapsed"}
 
+    def test_with_caution(self, folder: Path) -> None:
+        """
+        A cautious worker does the same as any other, as long as clocks agree and it is
+        not too much.
+        """
+        handlers = f"{shop_of(folder)}:handlers"
+
+        result = invoked("worker", *DB, "--once", "--caution", "--handlers", handlers)
+
+        assert result.exit_code == 0
+        told = {line.rpartition(" ")[0] for line in result.stdout.splitlines()}
+        assert {"refund late", "pay_out good"} <= told
+
     def test_only_some_kinds(self, folder: Path) -> None:
         """
         A worker may carry out some kinds only, and leaves the others.

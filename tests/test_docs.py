@@ -168,7 +168,8 @@ BELOW: Final = {
 # Rooms of the house that nobody but the house enters: what they have for you is
 # handed out by another module.
 OURS: Final = {
-    *("escrowflow.charges", "escrowflow.demo", "escrowflow.fields", "escrowflow.forms"),
+    *("escrowflow.caution", "escrowflow.charges", "escrowflow.demo"),
+    *("escrowflow.fields", "escrowflow.forms"),
     *("escrowflow.inputs", "escrowflow.rows", "escrowflow.soundness"),
     "escrowflow.wallet",
 }

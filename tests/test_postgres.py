@@ -15,9 +15,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from escrowflow.caution import Caution, HeldBack
+from escrowflow.clock import Clock, FakeClock, SystemClock
+from escrowflow.engine import AsyncEngine, Engine
 from escrowflow.errors import StorageError
 from escrowflow.storage import (
     AsyncStorage,
+    Capability,
     Change,
     CommitResult,
     Storage,
@@ -37,6 +41,8 @@ from escrowflow.testing.given import (
     result,
     text,
 )
+from escrowflow.worker import AsyncWorker, Worker
+from tests.given import COMEUP
 from tests.pg import (
     LEVELS,
     OTHER,
@@ -706,3 +712,30 @@ class TestDurability:
                 done.start()
             done.join()
             assert storage.load("o-1").version == 2
+
+
+# --- the clock of the server ------------------------------------------------------
+
+
+def test_its_clock_is_asked(dsn: str) -> None:
+    """
+    A cautious worker believes its clock as far as the server says the same, blocking
+    or awaited; who asks inside a transaction of a host does not ask the clock.
+    """
+    for clock, reason in ((SystemClock(), None), (FakeClock(), "storage_clock")):
+        caution = Caution(tolerance="PT1H")
+        with PostgresStorage(dsn) as blocking:
+            worker = Worker(Engine(COMEUP, blocking, clock=clock), caution=caution)
+            said = worker.run_once().held_back
+            with psycopg.connect(dsn) as raw:
+                assert Capability.CLOCK in blocking.capabilities
+                joined = Engine(COMEUP, blocking, clock=clock).within(raw).storage
+                assert Capability.CLOCK not in joined.capabilities
+
+        async def ask(clock: Clock, caution: Caution) -> HeldBack | None:
+            async with AsyncPostgresStorage(dsn) as storage:
+                engine = AsyncEngine(COMEUP, storage, clock=clock)
+                return (await AsyncWorker(engine, caution=caution).run_once()).held_back
+
+        for held in (said, asyncio.run(ask(clock, caution))):
+            assert (held and held.reason) == reason

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from escrowflow import commands as c
+from escrowflow.caution import Caution
 from escrowflow.clock import FakeClock
 from escrowflow.decisions import Decides, Step
 from escrowflow.effects import Done, Effect, NotDone, Notify, PayOut, Publish, Refund
@@ -142,7 +143,7 @@ class TestRound:
         report = worker.run_once()
 
         assert report == WorkReport(
-            sweep=SweepReport(orders=1, moves=2),
+            sweep=SweepReport(orders=1, moves=2, ended=1),
             effects=EffectReport(done=3, lapsed=1),
         )
         assert not report.idle
@@ -159,7 +160,7 @@ class TestRound:
 
         report = Worker(engine).run_once()
 
-        assert report == WorkReport(sweep=SweepReport(orders=1, moves=2))
+        assert report == WorkReport(sweep=SweepReport(orders=1, moves=2, ended=1))
         assert {one.status for one in engine.effects("o1")} == {"waiting"}
 
     def test_only_some_kinds(self, engine: Engine) -> None:
@@ -235,6 +236,8 @@ class TestMalformed:
             ({"poll": timedelta()}, "poll"),
             ({"poll": "soon"}, "poll"),
             ({"poll": "P1M"}, "poll"),
+            ({"caution": True}, "caution"),
+            ({"caution": Caution}, "caution"),
         ],
     )
     def test_either_worker(self, changes: dict[str, Any], field: str) -> None:

@@ -7,6 +7,7 @@ A marketplace imports this; it never runs by itself.  Begin with `Engine`,
 """
 
 from .casefile import CaseFile, Exhibit, Kept
+from .caution import Caution, HeldBack
 from .checker import Finding, Report, check
 from .clock import FakeClock, SystemClock
 from .commands import (
@@ -223,6 +224,7 @@ __all__ = [
     "CancelOrder",
     "CancellationRights",
     "CaseFile",
+    "Caution",
     "Changed",
     "Charge",
     "CloseConversation",
@@ -275,6 +277,7 @@ __all__ = [
     "FullRefund",
     "Gap",
     "GatewayError",
+    "HeldBack",
     "InvalidInputError",
     "Kept",
     "KeyReusedError",

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO, final
 
 from . import casefile, market, payments, timeline
+from .caution import Caution
 from .checker import check
 from .demo import play, rendered, totals
 from .diagram import FORMATS, Format, diagram
@@ -139,6 +140,12 @@ _PROCESSES: Final = click.option(
     "for all workers.",
 )
 @click.option("--once", is_flag=True, help="Do what there is to do now, and end.")
+@click.option(
+    "--caution",
+    is_flag=True,
+    help="Hold back what cannot be undone, deadlines and money: all of it while clocks "
+    "quarrel, and what is much more than usual.",
+)
 def worker(
     db: str,
     processes: tuple[str, ...],
@@ -147,6 +154,7 @@ def worker(
     poll: float,
     lease: float,
     once: bool,
+    caution: bool,
 ) -> None:
     """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -161,7 +169,13 @@ def worker(
         try:
             # What cannot be read now is more likely a mistake than a bad moment.
             engine.next_due_at()
-            work = Worker(engine, hands, kinds=kinds, poll=timedelta(seconds=poll))
+            work = Worker(
+                engine,
+                hands,
+                kinds=kinds,
+                poll=timedelta(seconds=poll),
+                caution=Caution() if caution else None,
+            )
             if once:
                 while not work.run_once().idle:
                     pass

@@ -18,6 +18,7 @@ which only `end_of` may do, and says so.
 from __future__ import annotations
 
 import re
+import time
 from calendar import monthrange
 from datetime import UTC as STDLIB_UTC
 from datetime import datetime, timedelta
@@ -52,6 +53,7 @@ __all__ = [
     "end_of",
     "from_micros",
     "local_date",
+    "monotonic",
     "to_micros",
     "to_zone",
     "window_text",
@@ -67,6 +69,11 @@ WINDOW_DAYS_MAX: Final = 3660
 WINDOW_MONTHS_MAX: Final = 122
 
 _EPOCH: Final = DateTime(1970, 1, 1, tzinfo=UTC)
+
+# On Linux the monotonic clock stands still in a sleeping machine; this one does not.
+#
+# Source: clock_gettime(2), CLOCK_BOOTTIME.
+_SLEPT: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 # The same instant without pendulum: its zone answers sooner, and what is computed
 # from it stays a plain `datetime`.
@@ -157,6 +164,16 @@ class SystemClock:
         return _utc(datetime.now(STDLIB_UTC))
 
 
+def monotonic() -> float:
+    """
+    Return the seconds that have passed since some instant of this machine's own,
+    whatever anybody sets its clock to.
+
+    Where the system can tell (Linux), the time for which the machine slept counts.
+    """
+    return time.monotonic() if _SLEPT is None else time.clock_gettime(_SLEPT)
+
+
 @final
 @attrs.define(init=False, repr=False, eq=False)
 class FakeClock:
@@ -186,6 +203,13 @@ class FakeClock:
         Return the instant the clock stands at, in UTC.
         """
         return self._now
+
+    def monotonic(self) -> float:
+        """
+        Return the seconds that have passed, as the function of this name does for a
+        `SystemClock`.
+        """
+        return to_micros(self._now) / _SECOND
 
     def advance(
         self,

@@ -16,6 +16,8 @@ __all__ = ["FIELDS", "LINES", "told"]
 LINES: Final[Mapping[str, tuple[str, ...]]] = {
     # escrowflow.worker
     "effects_parked": ("parked",),
+    "held_back": ("reason", "gap", "cap"),
+    "held_back_over": (),
     "order_parked": ("order_id",),
     "process_missing": ("order_id", "fingerprint"),
     "round_done": ("orders", "done", "again", "parked"),

@@ -11,30 +11,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Generator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from threading import TIMEOUT_MAX, Lock
-from typing import Final, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import attrs
 
+from .caution import Caution, HeldBack, Lookout
 from .clock import as_window
-from .effects import Withdraw
+from .effects import Effect, ReleaseHold, Withdraw
 from .engine import AsyncEngine, Call, EffectReport, Engine, Handlers, SweepReport
 from .engine.driving import check_together
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
 from .logs import told
 from .payments.wallets import AsyncWallets, Wallets
+from .storage import Capability
 
 __all__ = ["AsyncWorker", "WorkReport", "Worker"]
 
 _LOG: Final = logging.getLogger("escrowflow.worker")
 
+_T = TypeVar("_T")
+
+# What a round asks for: a call of the engine, of wallets or of a storage, and its
+# answer.  Who blocks and who awaits answer it alike.
+_Asking: TypeAlias = Generator[Callable[[], Any], Any, _T]
+
 # How many orders and effects in one round.
 _SWEEP: Final = 500
 _EFFECTS: Final = 100
+
+# How many orders a cautious worker settles between two looks at the clocks: what is
+# written in one trip.
+_LOOK: Final = 50
 
 _POLL: Final = timedelta(seconds=5)
 
@@ -51,19 +64,22 @@ class WorkReport:
         wallets: Whose debits were looked at.
 
         effects: What became of effects.
+
+        held_back: Why a cautious worker does not do all that there may be.
     """
 
     sweep: SweepReport = attrs.field(factory=SweepReport)
     wallets: SweepReport = attrs.field(factory=SweepReport)
     effects: EffectReport = attrs.field(factory=EffectReport)
+    held_back: HeldBack | None = None
 
     @property
     def idle(self) -> bool:
         """
-        Whether there was nothing to do for this worker.
+        Whether there was nothing to do for this worker, or nothing that it may do now.
         """
         mine = attrs.evolve(self.sweep, unknown=())
-        return attrs.evolve(self, sweep=mine) == WorkReport()
+        return attrs.evolve(self, sweep=mine, held_back=None) == WorkReport()
 
 
 @final
@@ -83,6 +99,8 @@ class Worker:
 
         poll: How long to wait when there is nothing to do.
 
+        caution: When to hold back what cannot be undone; without, nothing ever is.
+
     Raises:
         InvalidInputError: If a kind of effect has no handler, with wallets also that of
             withdrawals; or if the wallets have another storage than the engine.
@@ -96,29 +114,20 @@ class Worker:
         kinds: Collection[str] | None = None,
         wallets: Wallets | None = None,
         poll: timedelta | str = _POLL,
+        caution: Caution | None = None,
     ) -> None:
         if not isinstance(engine, Engine):
             raise InvalidInputError("engine", f"an Engine, not {kind_of(engine)}")
         if wallets is not None and not isinstance(wallets, Wallets):
             raise InvalidInputError("wallets", f"Wallets, not {kind_of(wallets)}")
-        if wallets is not None:
-            check_together(wallets, engine)
         self.engine = engine
-        self._wallets = wallets
-        self._handlers = handlers
-        self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
-        self._named: set[str] = set()
+        self._rounds = _Rounds(engine, handlers, kinds, wallets, caution)
         self._stopped = False
         # Whoever can take it is awake.  Not an `Event`: set by a signal while its own
         # thread is about to wait, it waits for itself.
         self._awake = Lock()
         self._awake.acquire()
-        if handlers is not None:
-            engine.check_handlers(handlers, kinds)
-            _check_withdrawals(handlers, kinds, wallets)
-        elif kinds is not None:
-            raise InvalidInputError("kinds", "effects need handlers: pass some")
 
     def stop(self) -> None:
         """
@@ -157,25 +166,19 @@ class Worker:
         return report
 
     def _round(self) -> WorkReport:
-        failed: EscrowflowError | None = None
-        sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
+        asking = self._rounds.next(lambda: self._stopped)
         try:
-            sweep = self.engine.run_due(_SWEEP)
-            if self._wallets is not None and not self._stopped:
-                looked = self._wallets.run_due(self.engine, _SWEEP)
-        except EscrowflowError as error:
-            # What is to be paid does not wait for what cannot be settled.
-            failed = error
-        if self._handlers is not None and not self._stopped:
-            effects = self.engine.run_effects(
-                self._handlers, self._kinds, _EFFECTS, stop=lambda: self._stopped
-            )
-        report = _logged(
-            WorkReport(sweep=sweep, wallets=looked, effects=effects), self._named
-        )
-        if failed is not None:
-            raise failed
-        return report
+            call = next(asking)
+            while True:
+                try:
+                    answer = call()
+                except Exception as error:
+                    call = asking.throw(error)
+                else:
+                    call = asking.send(answer)
+        except StopIteration as end:
+            report: WorkReport = end.value
+            return report
 
 
 @final
@@ -194,25 +197,16 @@ class AsyncWorker:
         kinds: Collection[str] | None = None,
         wallets: AsyncWallets | None = None,
         poll: timedelta | str = _POLL,
+        caution: Caution | None = None,
     ) -> None:
         if not isinstance(engine, AsyncEngine):
             raise InvalidInputError("engine", f"an AsyncEngine, not {kind_of(engine)}")
         if wallets is not None and not isinstance(wallets, AsyncWallets):
             raise InvalidInputError("wallets", f"AsyncWallets, not {kind_of(wallets)}")
-        if wallets is not None:
-            check_together(wallets, engine)
         self.engine = engine
-        self._wallets = wallets
-        self._handlers = handlers
-        self._kinds = kinds
         self._poll = as_window(poll, "poll").total_seconds()
-        self._named: set[str] = set()
+        self._rounds = _Rounds(engine, handlers, kinds, wallets, caution)
         self._stopped = asyncio.Event()
-        if handlers is not None:
-            engine.check_handlers(handlers, kinds)
-            _check_withdrawals(handlers, kinds, wallets)
-        elif kinds is not None:
-            raise InvalidInputError("kinds", "effects need handlers: pass some")
 
     def stop(self) -> None:
         """
@@ -247,25 +241,199 @@ class AsyncWorker:
         return report
 
     async def _round(self) -> WorkReport:
-        failed: EscrowflowError | None = None
-        sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
+        asking = self._rounds.next(self._stopped.is_set)
         try:
-            sweep = await self.engine.run_due(_SWEEP)
-            if self._wallets is not None and not self._stopped.is_set():
-                looked = await self._wallets.run_due(self.engine, _SWEEP)
+            call = next(asking)
+            while True:
+                try:
+                    answer = await call()
+                except Exception as error:
+                    call = asking.throw(error)
+                else:
+                    call = asking.send(answer)
+        except StopIteration as end:
+            report: WorkReport = end.value
+            return report
+
+
+@final
+class _Rounds:
+    """
+    What a worker does, round by round, whoever answers.
+
+    The arguments are those of `Worker`.
+    """
+
+    def __init__(
+        self,
+        engine: Any,
+        handlers: Handlers | None,
+        kinds: Collection[str] | None,
+        wallets: Any,
+        caution: Caution | None,
+    ) -> None:
+        if wallets is not None:
+            check_together(wallets, engine)
+        if handlers is not None:
+            engine.check_handlers(handlers, kinds)
+            _check_withdrawals(handlers, kinds, wallets)
+        elif kinds is not None:
+            raise InvalidInputError("kinds", "effects need handlers: pass some")
+        if caution is not None and not isinstance(caution, Caution):
+            raise InvalidInputError("caution", f"a Caution, not {kind_of(caution)}")
+        self._engine = engine
+        self._handlers = handlers
+        self._kinds = kinds
+        self._wallets = wallets
+        self._watch = None if caution is None else Lookout(caution, engine.clock)
+        self._named: set[str] = set()
+        self._held: HeldBack | None = None
+
+    def next(self, stopped: Callable[[], bool]) -> _Asking[WorkReport]:
+        """
+        Do one round.
+
+        Args:
+            stopped: Whether the worker was told to stop.
+        """
+        watch, failed = self._watch, None
+        sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
+        if watch is not None:
+            yield from self._look(watch)
+        try:
+            if watch is None:
+                sweep = yield partial(self._engine.run_due, _SWEEP)
+            else:
+                sweep = yield from self._settled(watch, stopped)
+            if self._wallets is not None and not stopped() and _sure(watch):
+                looked = yield partial(self._wallets.run_due, self._engine, _SWEEP)
         except EscrowflowError as error:
             # What is to be paid does not wait for what cannot be settled.
             failed = error
-        if self._handlers is not None and not self._stopped.is_set():
-            effects = await self.engine.run_effects(
-                self._handlers, self._kinds, _EFFECTS, stop=self._stopped.is_set
-            )
-        report = _logged(
-            WorkReport(sweep=sweep, wallets=looked, effects=effects), self._named
+        if self._handlers is not None and not stopped():
+            if watch is None:
+                run = self._engine.run_effects
+                effects = yield partial(
+                    run, self._handlers, self._kinds, _EFFECTS, stop=stopped
+                )
+            else:
+                effects = yield from self._carried_out(watch, self._handlers, stopped)
+        held = None if watch is None else watch.held_back()
+        report = WorkReport(
+            sweep=sweep, wallets=looked, effects=effects, held_back=held
         )
+        _log(report, self._named)
+        _log_held(self._held, held)
+        self._held = held
         if failed is not None:
             raise failed
         return report
+
+    def _look(self, watch: Lookout) -> _Asking[None]:
+        """
+        Look at all clocks.
+        """
+        watch.begin()
+        storage = self._engine.storage
+        if Capability.CLOCK in storage.capabilities:
+            there: int = yield storage.clock
+            watch.compare(there)
+
+    def _settled(
+        self, watch: Lookout, stopped: Callable[[], bool]
+    ) -> _Asking[SweepReport]:
+        """
+        Settle what is due, in small steps: as long as the clocks can be trusted, and no
+        more orders are ended than may be.
+        """
+        report, left = SweepReport(), _SWEEP
+        while left and not stopped() and watch.look():
+            limit = min(left, _LOOK, watch.orders.left(watch.passed()))
+            if not limit:
+                break
+            try:
+                part: SweepReport = yield partial(self._engine.run_due, limit)
+            except EscrowflowError:
+                # What was written before it failed is not known.
+                watch.orders.add(watch.passed(), limit)
+                raise
+            watch.orders.add(watch.passed(), part.ended)
+            report = SweepReport(
+                orders=report.orders + part.orders,
+                moves=report.moves + part.moves,
+                ended=report.ended + part.ended,
+                faster=report.faster + part.faster,
+                unknown=part.unknown,
+                parked=(*report.parked, *part.parked),
+            )
+            left -= limit
+            if part.orders + part.faster + len(part.parked) < limit:
+                break
+        return report
+
+    def _carried_out(
+        self, watch: Lookout, handlers: Handlers, stopped: Callable[[], bool]
+    ) -> _Asking[EffectReport]:
+        """
+        Carry out what can be repeated or forgotten; then money, as long as the clocks
+        can be trusted, and no more of it than may be.
+        """
+        wanted = [
+            kind for kind in handlers if self._kinds is None or kind.name in self._kinds
+        ]
+        money = {kind.name for kind in wanted if _is_final(kind)}
+        others = sorted({kind.name for kind in wanted} - money)
+        report, run = EffectReport(), self._engine.run_effects
+        if others:
+            report = yield partial(run, handlers, others, _EFFECTS, stop=stopped)
+        most = min(_EFFECTS, watch.money.left(watch.passed()))
+        if not money or not most:
+            return report
+        counted = {
+            kind: _counted(handler, watch) if _is_final(kind) else handler
+            for kind, handler in handlers.items()
+        }
+        sent: EffectReport = yield partial(
+            run,
+            counted,
+            sorted(money),
+            most,
+            stop=lambda: stopped() or not watch.look(),
+        )
+        return EffectReport(
+            done=report.done + sent.done,
+            lapsed=report.lapsed + sent.lapsed,
+            again=report.again + sent.again,
+            parked=report.parked + sent.parked,
+            stale=report.stale + sent.stale,
+        )
+
+
+def _sure(watch: Lookout | None) -> bool:
+    """
+    Whether the clocks can be trusted, as far as anybody looks.
+    """
+    return watch is None or watch.look()
+
+
+def _is_final(kind: type[Effect]) -> bool:
+    """
+    Whether what is carried out cannot be undone: money that has left, or that a bank
+    has let go.
+    """
+    return kind.moves_money or issubclass(kind, ReleaseHold)
+
+
+def _counted(handler: Callable[[Any], Any], watch: Lookout) -> Callable[[Any], Any]:
+    """
+    Return a handler whose calls are counted.
+    """
+
+    def carry_out(effect: Any) -> Any:
+        watch.money.add(watch.passed())
+        return handler(effect)
+
+    return carry_out
 
 
 def _check_withdrawals(
@@ -294,7 +462,7 @@ def _log_failed(error: EscrowflowError) -> None:
     )
 
 
-def _logged(report: WorkReport, named: set[str]) -> WorkReport:
+def _log(report: WorkReport, named: set[str]) -> None:
     """
     Tell the log what a human should know; ids only, never what anybody wrote.
 
@@ -348,4 +516,29 @@ def _logged(report: WorkReport, named: set[str]) -> WorkReport:
                 parked=report.effects.parked,
             ),
         )
-    return report
+
+
+def _log_held(before: HeldBack | None, held: HeldBack | None) -> None:
+    """
+    Tell the log when a worker begins to hold back what cannot be undone, for another
+    reason than before, and when it goes on.
+    """
+    if held is None:
+        if before is not None:
+            _LOG.info("nothing is held back any more", extra=told("held_back_over"))
+    elif before is None or (before.reason, before.orders, before.money) != (
+        held.reason,
+        held.orders,
+        held.money,
+    ):
+        _LOG.warning(
+            "held back (%s): %s",
+            held.reason,
+            held,
+            extra=told(
+                "held_back",
+                reason=held.reason,
+                gap=None if held.gap is None else held.gap.total_seconds(),
+                cap=held.cap,
+            ),
+        )

@@ -136,6 +136,8 @@ class SweepReport:
 
         moves: How many events it recorded.
 
+        ended: How many orders it ended, or may have: the storage could not say.
+
         faster: How many orders somebody else had settled meanwhile.
 
         unknown: Orders that are due under a process that this engine lacks, with its
@@ -146,6 +148,7 @@ class SweepReport:
 
     orders: int = 0
     moves: int = 0
+    ended: int = 0
     faster: int = 0
     unknown: tuple[tuple[str, str], ...] = ()
     parked: tuple[tuple[str, str], ...] = ()

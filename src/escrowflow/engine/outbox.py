@@ -483,7 +483,8 @@ def _handed_back(core: Core, claim: StoredEffect) -> Asking[str]:
         token=claim.token,
         status="waiting",
         attempts=claim.attempts - 1,
-        ready_at=to_micros(core.now()),
+        # A clock that was set ahead meanwhile would have it wait for years.
+        ready_at=min(to_micros(core.now()), claim.ready_at),
         body=claim.result,
     )
     current = yield from settled_effect(claim.order_id, result)

@@ -5,6 +5,7 @@ Deadlines: settling what is due, and leaving alone for a while what cannot be.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final, final
 
@@ -230,6 +231,7 @@ class _Sweep:
             # What was written is settled; the rest is claimed again later, and
             # comes out the same.
             results = (CommitResult.CONFLICT,) * len(changes)
+            self._count_ended(change for _, change in changes)
         except EscrowflowError as error:
             if len(changes) == 1:
                 ((loaded, _),) = changes
@@ -244,10 +246,19 @@ class _Sweep:
         for (_, change), result in zip(changes, results, strict=True):
             self._count(change, done=result is CommitResult.DONE)
 
+    def _count_ended(self, changes: Iterable[Change]) -> None:
+        """
+        Count those whose money is divided by what was settled.
+        """
+        ended = sum(any(event.settles for event in one.events) for one in changes)
+        self.report = attrs.evolve(self.report, ended=self.report.ended + ended)
+
     def _count(self, change: Change, *, done: bool) -> None:
         """
         Count an order that was written, or that somebody else was faster with.
         """
+        if done:
+            self._count_ended([change])
         report = self.report
         self.report = (
             attrs.evolve(

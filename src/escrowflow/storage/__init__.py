@@ -68,6 +68,9 @@ class Capability(enum.StrEnum):
     SHARED = "shared"
     # Has `within(handle)`: writes inside a transaction of the host's own.
     WITHIN = "within"
+    # Has `clock()`: what time it is where it is kept, in microseconds since 1970.  One
+    # clock for all hosts; no verb reads it, and nothing is decided by it.
+    CLOCK = "clock"
 
 
 # --- what goes in -----------------------------------------------------------------

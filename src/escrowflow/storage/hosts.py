@@ -291,9 +291,10 @@ class _Joined(SqlStorage):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """
-        What it can do beyond the verbs: it cannot be joined again.
+        What it can do beyond the verbs: it cannot be joined again, nor say what time
+        it is.
         """
-        return self._storage.capabilities - {Capability.WITHIN}
+        return self._storage.capabilities - {Capability.WITHIN, Capability.CLOCK}
 
     def _read(self, asking: Asking[_T]) -> _T:
         return self._host.drive(self._storage, asking)
@@ -361,9 +362,10 @@ class _AsyncJoined(AsyncSqlStorage):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """
-        What it can do beyond the verbs: it cannot be joined again.
+        What it can do beyond the verbs: it cannot be joined again, nor say what time
+        it is.
         """
-        return self._storage.capabilities - {Capability.WITHIN}
+        return self._storage.capabilities - {Capability.WITHIN, Capability.CLOCK}
 
     async def _read(self, asking: Asking[_T]) -> _T:
         return await self._host.drive(self._storage, asking)

@@ -557,6 +557,15 @@ class PostgresVerbs(SqlVerbs):
             [name for name in values if is_name(name)],
         )
 
+    def clock(self) -> Asking[int]:
+        """
+        Return what time it is on the server, in microseconds since 1970.
+        """
+        # Not `now()`: inside a transaction that stands still.
+        sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        ((micros,),) = yield sql, ()
+        return int(micros)
+
     def parts(self) -> Asking[Mapping[str, str]]:
         """
         Return what is there of ours: its name, and a hash of what it is; an empty

@@ -499,6 +499,12 @@ class PostgresStorage(_Settings, SqlStorage):
         self._check_open()
         self._prepare(migrate=True)
 
+    def clock(self) -> int:
+        """
+        Return what time it is on the server, in microseconds since 1970.
+        """
+        return self._read(self._own.clock())
+
     def within(self, handle: Any) -> Storage:
         """
         Return the storage inside a transaction of the host's own.
@@ -680,6 +686,12 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         """
         self._check_open()
         await self._prepare(migrate=True)
+
+    async def clock(self) -> int:
+        """
+        See `PostgresStorage.clock`.
+        """
+        return await self._read(self._own.clock())
 
     def within(self, handle: Any) -> AsyncStorage:
         """

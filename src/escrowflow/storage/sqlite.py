@@ -490,11 +490,12 @@ class SqliteStorage(SqlStorage):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """
-        What it can do beyond the verbs: nothing, in memory.
+        What it can do beyond the verbs: nothing, in memory; and a file has no clock but
+        that of its host.
         """
         if self.path == _IN_MEMORY:
             return frozenset()
-        return frozenset(Capability)
+        return frozenset(Capability) - {Capability.CLOCK}
 
     def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """

@@ -83,6 +83,14 @@ class ThreadedStorage:
             raise InvalidInputError("handle", "this storage cannot join a transaction")
         return joined_async(self.storage, handle)
 
+    async def clock(self) -> int:
+        """
+        Return what time it is where it is kept; see `Capability.CLOCK`.
+        """
+        storage: Any = self.storage
+        told: int = await self._run(storage.clock)
+        return told
+
     async def _run(self, verb: Callable[..., _T], *values: Any, **named: Any) -> _T:
         self._leave_inherited()
         if self._threads is None:

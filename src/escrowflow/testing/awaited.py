@@ -24,7 +24,7 @@ _VERBS: Final = frozenset(
         *("receipts", "texts"),
         *("claim_due", "park", "next_due"),
         *("claim_effects", "settle_effect", "next_effect"),
-        *("stuck_effects", "find", "erase_texts", "migrate", "close"),
+        *("stuck_effects", "find", "erase_texts", "migrate", "clock", "close"),
     }
 )
 

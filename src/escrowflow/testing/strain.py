@@ -219,6 +219,12 @@ class Strain(Checks):
         assert storage.capabilities <= set(Capability)
         if Capability.WITHIN in storage.capabilities:
             assert hasattr(storage, "within")
+        if Capability.CLOCK in storage.capabilities:
+            told: Any = storage
+            micros = told.clock()
+            assert type(micros) is int
+            # Not milliseconds, nor seconds: any year since 2001.
+            assert micros > 10**15
 
     def test_migrate(self, storage: Storage) -> None:
         """
