@@ -294,7 +294,7 @@ def _importing(figures: Figures) -> list[Line]:
             unit=" ms",
         ),
         Line(
-            what="the same, and one order placed in memory",
+            what="the same, until the first order is placed in memory",
             ours=f"{first:.0f} ms",
             beside=beside,
         ),
