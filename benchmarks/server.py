@@ -34,7 +34,7 @@ __all__ = ["BY_HAND", "CONNECTIONS", "measure"]
 BY_HAND: Final = "by hand, six trips"
 
 ORDERS: Final = 40
-SECONDS: Final = 1.0
+SECONDS: Final = 0.7
 CONNECTIONS: Final = (1, 4, 8)
 NEXT: Final = {(source, event): to for event, source, to in TABLE}
 

@@ -333,7 +333,7 @@ def measure(*, quick: bool) -> list[Figures]:
     """
     sizes = [_Size(count) for count in OPEN]
     if quick:
-        sizes = [_Size(count // 1_000, 50, 1) for count in (OPEN[0], OPEN[-1])]
+        sizes = [_Size(count // 1_000, 10, 1) for count in (OPEN[0], OPEN[-1])]
     figures: list[Figures] = []
     with tempfile.TemporaryDirectory() as name, Server(disk=True) as server:
         for size in sizes:
