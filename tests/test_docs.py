@@ -151,6 +151,8 @@ def test_every_page_is_reached_from_the_index() -> None:
 # Modules below a package that have names of their own for you.
 BELOW: Final = {
     "escrowflow.calendars.holidays",
+    "escrowflow.contrib.otel",
+    "escrowflow.contrib.webhooks",
     "escrowflow.payments.stripe",
     "escrowflow.payments.wallets",
     "escrowflow.storage.checks",

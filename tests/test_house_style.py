@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # never from its own floor, never from above.
 FLOORS = (
     {"errors"},
-    {"inputs", "_iso4217"},
+    {"inputs", "_iso4217", "logs"},
     {"clock"},
     {"money"},
     {"words"},
@@ -51,6 +51,7 @@ FLOORS = (
     {"testing"},
     {"demo"},
     {"__main__"},
+    {"contrib"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -1,0 +1,5 @@
+"""
+What joins the library to other people's: a module each, imported by name.
+"""
+
+__all__ = ()
