@@ -21,6 +21,8 @@ __all__ = ["DBOS", "Peer", "there"]
 
 DBOS: Final = "DBOS, steps of a workflow"
 
+_READY: Final = "ready\n"
+
 _NEXT: Final = {(source, event): to for event, source, to in TABLE}
 
 
@@ -37,6 +39,10 @@ class Peer:
 
     Args:
         url: Where it keeps what it keeps.
+
+    Attributes:
+        ready: Whether it has begun; on a SQLite older than 3.42 some of its versions do
+            not.  What it said stands on the screen, and its lines say "not measured".
     """
 
     def __init__(self, url: str) -> None:
@@ -47,6 +53,8 @@ class Peer:
             text=True,
             bufsize=1,
         )
+        assert self._process.stdout is not None
+        self.ready = self._process.stdout.readline() == _READY
 
     def live(self, *, orders: int, at_once: int = 1) -> float:
         """
@@ -91,6 +99,7 @@ def _serve(url: str) -> None:
         }
     )
     dbos.launch()
+    print(_READY, end="", flush=True)
 
     def live(orders: int, at_once: int) -> None:
         if at_once == 1:

@@ -177,6 +177,7 @@ def _measured(synchronous: str, durability: str, *, rounds: int) -> Figures:
         # It has one setting: every commit is synced.
         if synchronous == "FULL" and dbos_orders.there():
             peer = stack.enter_context(dbos_orders.Peer(f"sqlite:///{folder}/dbos.db"))
-            contestants[dbos_orders.DBOS] = lambda: peer.live(orders=15)
+            if peer.ready:
+                contestants[dbos_orders.DBOS] = lambda: peer.live(orders=15)
         contestants[CONTROL] = lambda: fdatasync(folder, ORDERS)
         return run(contestants, rounds=rounds)

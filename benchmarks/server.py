@@ -215,7 +215,7 @@ def _measured(
                 name: partial(_at_once, life, where, connections)
                 for name, (life, where) in places.items()
             }
-            if peer is not None:
+            if peer is not None and peer.ready:
                 contestants[dbos_orders.DBOS] = partial(
                     peer.live, orders=max(16, 4 * connections), at_once=connections
                 )
