@@ -100,9 +100,8 @@ docs: $(VENV)/docs.stamp  ## Build the site, docs/_build/html; every warning is 
 		--quiet --doctree-dir docs/_build/doctrees docs docs/_build/html
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp  ## Measure, beside other libraries
-	@test -d benchmarks || { echo "There is no benchmarks/ yet." >&2; exit 1; }
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/dev.stamp  ## Measure, beside other libraries (BENCH_ARGS="--quick", "--keep" for the documentation)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: soak
 soak: $(VENV)/test.stamp  ## The long run: killed processes, crashed servers, crowds (SOAK_ARGS="--share 0.1")

@@ -7,40 +7,39 @@ seconds: five for a process of ours, one for each of the others.
 
 from __future__ import annotations
 
-import statistics
 import time
-from typing import Any, Final
+from typing import Any
 
 import escrowflow as ef
 from escrowflow.processes import comeup, recommended, vendor_consolidation
 from tests.tribe import TRIBE, process_of
 
+from .rounds import Figures, rounded
+
 __all__ = ["measure"]
 
-ROUNDS: Final = 3
 
-
-def measure() -> None:
+def measure(*, quick: bool) -> list[Figures]:
     """
-    Print how long each takes, and what was found.
+    Return how long each takes, in seconds, and what was found.
     """
     ours: list[ef.Process[Any]] = [comeup(), vendor_consolidation(), recommended()]
     others: list[ef.Process[Any]] = [process_of(tribe) for tribe in TRIBE.values()]
-    print("## Checking a process\n")
-    print("| process | configurations | moves | seconds | limit | errors |")
-    print("| --- | ---: | ---: | ---: | ---: | --- |")
+    figures: list[Figures] = []
     for process in (*ours, *others):
-        limit = 5 if process in ours else 1
         taken = []
-        for _ in range(ROUNDS):
+        for _ in range(1 if quick else 3):
             begun = time.process_time()
             report = ef.check(process)
-            taken.append(time.process_time() - begun)
-        seconds = statistics.median(taken)
-        errors = ", ".join(f"{one.code} {one.where}" for one in report.errors)
-        print(
-            f"| {process.name} | {report.configurations} | {report.moves} | "
-            f"{seconds:.2f} [{min(taken):.2f}..{max(taken):.2f}] | {limit} | "
-            f"{errors or 'none'} |"
+            taken.append(rounded(time.process_time() - begun))
+        figures.append(
+            {
+                "process": process.name,
+                "configurations": report.configurations,
+                "moves": report.moves,
+                "seconds": taken,
+                "limit": 5 if process in ours else 1,
+                "errors": [f"{one.code} {one.where}" for one in report.errors],
+            }
         )
-    print(flush=True)
+    return figures

@@ -7,6 +7,8 @@ on one shared machine.
 
 from __future__ import annotations
 
+from typing import Final
+
 import transitions
 
 import escrowflow as ef
@@ -15,9 +17,13 @@ from escrowflow.decisions import Decided, decide, options, place
 from escrowflow.processes import comeup
 
 from .life import BUYER, STEPS, TABLE, placing
-from .rounds import run, timed
+from .rounds import Figures, run, timed
 
-__all__ = ["measure"]
+__all__ = ["BARE", "DECIDE", "OPTIONS", "measure"]
+
+BARE: Final = "transitions, bare trigger"
+DECIDE: Final = "escrowflow, decide"
+OPTIONS: Final = "escrowflow, all options of a buyer, in progress"
 
 ORDERS = 400
 NOW = as_utc("2026-05-05T10:00:00+02:00", "now")
@@ -27,10 +33,11 @@ class _Model:
     state = "pending"
 
 
-def measure() -> None:
+def measure(*, quick: bool) -> Figures:
     """
-    Print the step, and what it costs to say what an actor may do.
+    Return the step, and what it costs to say what an actor may do.
     """
+    orders = ORDERS // 10 if quick else ORDERS
     process = comeup()
     placed = place(process, placing(), by=BUYER, order_id="o-1", now=NOW)
     assert isinstance(placed, Decided)
@@ -50,19 +57,19 @@ def measure() -> None:
     table = {(source, event): to for event, source, to in TABLE}
 
     def bare_table() -> None:
-        for _ in range(ORDERS):
+        for _ in range(orders):
             state = "pending"
             for event, _source, _to in TABLE:
                 state = table[state, event]
 
     def bare_trigger() -> None:
-        for _ in range(ORDERS):
+        for _ in range(orders):
             model = _Model()
             for event, _source, _to in TABLE:
                 machine.events[event].trigger(model)
 
     def ours() -> None:
-        for _ in range(ORDERS):
+        for _ in range(orders):
             order: ef.Order = placed.order
             for command, by in STEPS:
                 answer = decide(process, order, command, by=by, now=NOW)
@@ -70,22 +77,19 @@ def measure() -> None:
                 order = answer.order
 
     def offered(order: ef.Order) -> None:
-        for _ in range(ORDERS):
+        for _ in range(orders):
             options(process, order, by=BUYER, now=NOW)
 
-    steps = ORDERS * len(STEPS)
-    print("## The decision step, no I/O\n")
-    run(
+    steps = orders * len(STEPS)
+    return run(
         {
-            "transitions, bare trigger": lambda: timed(steps, bare_trigger),
+            BARE: lambda: timed(steps, bare_trigger),
             "a dictionary": lambda: timed(steps, bare_table),
-            "escrowflow, decide": lambda: timed(steps, ours),
-            "escrowflow, all options of a buyer, in progress": lambda: timed(
-                ORDERS, lambda: offered(running)
-            ),
+            DECIDE: lambda: timed(steps, ours),
+            OPTIONS: lambda: timed(orders, lambda: offered(running)),
             "escrowflow, all options of a buyer, delivered": lambda: timed(
-                ORDERS, lambda: offered(delivered)
+                orders, lambda: offered(delivered)
             ),
         },
-        limit="transitions, bare trigger",
+        rounds=1 if quick else 9,
     )

@@ -7,21 +7,28 @@ an outbox row, commit.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Final
 
 import escrowflow as ef
 from escrowflow.clock import FakeClock
 from escrowflow.processes import comeup
 from escrowflow.storage import open_storage
 
+from . import dbos_orders
 from .life import BUYER, STEPS, TABLE, placing
 from .orm import Marketplace
-from .rounds import run, timed
+from .rounds import CONTROL, Figures, fdatasync, run, timed
 
-__all__ = ["measure"]
+__all__ = ["BY_HAND", "ORM", "OURS", "measure"]
+
+BY_HAND: Final = "by hand"
+OURS: Final = "escrowflow, execute"
+ORM: Final = "SQLAlchemy ORM and transitions"
 
 ORDERS = 60
 
@@ -146,42 +153,31 @@ class _Orm:
         return timed(ORDERS * len(TABLE), work)
 
 
-def _fdatasync(folder: Path) -> float:
+def measure(*, quick: bool) -> dict[str, Figures]:
     """
-    The disk itself: append 4 KiB and wait for it.
+    Return a durable command at both settings.
     """
-    descriptor = os.open(folder / "disk", os.O_CREAT | os.O_RDWR | os.O_TRUNC)
-
-    def work() -> None:
-        for number in range(ORDERS):
-            os.pwrite(descriptor, b"x" * 4096, 4096 * number)
-            os.fdatasync(descriptor)
-
-    try:
-        return timed(ORDERS, work)
-    finally:
-        os.close(descriptor)
+    return {
+        synchronous: _measured(synchronous, durability, rounds=1 if quick else 9)
+        for synchronous, durability in (("NORMAL", "relaxed"), ("FULL", "full"))
+    }
 
 
-def measure() -> None:
-    """
-    Print a durable command at both settings.
-    """
-    for synchronous, durability in (("NORMAL", "relaxed"), ("FULL", "full")):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            hand, ours = _ByHand(folder, synchronous), _Ours(folder, durability)
-            orm = _Orm(folder, synchronous)
-            print(f"## One command on SQLite, synchronous={synchronous}\n")
-            run(
-                {
-                    "by hand": hand.live,
-                    "escrowflow, execute": ours.live,
-                    "SQLAlchemy ORM and transitions": orm.live,
-                    "4 KiB and fdatasync": lambda: _fdatasync(folder),  # noqa: B023
-                },
-                limit="by hand",
-            )
-            hand.close()
-            ours.close()
-            orm.close()
+def _measured(synchronous: str, durability: str, *, rounds: int) -> Figures:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        hand = stack.enter_context(closing(_ByHand(folder, synchronous)))
+        ours = stack.enter_context(closing(_Ours(folder, durability)))
+        orm = stack.enter_context(closing(_Orm(folder, synchronous)))
+        contestants: dict[str, Callable[[], float]] = {
+            BY_HAND: hand.live,
+            OURS: ours.live,
+            ORM: orm.live,
+        }
+        # It has one setting: every commit is synced.
+        if synchronous == "FULL" and dbos_orders.there():
+            peer = stack.enter_context(dbos_orders.Peer(f"sqlite:///{folder}/dbos.db"))
+            if peer.ready:
+                contestants[dbos_orders.DBOS] = lambda: peer.live(orders=15)
+        contestants[CONTROL] = lambda: fdatasync(folder, ORDERS)
+        return run(contestants, rounds=rounds)

@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 import escrowflow as ef
 from escrowflow.clock import FakeClock
 from escrowflow.processes import comeup
 from escrowflow.storage import open_storage
-from tests.pg import Server
+from tests.pg import Server, say
 
+from . import dbos_orders
+from .durable import ORM, OURS
 from .life import BUYER, STEPS, TABLE, placing
 from .orm import DATA, Marketplace
-from .rounds import run
+from .rounds import CONTROL, Figures, fdatasync, run
 
-__all__ = ["measure"]
+__all__ = ["BY_HAND", "CONNECTIONS", "measure"]
+
+BY_HAND: Final = "by hand, six trips"
 
 ORDERS: Final = 40
-SECONDS: Final = 1.0
+SECONDS: Final = 0.7
 CONNECTIONS: Final = (1, 4, 8)
 NEXT: Final = {(source, event): to for event, source, to in TABLE}
 
@@ -163,44 +171,62 @@ def _at_once(life: _Life, where: str, connections: int) -> float:
         return sum(pool.starmap(life, [(where, place) for place in places]))
 
 
-def measure() -> None:
+def measure(*, quick: bool) -> Figures:
     """
-    Print a durable command at both settings, over 1, 4 and 8 connections.
+    Return a durable command at both settings, over 1, 4 and 8 connections.
     """
+    with Server(disk=True) as server:
+        [[version]] = say(server.dsn, "SHOW server_version")
+        return {"version": version} | {
+            setting: _measured(server, setting, query, quick=quick)
+            for setting, query in (("off", "durability=relaxed"), ("on", ""))
+        }
+
+
+def _measured(
+    server: Server, setting: str, query: str, *, quick: bool
+) -> dict[str, Figures]:
     import psycopg
 
-    with Server(disk=True) as server:
-        for setting, query in (("off", "durability=relaxed"), ("on", "")):
-            database = server.database()
-            options = f"-c synchronous_commit={setting}"
-            dsn = server.dsn_of(database, options=options)
-            with psycopg.connect(dsn, autocommit=True) as link:
-                link.execute(SCHEMA)
-            url = server.url_of(database, query)
-            orm = "postgresql+psycopg://?" + "&".join(
-                f"{name}={value}"
-                for name, value in (
-                    ("host", server.folder),
-                    ("user", "postgres"),
-                    ("dbname", database),
-                    ("options", options.replace(" ", "%20").replace("=", "%3D")),
+    database = server.database()
+    options = f"-c synchronous_commit={setting}"
+    dsn = server.dsn_of(database, options=options)
+    with psycopg.connect(dsn, autocommit=True) as link:
+        link.execute(SCHEMA)
+    url = server.url_of(database, query)
+    orm = _sqlalchemy(server, database, options)
+    Marketplace(orm).close()
+    with open_storage(url) as storage:
+        storage.migrate()
+    places: dict[str, tuple[_Life, str]] = {
+        BY_HAND: (_by_hand, dsn),
+        OURS: (_ours, url),
+        ORM: (_orm, orm),
+    }
+    figures: dict[str, Figures] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        peer = None
+        if dbos_orders.there():
+            theirs = _sqlalchemy(server, server.database(), options)
+            peer = stack.enter_context(dbos_orders.Peer(theirs.replace("+psycopg", "")))
+        for connections in CONNECTIONS[:: 2 if quick else 1]:
+            contestants: dict[str, Callable[[], float]] = {
+                name: partial(_at_once, life, where, connections)
+                for name, (life, where) in places.items()
+            }
+            if peer is not None and peer.ready:
+                contestants[dbos_orders.DBOS] = partial(
+                    peer.live, orders=max(16, 4 * connections), at_once=connections
                 )
-            )
-            Marketplace(orm).close()
-            with open_storage(url) as storage:
-                storage.migrate()
-            for connections in CONNECTIONS:
-                print(
-                    f"## One command on PostgreSQL, synchronous_commit={setting}, "
-                    f"{connections} connections\n"
-                )
-                contestants: dict[str, Any] = {
-                    "by hand, six trips": lambda: _at_once(_by_hand, dsn, connections),  # noqa: B023
-                    "escrowflow, execute": lambda: _at_once(_ours, url, connections),  # noqa: B023
-                    "SQLAlchemy ORM and transitions": lambda: _at_once(
-                        _orm,
-                        orm,  # noqa: B023
-                        connections,  # noqa: B023
-                    ),
-                }
-                run(contestants, limit="by hand, six trips", rounds=5)
+            contestants[CONTROL] = partial(fdatasync, folder, ORDERS)
+            figures[str(connections)] = run(contestants, rounds=1 if quick else 5)
+    return figures
+
+
+def _sqlalchemy(server: Server, database: str, options: str) -> str:
+    quoted = options.replace(" ", "%20").replace("=", "%3D")
+    return (
+        f"postgresql+psycopg://postgres@/{database}"
+        f"?host={server.folder}&options={quoted}"
+    )

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+
+import attrs
 
 import escrowflow as ef
 from escrowflow.clock import FakeClock
@@ -24,8 +26,12 @@ from escrowflow.storage import Storage, open_storage
 from tests.pg import Server
 
 from .life import BUYER, STEPS, placing
+from .rounds import Figures, rounded
 
-__all__ = ["measure"]
+__all__ = ["OPEN", "POSTGRES", "SQLITE", "measure"]
+
+SQLITE: Final = "SQLite"
+POSTGRES: Final = "PostgreSQL"
 
 DUE: Final = 10_000
 OPEN: Final = (10_000, 100_000, 1_000_000)
@@ -37,23 +43,36 @@ T0: Final = "2026-05-05T10:00:00+02:00"
 SAMPLE: Final = "o0000000"
 
 
-def _total(count: int) -> int:
-    # What was settled in one repeat is not settled again in the next.
-    return count + DUE * REPEATS
-
-
-def _chosen(count: int, repeat: int) -> list[int]:
+@attrs.frozen
+class _Size:
     """
-    Return the numbers of the orders that fall due in a repeat: others each time.
+    How many orders fall due each time, among how many that are open, and how often; one
+    time before them is not counted.
     """
-    every = random.Random(1).sample(range(1, _total(count) + 1), DUE * (REPEATS + 1))
-    return every[DUE * repeat : DUE * (repeat + 1)]
+
+    open: int
+    due: int = DUE
+    repeats: int = REPEATS
+
+    @property
+    def total(self) -> int:
+        # What was settled in one repeat is not settled again in the next.
+        return self.open + self.due * self.repeats
+
+    def chosen(self) -> list[list[int]]:
+        """
+        Return, for each repeat, the numbers of the orders that fall due: others each
+        time.
+        """
+        times = self.repeats + 1
+        every = random.Random(1).sample(range(1, self.total + 1), self.due * times)
+        return [every[self.due * n : self.due * (n + 1)] for n in range(times)]
 
 
 # --- on SQLite ----------------------------------------------------------------------
 
 
-def _by_hand_sqlite(path: Path, count: int) -> float:
+def _by_hand_sqlite(path: Path, size: _Size) -> Iterator[float]:
     link = sqlite3.connect(path, isolation_level=None)
     link.execute("PRAGMA journal_mode = WAL")
     link.execute("PRAGMA synchronous = FULL")
@@ -72,21 +91,20 @@ def _by_hand_sqlite(path: Path, count: int) -> float:
     link.execute("BEGIN")
     link.executemany(
         "INSERT INTO orders VALUES(?, 'delivered', 3, ?, ?)",
-        ((number, NOW + number, DATA) for number in range(1, _total(count) + 1)),
+        ((number, NOW + number, DATA) for number in range(1, size.total + 1)),
     )
     link.execute("COMMIT")
-    took = []
-    for repeat in range(REPEATS + 1):
+    for chosen in size.chosen():
         link.execute("BEGIN")
         link.executemany(
             "UPDATE orders SET due = ? WHERE id = ?",
-            [(NOW - number % 1000 - 1, number) for number in _chosen(count, repeat)],
+            [(NOW - number % 1000 - 1, number) for number in chosen],
         )
         link.execute("COMMIT")
         link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         begun = time.perf_counter()
         done = 0
-        while done < DUE:
+        while done < size.due:
             link.execute("BEGIN IMMEDIATE")
             rows = link.execute(
                 "SELECT id, version, data FROM orders WHERE due <= ?"
@@ -108,10 +126,8 @@ def _by_hand_sqlite(path: Path, count: int) -> float:
             )
             link.execute("COMMIT")
             done += len(rows)
-        if repeat:
-            took.append(time.perf_counter() - begun)
+        yield time.perf_counter() - begun
     link.close()
-    return statistics.median(took)
 
 
 # Copies of the sample order, each with its id in its snapshot; of those that fall
@@ -123,7 +139,7 @@ SELECT {values} FROM escrowflow_order, n WHERE order_id = '{sample}'
 """
 
 
-def _ours_sqlite(path: Path, count: int) -> float:
+def _ours_sqlite(path: Path, size: _Size) -> Iterator[float]:
     with open_storage(f"sqlite:///{path}") as storage:
         engine = _sampled(storage)
         link = sqlite3.connect(path, isolation_level=None)
@@ -138,16 +154,15 @@ def _ours_sqlite(path: Path, count: int) -> float:
         }
         link.execute(
             _COPY_SQLITE.format(
-                count=_total(count),
+                count=size.total,
                 columns=", ".join(columns),
                 values=", ".join(changed.get(name, name) for name in columns),
                 sample=SAMPLE,
             )
         )
-        due = [*range(REPEATS + 1)]
-        for repeat in due:
+        for chosen in size.chosen():
             link.execute("BEGIN")
-            for number in _chosen(count, repeat):
+            for number in chosen:
                 link.execute(
                     "INSERT INTO escrowflow_event SELECT"
                     " printf('o%07d', ?), seq, name, effective_at, recorded_at,"
@@ -158,21 +173,17 @@ def _ours_sqlite(path: Path, count: int) -> float:
             link.execute("COMMIT")
         # The sample itself is due, too.
         engine.run_due()
-        took = []
-        for repeat in due:
+        for chosen in size.chosen():
             link.execute("BEGIN")
             link.executemany(
                 "UPDATE escrowflow_order SET due_at = ?"
                 " WHERE order_id = printf('o%07d', ?)",
-                [(1_000 + number % 1000, number) for number in _chosen(count, repeat)],
+                [(1_000 + number % 1000, number) for number in chosen],
             )
             link.execute("COMMIT")
             link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            seconds = _swept(engine)
-            if repeat:
-                took.append(seconds)
+            yield _swept(engine, size.due)
         link.close()
-    return statistics.median(took)
 
 
 def _sampled(storage: Storage) -> ef.Engine:
@@ -191,10 +202,10 @@ def _sampled(storage: Storage) -> ef.Engine:
     return engine
 
 
-def _swept(engine: ef.Engine) -> float:
+def _swept(engine: ef.Engine, due: int) -> float:
     begun = time.perf_counter()
     done = 0
-    while done < DUE:
+    while done < due:
         report = engine.run_due(BATCH)
         assert report.orders == report.moves, report
         done += report.orders
@@ -204,7 +215,7 @@ def _swept(engine: ef.Engine) -> float:
 # --- on PostgreSQL --------------------------------------------------------------------
 
 
-def _by_hand_postgres(dsn: str, count: int) -> float:
+def _by_hand_postgres(dsn: str, size: _Size) -> Iterator[float]:
     import psycopg
 
     link = psycopg.connect(dsn, autocommit=True)
@@ -225,18 +236,17 @@ def _by_hand_postgres(dsn: str, count: int) -> float:
     link.execute(
         "INSERT INTO orders SELECT n, 'delivered', 3, %s + n, %s"
         " FROM generate_series(1, %s) n",
-        (NOW, DATA, _total(count)),
+        (NOW, DATA, size.total),
     )
-    took = []
-    for repeat in range(REPEATS + 1):
+    for chosen in size.chosen():
         link.execute(
             "UPDATE orders SET due = %s - id %% 1000 - 1 WHERE id = ANY(%s)",
-            (NOW, _chosen(count, repeat)),
+            (NOW, chosen),
         )
         link.execute("VACUUM ANALYZE orders")
         begun = time.perf_counter()
         done = 0
-        while done < DUE:
+        while done < size.due:
             with link.transaction():
                 rows = link.execute(
                     "SELECT id, version, data FROM orders WHERE due <= %s"
@@ -263,13 +273,11 @@ def _by_hand_postgres(dsn: str, count: int) -> float:
                     (numbers, data),
                 )
             done += len(rows)
-        if repeat:
-            took.append(time.perf_counter() - begun)
+        yield time.perf_counter() - begun
     link.close()
-    return statistics.median(took)
 
 
-def _ours_postgres(url: str, dsn: str, count: int) -> float:
+def _ours_postgres(url: str, dsn: str, size: _Size) -> Iterator[float]:
     import psycopg
     from psycopg.rows import tuple_row
 
@@ -294,11 +302,9 @@ def _ours_postgres(url: str, dsn: str, count: int) -> float:
             f"INSERT INTO escrowflow_order ({', '.join(columns)}) SELECT "
             + ", ".join(changed.get(column, column) for column in columns)
             + " FROM escrowflow_order, generate_series(1, %s) n WHERE order_id = %s",
-            (_total(count), SAMPLE),
+            (size.total, SAMPLE),
         )
-        every = sorted(
-            {n for repeat in range(REPEATS + 1) for n in _chosen(count, repeat)}
-        )
+        every = sorted({number for chosen in size.chosen() for number in chosen})
         for seq in range(1, storage.load(SAMPLE).version + 1):
             link.execute(
                 f"INSERT INTO escrowflow_event SELECT {name}, seq, name, effective_at,"
@@ -309,46 +315,47 @@ def _ours_postgres(url: str, dsn: str, count: int) -> float:
             )
         # The sample itself is due, too.
         engine.run_due()
-        took = []
-        for repeat in range(REPEATS + 1):
-            names = [f"o{number:07}" for number in _chosen(count, repeat)]
+        for chosen in size.chosen():
+            names = [f"o{number:07}" for number in chosen]
             link.execute(
                 "UPDATE escrowflow_order SET due_at = due_at %% 1000 + 1000"
                 " WHERE order_id = ANY(%s)",
                 (names,),
             )
             link.execute("VACUUM ANALYZE escrowflow_order")
-            seconds = _swept(engine)
-            if repeat:
-                took.append(seconds)
+            yield _swept(engine, size.due)
         link.close()
-    return statistics.median(took)
 
 
-def measure() -> None:
+def measure(*, quick: bool) -> list[Figures]:
     """
-    Print a sweep on both databases.
+    Return the seconds of sweeps on both databases, in turn with those by hand.
     """
-    print(f"## {DUE:,} due orders among many, seconds\n")
-    print("| database | open orders | by hand | escrowflow | share | 10,000 → this |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    with tempfile.TemporaryDirectory() as name, Server() as server:
-        for database in ("SQLite FULL", "PostgreSQL"):
-            first = 0.0
-            for count in OPEN:
-                if database == "SQLite FULL":
-                    hand = _by_hand_sqlite(Path(name) / f"hand{count}.db", count)
-                    ours = _ours_sqlite(Path(name) / f"ours{count}.db", count)
-                else:
-                    one, other = server.database(), server.database()
-                    hand = _by_hand_postgres(server.dsn_of(one), count)
-                    ours = _ours_postgres(
-                        server.url_of(other), server.dsn_of(other), count
-                    )
-                first = first or ours
-                print(
-                    f"| {database} | {count:,} | {hand:.2f} | {ours:.2f} "
-                    f"| {hand / ours:.2f} | x{ours / first:.1f} |",
-                    flush=True,
-                )
-    print()
+    sizes = [_Size(count) for count in OPEN]
+    if quick:
+        sizes = [_Size(count // 1_000, 10, 1) for count in (OPEN[0], OPEN[-1])]
+    figures: list[Figures] = []
+    with tempfile.TemporaryDirectory() as name, Server(disk=True) as server:
+        for size in sizes:
+            hand = _by_hand_sqlite(Path(name) / f"hand{size.open}.db", size)
+            ours = _ours_sqlite(Path(name) / f"ours{size.open}.db", size)
+            figures.append(_in_turn(SQLITE, size, hand, ours))
+        for size in sizes:
+            one, other = server.database(), server.database()
+            hand = _by_hand_postgres(server.dsn_of(one), size)
+            ours = _ours_postgres(server.url_of(other), server.dsn_of(other), size)
+            figures.append(_in_turn(POSTGRES, size, hand, ours))
+    return figures
+
+
+def _in_turn(
+    database: str, size: _Size, hand: Iterator[float], ours: Iterator[float]
+) -> Figures:
+    pairs = [*zip(hand, ours, strict=True)][1:]
+    return {
+        "database": database,
+        "open": size.open,
+        "due": size.due,
+        "by hand": [rounded(pair[0]) for pair in pairs],
+        "escrowflow": [rounded(pair[1]) for pair in pairs],
+    }

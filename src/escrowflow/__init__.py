@@ -4,192 +4,200 @@ are done.
 
 A marketplace imports this; it never runs by itself.  Begin with `Engine`,
 `processes` and `storage.open_storage`.
+
+A name is loaded when it is first asked for.
 """
 
-from .casefile import CaseFile, Exhibit, Kept
-from .caution import Caution, HeldBack
-from .checker import Finding, Report, check
-from .clock import FakeClock, SystemClock
-from .commands import (
-    AcceptCancellation,
-    AcceptExtension,
-    AcceptOrder,
-    AcceptPartialRefund,
-    AcceptRevision,
-    AlertMediator,
-    AnswerMediator,
-    ApproveDelivery,
-    AskParties,
-    AssignMediator,
-    BuyAddOn,
-    CancelOrder,
-    CloseConversation,
-    Command,
-    CompleteSilently,
-    ConfirmPayment,
-    ConvertClaim,
-    DefaultRuling,
-    DeliverOrder,
-    EditClaim,
-    EscalateClaim,
-    ExcuseCancellation,
-    ExpireAcceptance,
-    ExpireAnswer,
-    ExpireBrief,
-    ExpireDelivery,
-    ExpireHold,
-    ExpireOffer,
-    ExpireOrder,
-    ExpirePayment,
-    ExtendDeadlines,
-    FileClaim,
-    FreezeOrder,
-    LeaveConversation,
-    LeaveReview,
-    MarkLate,
-    OpenDispute,
-    PayOffer,
-    PlaceOrder,
-    ProposePartialRefund,
-    RedirectPayout,
-    RefuseCancellation,
-    RefuseExtension,
-    RefuseOffer,
-    RefuseOrder,
-    RefusePartialRefund,
-    RefuseRevision,
-    RejectClaim,
-    RemindAcceptance,
-    RemindVerification,
-    RemoveReview,
-    ReplyToReview,
-    ReportCharge,
-    ReportChargeback,
-    ReportPayout,
-    ReportRefund,
-    RequestCancellation,
-    RequestCoupon,
-    RequestExtension,
-    RequestRevision,
-    RuleDispute,
-    SendMessage,
-    SendOffer,
-    SubmitBrief,
-    UnfreezeOrder,
-    UnlockDispute,
-    WithdrawCancellation,
-    WithdrawClaim,
-    WithdrawExtension,
-    WithdrawOffer,
-    WithdrawPartialRefund,
-)
-from .decisions import (
-    Changed,
-    Coming,
-    Consequences,
-    Forecast,
-    Migration,
-    Move,
-    Option,
-    Refusal,
-)
-from .effects import (
-    Charge,
-    Done,
-    Effect,
-    NotDone,
-    Notify,
-    PayOut,
-    Publish,
-    Refund,
-    ReleaseHold,
-    Result,
-    RetryAt,
-    Unknown,
-    Withdraw,
-)
-from .engine import (
-    AsyncEngine,
-    EffectReport,
-    EffectStatus,
-    Engine,
-    Fault,
-    OrderPage,
-    Outcome,
-    Retries,
-    Stuck,
-    SweepReport,
-    Verified,
-    View,
-)
-from .errors import (
-    CommandRefusedError,
-    CorruptJournalError,
-    EscrowflowError,
-    GatewayError,
-    InvalidInputError,
-    KeyReusedError,
-    LedgerError,
-    MissingExtraError,
-    NoticeRefusedError,
-    NoTransactionError,
-    OrderChangedError,
-    OrderExistsError,
-    OrderNotFoundError,
-    OrdersRunningError,
-    OutcomeUnknownError,
-    ProcessError,
-    StorageError,
-    UnknownProcessError,
-    WalletRefusedError,
-)
-from .events import Event, Recorded
-from .forms import Field, json_schema
-from .money import NOTHING, Fee, Money, Payment, Share
-from .order import Order
-from .parties import (
-    BUYER,
-    MEDIATOR,
-    OPERATOR,
-    PROVIDER,
-    SELLER,
-    Actor,
-    Buyer,
-    Mediator,
-    Operator,
-    Provider,
-    Role,
-    Seller,
-)
-from .parts import Deadline
-from .refusals import Blocker, Way
-from .rules import (
-    AcceptanceWindow,
-    Alone,
-    AutoCompletion,
-    ByConsent,
-    CancellationRights,
-    Conversation,
-    DeliveryDeadline,
-    DisputeRules,
-    Extras,
-    Fees,
-    Lifetime,
-    No,
-    PartialRefunds,
-    Policies,
-    RefundTiming,
-    Reviews,
-    RevisionLimit,
-    Statistics,
-    TimeRules,
-)
-from .states import DeadlineKind, Gap, Process, Row, State
-from .statistics import Figures, Marks, Rate, Tally
-from .telling import to_json
-from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
-from .timeline import Moment
-from .worker import AsyncWorker, Worker, WorkReport
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .casefile import CaseFile, Exhibit, Kept
+    from .caution import Caution, HeldBack
+    from .checker import Finding, Report, check
+    from .clock import FakeClock, SystemClock
+    from .commands import (
+        AcceptCancellation,
+        AcceptExtension,
+        AcceptOrder,
+        AcceptPartialRefund,
+        AcceptRevision,
+        AlertMediator,
+        AnswerMediator,
+        ApproveDelivery,
+        AskParties,
+        AssignMediator,
+        BuyAddOn,
+        CancelOrder,
+        CloseConversation,
+        Command,
+        CompleteSilently,
+        ConfirmPayment,
+        ConvertClaim,
+        DefaultRuling,
+        DeliverOrder,
+        EditClaim,
+        EscalateClaim,
+        ExcuseCancellation,
+        ExpireAcceptance,
+        ExpireAnswer,
+        ExpireBrief,
+        ExpireDelivery,
+        ExpireHold,
+        ExpireOffer,
+        ExpireOrder,
+        ExpirePayment,
+        ExtendDeadlines,
+        FileClaim,
+        FreezeOrder,
+        LeaveConversation,
+        LeaveReview,
+        MarkLate,
+        OpenDispute,
+        PayOffer,
+        PlaceOrder,
+        ProposePartialRefund,
+        RedirectPayout,
+        RefuseCancellation,
+        RefuseExtension,
+        RefuseOffer,
+        RefuseOrder,
+        RefusePartialRefund,
+        RefuseRevision,
+        RejectClaim,
+        RemindAcceptance,
+        RemindVerification,
+        RemoveReview,
+        ReplyToReview,
+        ReportCharge,
+        ReportChargeback,
+        ReportPayout,
+        ReportRefund,
+        RequestCancellation,
+        RequestCoupon,
+        RequestExtension,
+        RequestRevision,
+        RuleDispute,
+        SendMessage,
+        SendOffer,
+        SubmitBrief,
+        UnfreezeOrder,
+        UnlockDispute,
+        WithdrawCancellation,
+        WithdrawClaim,
+        WithdrawExtension,
+        WithdrawOffer,
+        WithdrawPartialRefund,
+    )
+    from .decisions import (
+        Changed,
+        Coming,
+        Consequences,
+        Forecast,
+        Migration,
+        Move,
+        Option,
+        Refusal,
+    )
+    from .effects import (
+        Charge,
+        Done,
+        Effect,
+        NotDone,
+        Notify,
+        PayOut,
+        Publish,
+        Refund,
+        ReleaseHold,
+        Result,
+        RetryAt,
+        Unknown,
+        Withdraw,
+    )
+    from .engine import (
+        AsyncEngine,
+        EffectReport,
+        EffectStatus,
+        Engine,
+        Fault,
+        OrderPage,
+        Outcome,
+        Retries,
+        Stuck,
+        SweepReport,
+        Verified,
+        View,
+    )
+    from .errors import (
+        CommandRefusedError,
+        CorruptJournalError,
+        EscrowflowError,
+        GatewayError,
+        InvalidInputError,
+        KeyReusedError,
+        LedgerError,
+        MissingExtraError,
+        NoticeRefusedError,
+        NoTransactionError,
+        OrderChangedError,
+        OrderExistsError,
+        OrderNotFoundError,
+        OrdersRunningError,
+        OutcomeUnknownError,
+        ProcessError,
+        StorageError,
+        UnknownProcessError,
+        WalletRefusedError,
+    )
+    from .events import Event, Recorded
+    from .forms import Field, json_schema
+    from .money import NOTHING, Fee, Money, Payment, Share
+    from .order import Order
+    from .parties import (
+        BUYER,
+        MEDIATOR,
+        OPERATOR,
+        PROVIDER,
+        SELLER,
+        Actor,
+        Buyer,
+        Mediator,
+        Operator,
+        Provider,
+        Role,
+        Seller,
+    )
+    from .parts import Deadline
+    from .refusals import Blocker, Way
+    from .rules import (
+        AcceptanceWindow,
+        Alone,
+        AutoCompletion,
+        ByConsent,
+        CancellationRights,
+        Conversation,
+        DeliveryDeadline,
+        DisputeRules,
+        Extras,
+        Fees,
+        Lifetime,
+        No,
+        PartialRefunds,
+        Policies,
+        RefundTiming,
+        Reviews,
+        RevisionLimit,
+        Statistics,
+        TimeRules,
+    )
+    from .states import DeadlineKind, Gap, Process, Row, State
+    from .statistics import Figures, Marks, Rate, Tally
+    from .telling import to_json
+    from .terms import AddOn, FullRefund, PaySeller, Relaunch, Split, Terms
+    from .timeline import Moment
+    from .worker import AsyncWorker, Worker, WorkReport
 
 __version__ = "0.1.0.dev0"
 
@@ -392,3 +400,50 @@ __all__ = [
     "json_schema",
     "to_json",
 ]
+
+if not TYPE_CHECKING:
+    # Where the names live, the ground floor first: whatever a floor needs is below it,
+    # so looking for a name loads hardly more than the name does.
+    _HOMES = (
+        "errors",
+        "clock",
+        "money",
+        "parties",
+        "terms",
+        "refusals",
+        "commands",
+        "parts",
+        "events",
+        "effects",
+        "forms",
+        "states",
+        "order",
+        "rules",
+        "decisions",
+        "timeline",
+        "statistics",
+        "casefile",
+        "telling",
+        "checker",
+        "engine",
+        "caution",
+        "worker",
+    )
+
+    def __getattr__(name):
+        # Hundreds of classes take a quarter of a second: whoever only imports this, to
+        # name a type or to say its version, does not wait for them.
+        if name in _HOMES:
+            return import_module(f".{name}", __name__)
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f".{home}", __name__)
+                if name in module.__all__:
+                    found = globals()[name] = getattr(module, name)
+                    return found
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}", name=name
+        )
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

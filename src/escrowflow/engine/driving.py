@@ -7,7 +7,6 @@ They say the same, one word after the other: there is no rule in them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Collection, Mapping
 from copy import copy
 from difflib import get_close_matches
@@ -84,6 +83,9 @@ async def _heard(answer: Awaitable[_T]) -> _T:
     Wait for a handler.  If it was cancelled and its worker was not, that is its own
     trouble, and must not end the worker.
     """
+    # Who awaits has it; everybody else need not load its network and its processes.
+    import asyncio
+
     try:
         return await answer
     except asyncio.CancelledError as error:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar, final
 from urllib.parse import urlsplit
@@ -968,6 +967,9 @@ def _opened(
                 f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
             ) from error
         return found.from_url(url, create=create)
+    # What reads the metadata of packages takes as long to load as a storage of ours.
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=group, name=scheme):
         factory: Callable[[str], Any] = entry.load()
         return factory(url)
@@ -989,6 +991,8 @@ def _no_storage(url: str) -> InvalidInputError:
     scheme = _scheme(url)
     if not scheme:
         return InvalidInputError("url", f"no URL: write 'sqlite:///{url}'")
+    from importlib.metadata import entry_points
+
     known = sorted({*_OURS, *entry_points(group=_GROUP).names})
     return InvalidInputError(
         "url", f"no storage for {scheme!r}: one of {', '.join(known)}"

@@ -1,0 +1,141 @@
+"""
+What `import escrowflow` loads, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import escrowflow
+
+SRC: Final = str(Path(__file__).parent.parent / "src")
+
+# What only some need: drivers, the command line, calendars, other people's frameworks.
+OF_SOME: Final = frozenset(
+    {"asyncpg", "click", "django", "fastapi", "holidays", "hypothesis", "psycopg"}
+    | {"psycopg_pool", "pytest", "sqlalchemy", "sqlite3", "stripe"}
+)
+
+PLACED: Final = """
+import escrowflow as ef
+from escrowflow.processes import comeup
+from escrowflow.storage import open_storage
+ef.Engine(comeup(), open_storage("memory://")).place(
+    ef.PlaceOrder(
+        seller_id="luc",
+        price=ef.Money.of("100.00", "EUR"),
+        payment=ef.Payment(method="card", reference="pi_123"),
+        terms=ef.Terms(delivery_window="P5D", revisions=2),
+    ),
+    by=ef.Buyer("ana"),
+)
+"""
+
+
+def told(program: str, answer: str) -> Any:
+    """
+    Return what an expression is at the end of a program, in a new process.
+    """
+    whole = f"import json, sys\n{program}\nprint(json.dumps({answer}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", whole],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SRC},
+    )
+    return json.loads(done.stdout)
+
+
+def loaded_by(program: str) -> Collection[str]:
+    """
+    Return the names of the modules that a program has loaded.
+    """
+    found: list[str] = told(program, "sorted(sys.modules)")
+    return found
+
+
+class TestLoaded:
+    """
+    Nobody waits for what he does not use.
+    """
+
+    def test_a_bare_import(self) -> None:
+        """
+        Neither our modules nor what they depend on: a name is loaded when it is asked
+        for.
+        """
+        loaded = loaded_by("import escrowflow; escrowflow.__version__")
+
+        ours = [name for name in loaded if name.partition(".")[0] == "escrowflow"]
+        assert ours == ["escrowflow"]
+        assert not {"attrs", "pendulum", "transitions"} & set(loaded)
+
+    def test_a_name_from_the_ground_floor(self) -> None:
+        """
+        Money needs neither commands nor an engine.
+        """
+        loaded = loaded_by("import escrowflow; escrowflow.Money.of('1.00', 'EUR')")
+
+        assert "escrowflow.money" in loaded
+        assert not {"escrowflow.commands", "escrowflow.engine"} & set(loaded)
+
+    def test_an_order(self) -> None:
+        """
+        Who places an order in memory needs no driver, no command line, no event loop,
+        and nothing that reads the metadata of packages.
+        """
+        loaded = set(loaded_by(PLACED))
+
+        assert not OF_SOME & loaded
+        assert not {"asyncio", "importlib.metadata"} & loaded
+        assert "escrowflow.engine" in loaded
+
+
+class TestWindow:
+    """
+    The names of `escrowflow`, whenever they are loaded.
+    """
+
+    @pytest.mark.parametrize("name", escrowflow.__all__)
+    def test_each_name(self, name: str) -> None:
+        """
+        Every name that is listed is there, and stays the same object.
+        """
+        found = getattr(escrowflow, name)
+
+        assert getattr(escrowflow, name) is found
+        assert vars(escrowflow)[name] is found
+
+    def test_all_of_them(self) -> None:
+        """
+        `from escrowflow import *` brings them all, and `dir` lists them before that.
+        """
+        listed = told("import escrowflow", "dir(escrowflow)")
+        brought = told("from escrowflow import *", "sorted(globals())")
+
+        assert set(escrowflow.__all__) <= set(listed)
+        assert set(escrowflow.__all__) <= set(brought)
+
+    def test_a_module(self) -> None:
+        """
+        A module where names live can be reached through the package at once.
+        """
+        assert told("import escrowflow", "escrowflow.money.Money.__name__") == "Money"
+
+    def test_no_such_name(self) -> None:
+        """
+        A name that there is not is no attribute, as of any module.
+        """
+        with pytest.raises(AttributeError, match="has no attribute 'Monney'"):
+            escrowflow.Monney  # type: ignore[attr-defined]  # noqa: B018
+
+        assert not hasattr(escrowflow, "__wrapped__")
