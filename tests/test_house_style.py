@@ -51,6 +51,7 @@ FLOORS = (
     {"testing"},
     {"demo"},
     {"__main__"},
+    {"contrib"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
@@ -71,6 +72,7 @@ ONLY_IN = {
     "import psycopg": "storage",
     "import holidays": "calendars",
     "import stripe": "payments",
+    "import django": "contrib",
 }
 
 # A longer file says something twice, or is two files.
