@@ -126,7 +126,7 @@ class Orders(models.QuerySet):
         _read_only()
 
 
-class _Manager(models.Manager.from_queryset(Orders)):
+class _Manager(models.Manager.from_queryset(Orders)):  # type: ignore[misc]
     """
     Asks the database in which orders are kept, whatever the routers say.
     """
