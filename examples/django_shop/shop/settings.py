@@ -1,7 +1,8 @@
 """
 Settings; what concerns orders is `INSTALLED_APPS`, `DATABASES` and `ESCROWFLOW`.
 
-`SHOP_DB=postgresql://me@host/shop` takes PostgreSQL instead of a file.
+`SHOP_DB=postgresql://me@host/shop` takes PostgreSQL instead of a file, and
+`SHOP_DB=sqlite:////tmp/shop.db` another file.
 """
 
 import os
@@ -51,10 +52,10 @@ TEMPLATES = [
 
 
 def _database(url: str) -> dict[str, object]:
-    if not url:
+    if not url or url.startswith("sqlite:///"):
         return {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": HERE / "shop.db",
+            "NAME": url.removeprefix("sqlite:///") or HERE / "shop.db",
             # Whoever may write takes the lock first, and waits for it.
             "OPTIONS": {"transaction_mode": "IMMEDIATE"},
         }

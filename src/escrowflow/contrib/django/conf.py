@@ -155,7 +155,12 @@ def _made(name: str, path: object, fits: Callable[[object], bool], what: str) ->
     """
     found = _imported(name, path)
     if not fits(found) and callable(found):
-        found = found()
+        try:
+            found = found()
+        except Exception as error:
+            raise InvalidInputError(
+                _field(name), f"{path!r} fails: {error!r}"
+            ) from error
     if fits(found):
         return found
     raise InvalidInputError(

@@ -82,6 +82,9 @@ class Command(BaseCommand):
                 if options["once"]:
                     self._once(worker, options["verbosity"])
                 else:
+                    if options["verbosity"]:
+                        self.stdout.write("working; SIGTERM or Ctrl-C ends it")
+                        self.stdout.flush()
                     worker.run()
         except EscrowflowError as error:
             raise CommandError(str(error)) from error
