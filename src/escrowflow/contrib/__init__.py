@@ -5,4 +5,4 @@ needs a bridge: import the one of yours.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+__all__ = ()

@@ -4,4 +4,4 @@ The migrations: one for each version of the schema.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+__all__ = ()

@@ -4,4 +4,4 @@ Commands of `manage.py`.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+__all__ = ()
