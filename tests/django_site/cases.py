@@ -73,6 +73,8 @@ class TestInTransaction(TransactionTestCase):
     Your rows and the order, together.
     """
 
+    databases = frozenset({"default", "other"})
+
     def test_seen_inside_gone_after_rollback(self) -> None:
         """
         Before the commit the order is there for this transaction, and for nobody else;
@@ -130,6 +132,17 @@ class TestInTransaction(TransactionTestCase):
                     engine().run_due()
                 with self.assertRaisesRegex(ef.InvalidInputError, "nothing is claimed"):
                     engine().run_effects(configured().handlers or {})
+
+    def test_transaction_of_another_database(self) -> None:
+        """
+        A sweep is outside of it, and leaves it open.
+        """
+        with transaction.atomic(using="other"):
+            with connections["other"].cursor() as cursor:
+                cursor.execute("CREATE TABLE basket (buyer TEXT)")
+            engine().run_due()
+            with connections["other"].cursor() as cursor:
+                cursor.execute("DROP TABLE basket")
 
     def test_insisting(self) -> None:
         """

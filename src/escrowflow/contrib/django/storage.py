@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import attrs
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import Error, close_old_connections, connections, transaction
+from django.db import Error, connections, transaction
 
 from ...errors import InvalidInputError, OutcomeUnknownError, StorageError
 from ...inputs import kind_of
@@ -265,8 +265,7 @@ class DjangoStorage(SqlStorage):
         Drive a verb whose answer others must see at once.
         """
         if not self._inside():
-            # A worker has no requests, at whose ends Django would do it.
-            close_old_connections()
+            _close_old_connections()
             return self._write(asking)
         if not self._connection().in_atomic_block:
             no_claims()
@@ -431,6 +430,20 @@ class DjangoStorage(SqlStorage):
             f"database {self.alias!r}: {failure_of(error).said}; whether it was written "
             "is not known: repeat with the same key"
         )
+
+
+def _close_old_connections() -> None:
+    """
+    Do for a worker what Django does at the ends of a request, and spare transactions
+    that are open on other databases.
+    """
+    for connection in connections.all(initialized_only=True):
+        if (
+            connection.connection is not None
+            and not connection.in_atomic_block
+            and connection.autocommit == connection.settings_dict["AUTOCOMMIT"]
+        ):
+            connection.close_if_unusable_or_obsolete()
 
 
 def _is_open(raw: Any) -> bool:
