@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("django", "django") from error
 
-from .conf import configured, engine, handlers
+from .conf import Configured, configured, engine, handlers
 from .storage import DjangoStorage
 
-__all__ = ["DjangoStorage", "configured", "engine", "handlers"]
+__all__ = ["Configured", "DjangoStorage", "configured", "engine", "handlers"]

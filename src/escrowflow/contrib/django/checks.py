@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from ...errors import EscrowflowError, InvalidInputError, StorageError
 from .conf import configured, database
@@ -115,7 +117,19 @@ def check_database(
         Warning(
             f"the tables of orders in {alias!r} are at version {version}, and this "
             f"release needs version {newest}",
-            hint="run manage.py migrate",
+            hint=_way_out(connections[alias]),
             id="escrowflow.W001",
         )
     ]
+
+
+def _way_out(connection: Any) -> str:
+    done = MigrationRecorder(connection).applied_migrations()
+    newest = MigrationLoader(None).graph.leaf_nodes("escrowflow")
+    if all(node in done for node in newest):
+        # Such as when another database was named, after all were migrated.
+        return (
+            "Django believes that it has made them: run "
+            "escrowflow.contrib.django.engine().storage.migrate()"
+        )
+    return "run manage.py migrate"
