@@ -21,7 +21,7 @@ from ...clock import check_zone
 from ...engine.answers import View
 from ...errors import EscrowflowError, InvalidInputError
 from ...timeline import as_html, instant_html
-from ...words import deadline_text, state_text
+from ...words import deadline_text, state_text, story_text
 from .conf import configured, engine
 from .models import EscrowOrder, Orders
 
@@ -168,7 +168,7 @@ class EscrowOrderAdmin(admin.ModelAdmin):
         view = _view(found)
         if isinstance(view, str):
             return view
-        late = " (late)" if view.order.late else ""
+        late = f" ({story_text('late', _locale())})" if view.order.late else ""
         return f"{state_text(view.order.state, _locale())}{late}"
 
     @admin.display(description="books")
