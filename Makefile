@@ -7,7 +7,8 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
-PYTEST_IN_PARALLEL := $(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser
+PYTEST_IN_PARALLEL := $(BIN)/python -m pytest -n auto --dist worksteal \
+	--ignore=tests/browser --ignore=tests/recipes
 SOURCES := $(wildcard src tests examples benchmarks tools)
 
 # What was compiled is kept, the tests as pytest rewrites them too: the next run begins
@@ -47,6 +48,11 @@ browser: $(VENV)/browser.stamp  ## Visit the example in a real browser: Debian's
 	@echo "== browser"
 	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
+.PHONY: recipes
+recipes: $(VENV)/recipes.stamp  ## Run workers on Celery, procrastinate, DBOS; on many hosts; behind PgBouncer
+	@echo "== recipes"
+	@$(BIN)/python -m pytest -n auto --dist worksteal tests/recipes $(PYTEST_ARGS)
+
 .PHONY: coverage
 coverage: $(VENV)/test.stamp  ## Run the tests; every branch below the engine must be reached
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report= $(PYTEST_ARGS)"
@@ -58,7 +64,7 @@ covered: $(VENV)/test.stamp  ## What the last run with coverage has reached
 	@echo "== coverage"
 	@$(BIN)/python -m coverage report
 	@$(BIN)/python -m coverage report --fail-under=100 \
-		--omit="*/engine/*,*/checker/*,*/market/*,*/worker.py,*/testing/*,*/contrib/*,*/demo.py,*/__main__.py" >/dev/null || { \
+		--omit="*/engine/*,*/checker/*,*/market/*,*/worker.py,*/testing/*,*/contrib/django/*,*/demo.py,*/__main__.py" >/dev/null || { \
 		echo "Something below the engine is not reached." >&2; exit 1; }
 
 .PHONY: check
@@ -118,13 +124,14 @@ clean:  ## Remove everything that make made
 # A stamp says: this lock is installed, and so are we, editable.  Each lock is a
 # part of a greater one, with the same versions: run of example and test, both of
 # browser, and that of dev.  So whoever installs a greater one has the lesser ones too.
-# The locks of the site, docs, and of a release stand beside them, and share their
-# versions.
+# The locks of the queues, recipes, of the site, docs, and of a release stand beside
+# them, and share their versions.
 
 PARTS_OF_dev := run example test browser
 PARTS_OF_browser := run example test
 PARTS_OF_test := run
 PARTS_OF_example := run
+PARTS_OF_recipes := run test
 PARTS_OF_docs := run
 PARTS_OF_release := run
 
@@ -160,5 +167,6 @@ lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer version
 	$(UV_COMPILE) --group example --constraint requirements/dev.lock --output-file requirements/example.lock
 	$(UV_COMPILE) --group test --constraint requirements/dev.lock --output-file requirements/test.lock
 	$(UV_COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock
+	$(UV_COMPILE) --group recipes --constraint requirements/dev.lock --output-file requirements/recipes.lock
 	$(UV_COMPILE) --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
 	$(UV_COMPILE) --group release --constraint requirements/dev.lock --output-file requirements/release.lock

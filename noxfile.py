@@ -23,7 +23,10 @@ nox.options.error_on_missing_interpreters = True
 
 PYTHONS = ("3.11", "3.12", "3.13")
 DIST = Path("dist")
-PYTEST = ("pytest", "-n", "auto", "--dist", "worksteal", "--ignore=tests/browser")
+PYTEST = (
+    *("pytest", "-n", "auto", "--dist", "worksteal"),
+    *("--ignore=tests/browser", "--ignore=tests/recipes"),
+)
 # What a user's own test may look like.
 SHOP = """
 def test_order(escrow_bed):

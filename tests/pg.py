@@ -1,6 +1,6 @@
 """
-A real PostgreSQL for the tests: started from a wheel, stopped with the tests; and a
-bad connection to it.
+A real PostgreSQL for the tests: started from a wheel, stopped with the tests; a bad
+connection to it, and PgBouncer before it.
 
 It listens on a socket in a folder of its own, and nowhere else.  The variable
 `ESCROWFLOW_TEST_POSTGRES` names another server, as a superuser reaches it.
@@ -17,13 +17,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
 import psycopg
+import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -34,6 +35,7 @@ __all__ = [
     "Server",
     "Spare",
     "at_level",
+    "bouncer",
     "say",
     "wait_until",
     "waits",
@@ -119,13 +121,17 @@ class Server:
     Args:
         disk: Whether its data is on a disk, not in memory.
 
+        primary: The server of which it is a copy, that is kept up to date.
+
     Attributes:
         dsn: Its first database, as a superuser reaches it.
 
         folder: Where its socket is; `None` for somebody else's server.
     """
 
-    def __init__(self, version: int = 18, *, disk: bool = False) -> None:
+    def __init__(
+        self, version: int = 18, *, disk: bool = False, primary: Self | None = None
+    ) -> None:
         self.dsn = OTHER
         self.folder: Path | None = None
         self._numbers = itertools.count(1)
@@ -145,13 +151,21 @@ class Server:
             shutil.chown(self.folder, "nobody")
         self._programs = self._found(version)
         self._data = self.folder / "data"
+        words: tuple[Any, ...] = (
+            *(self._programs / "initdb", "--pgdata", self._data),
+            *("--username", "postgres", "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C"),
+            *("--no-sync", "--no-instructions"),
+        )
+        if primary is not None:
+            words = (
+                *(self._programs / "pg_basebackup", "--pgdata", self._data),
+                *("--dbname", primary.dsn, "--write-recovery-conf"),
+                *("--create-slot", "--slot", "standby"),
+                *("--checkpoint", "fast", "--no-sync"),
+            )
         subprocess.run(
-            [
-                *(self._programs / "initdb", "--pgdata", self._data),
-                *("--username", "postgres", "--auth", "trust"),
-                *("--encoding", "UTF8", "--locale", "C"),
-                *("--no-sync", "--no-instructions"),
-            ],
+            words,
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
@@ -229,6 +243,24 @@ class Server:
         self._process.wait()
         self._process.stdin.close()
         self._start()
+
+    def kill(self) -> None:
+        """
+        End the server for good, as a power cut would.
+        """
+        assert self._process is not None
+        while there := [*filter(self._works_here, Path("/proc").glob("[0-9]*"))]:
+            for process in there:
+                with suppress(ProcessLookupError):
+                    os.kill(int(process.name), signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    def promote(self) -> None:
+        """
+        Make a copy go on by itself.
+        """
+        self.execute("SELECT pg_promote()")
 
     def _works_here(self, process: Path) -> bool:
         try:
@@ -372,9 +404,14 @@ class Proxy:
             answer does not come back.
 
         spared: How many questions are let through before.
+
+        prepared: How many statements were prepared.
+
+    Args:
+        poses: Whether it names a process of its own to its clients, as PgBouncer does.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, poses: bool = False) -> None:
         self._there = f"{conninfo_to_dict(dsn)['host']}/.s.PGSQL.5432"
         self._folder = Path(tempfile.mkdtemp(prefix="escrowflow-proxy-"))
         self._listener = socket.socket(socket.AF_UNIX)
@@ -384,6 +421,8 @@ class Proxy:
         self.asked = 0
         self.fate = ""
         self.spared = 0
+        self.prepared = 0
+        self.poses = poses
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -461,6 +500,8 @@ class _Wire:
         while True:
             kind, message = self._read(self._here)
             question += message
+            # Parse: a statement that has a name is kept.
+            self._proxy.prepared += kind == b"P" and message[5] != 0
             # Sync: now it is the server's turn.
             if kind in b"SQp":
                 fate = self._proxy.doom() if kind != b"p" else ""
@@ -473,9 +514,62 @@ class _Wire:
     def _answer(self) -> None:
         while True:
             kind, message = self._read(self._there)
+            # BackendKeyData: which process to ask for when something is cancelled.
+            if kind == b"K" and self._proxy.poses:
+                message = message[:5] + bytes([message[5] ^ 0x40]) + message[6:]
             if self._doomed:
                 # Ready for the next question: this one is done.
                 if kind == b"Z":
                     return
                 continue
             self._here.sendall(message)
+
+
+# --- PgBouncer --------------------------------------------------------------------
+
+_BOUNCER: Final = """
+[databases]
+* = host={host} port={port} user={user}
+[pgbouncer]
+listen_addr =
+unix_socket_dir = {folder}
+listen_port = 5432
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 100
+logfile = {folder}/log
+"""
+
+
+@contextmanager
+def bouncer(dsn: str) -> Iterator[str]:
+    """
+    A PgBouncer before a database, with fewer connections than it has clients.
+    """
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("there is no pgbouncer here")
+    parts = conninfo_to_dict(dsn)
+    folder = tempfile.mkdtemp(prefix="escrowflow-pgb-")
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        shutil.chown(folder, "nobody")
+        user = {"user": "nobody"}
+    config = Path(folder) / "pgbouncer.ini"
+    config.write_text(
+        _BOUNCER.format(
+            folder=folder,
+            host=parts["host"],
+            port=parts.get("port", 5432),
+            user=parts["user"],
+        )
+    )
+    process = subprocess.Popen([program, "-q", config], cwd="/", **user)
+    try:
+        wait_until(lambda: (Path(folder) / ".s.PGSQL.5432").exists())
+        yield make_conninfo(dsn, host=folder)
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)

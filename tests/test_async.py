@@ -373,7 +373,7 @@ class TestSameFace:
             and not inspect.isasyncgenfunction(member)
         }
 
-        assert plain == {"check_handlers", "within"}
+        assert plain == {"check_handlers", "watched", "within"}
 
     def test_every_verb_of_a_storage(self) -> None:
         """

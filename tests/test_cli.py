@@ -734,15 +734,16 @@ class TestMistakes:
         """
         assert "handlers" in one_line(invoked("worker", *DB, "--kinds", "refund"))
 
-    @pytest.mark.parametrize("poll", ["0", "-1", "soon", "inf", "nan", "1e9"])
-    def test_a_bad_poll(self, folder: Path, poll: str) -> None:
+    @pytest.mark.parametrize("option", ["--poll", "--lease"])
+    @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "inf", "nan", "1e9"])
+    def test_a_bad_wait(self, folder: Path, option: str, seconds: str) -> None:
         """
         A wait is longer than nothing.
         """
-        result = invoked("worker", *DB, "--poll", poll)
+        result = invoked("worker", *DB, option, seconds)
 
         assert result.exit_code == 2
-        assert "--poll" in result.stderr
+        assert option in result.stderr
 
     @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
     def test_help(self, command: str) -> None:

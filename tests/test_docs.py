@@ -183,6 +183,8 @@ def test_every_page_is_reached_from_the_index() -> None:
 BELOW: Final = {
     "escrowflow.calendars.holidays",
     "escrowflow.contrib.django",
+    "escrowflow.contrib.otel",
+    "escrowflow.contrib.webhooks",
     "escrowflow.payments.stripe",
     "escrowflow.payments.wallets",
     "escrowflow.storage.checks",

@@ -5,6 +5,7 @@ Every example runs, and prints what stands beside it.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,17 @@ def test_it_prints_what_it_promises(example: Path) -> None:
 
     assert ran.stderr == ""
     assert ran.stdout == example.with_suffix(".out").read_text(encoding="utf-8")
+
+
+PAGE = PROJECT / "docs" / "how-to" / "queues.md"
+RECIPES = sorted((PROJECT / "examples" / "recipes").glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "shown", re.findall(r"^```py\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
+)
+def test_a_recipe_is_shown_as_it_runs(shown: str) -> None:
+    """
+    What the page shows of a queue is, line by line, in a recipe that the tests start.
+    """
+    assert [one for one in RECIPES if shown in one.read_text(encoding="utf-8")]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # never from its own floor, never from above.
 FLOORS = (
     {"errors"},
-    {"inputs", "_iso4217"},
+    {"inputs", "_iso4217", "logs"},
     {"clock"},
     {"money"},
     {"words"},

@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import subprocess
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,6 +39,7 @@ from tests.pg import (
     OTHER,
     Proxy,
     Server,
+    bouncer,
     say,
     wait_until,
     waits,
@@ -100,8 +97,8 @@ class TestTrips:
                 )
                 assert proxy.asked == 3
 
-    @pytest.mark.parametrize("threshold", [None, 0, 1])
-    def test_prepared_or_not(self, dsn: str, threshold: int | None) -> None:
+    @pytest.mark.parametrize("threshold", [None, "auto", 0, 1])
+    def test_prepared_or_not(self, dsn: str, threshold: Any) -> None:
         """
         A statement is written for its kind of batch, prepared or not.
         """
@@ -111,6 +108,41 @@ class TestTrips:
                 put(storage, *(change(name, due_at=number) for name in names))
                 put(storage, *(change(name, 1, due_at=None) for name in names))
                 assert storage.load(names[-1]).due_at is None
+
+    @pytest.mark.parametrize(
+        ("threshold", "poses", "prepares"),
+        [
+            ("auto", False, True),
+            ("auto", True, False),
+            (1, True, True),
+            (None, False, False),
+        ],
+    )
+    def test_shared_connections(
+        self, dsn: str, threshold: Any, poses: bool, prepares: bool
+    ) -> None:
+        """
+        Nothing is prepared on a connection to the server that others may have next,
+        unless one says so.
+        """
+
+        async def awaited(proxy: Proxy) -> None:
+            async with AsyncPostgresStorage(
+                proxy.dsn, prepare_threshold=threshold
+            ) as storage:
+                for _ in range(8):
+                    await storage.load("o-1")
+
+        with (
+            Proxy(dsn, poses=poses) as proxy,
+            PostgresStorage(proxy.dsn, prepare_threshold=threshold) as storage,
+        ):
+            for _ in range(8):
+                storage.load("o-1")
+            assert bool(proxy.prepared) == prepares
+            proxy.prepared = 0
+            asyncio.run(awaited(proxy))
+            assert bool(proxy.prepared) == prepares
 
 
 @ours_only
@@ -453,53 +485,6 @@ class TestConnections:
 
 # --- PgBouncer --------------------------------------------------------------------
 
-_BOUNCER: Final = """
-[databases]
-* = host={host} port={port} user={user}
-[pgbouncer]
-listen_addr =
-unix_socket_dir = {folder}
-listen_port = 5432
-auth_type = any
-pool_mode = transaction
-default_pool_size = 3
-max_client_conn = 100
-logfile = {folder}/log
-"""
-
-
-@contextmanager
-def bouncer(dsn: str) -> Iterator[str]:
-    """
-    A PgBouncer before a database, with fewer connections than it has clients.
-    """
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        pytest.skip("there is no pgbouncer here")
-    parts = conninfo_to_dict(dsn)
-    folder = tempfile.mkdtemp(prefix="escrowflow-pgb-")
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        shutil.chown(folder, "nobody")
-        user = {"user": "nobody"}
-    config = Path(folder) / "pgbouncer.ini"
-    config.write_text(
-        _BOUNCER.format(
-            folder=folder,
-            host=parts["host"],
-            port=parts.get("port", 5432),
-            user=parts["user"],
-        )
-    )
-    process = subprocess.Popen([program, "-q", config], cwd="/", **user)
-    try:
-        wait_until(lambda: (Path(folder) / ".s.PGSQL.5432").exists())
-        yield make_conninfo(dsn, host=folder)
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder)
-
 
 class TestPgBouncer:
     """
@@ -510,10 +495,7 @@ class TestPgBouncer:
         """
         Many threads share few connections, from the empty database to races.
         """
-        with (
-            bouncer(fresh) as dsn,
-            PostgresStorage(dsn, prepare_threshold=None) as storage,
-        ):
+        with bouncer(fresh) as dsn, PostgresStorage(dsn) as storage:
             put(storage, *(change(name) for name in ("o-1", "o-2", "o-3")))
             rush = Rush(storage, seed=1)
             rush.done += [change(name, texts=(), effects=()) for name in rush.orders]
@@ -532,9 +514,7 @@ class TestPgBouncer:
         """
 
         async def scenario(dsn: str) -> None:
-            async with AsyncPostgresStorage(
-                dsn, prepare_threshold=None, durability="relaxed"
-            ) as storage:
+            async with AsyncPostgresStorage(dsn, durability="relaxed") as storage:
                 for version in range(9):
                     results = await asyncio.gather(
                         *(storage.commit([change(f"o-{n}", version)]) for n in range(9))
@@ -602,6 +582,7 @@ class TestUrls:
             "postgresql://host/orders?durability=full&durability=full",
             "postgresql://host/orders?prepare_threshold=-1",
             "postgresql://host/orders?prepare_threshold=often",
+            "postgresql://host/orders?prepare_threshold=",
             "postgresql://host/orders?connections=0",
             "postgresql://host/orders?timeout=soon",
             "postgresql://host/orders?timeout=0",
@@ -621,6 +602,7 @@ class TestUrls:
             {"dsn": 5},
             {"dsn": "", "durability": "some"},
             {"dsn": "", "prepare_threshold": True},
+            {"dsn": "", "prepare_threshold": "none"},
             {"dsn": "", "connections": 1.5},
             {"dsn": "", "timeout": timedelta(days=2)},
         ],
@@ -637,3 +619,10 @@ class TestUrls:
         A window may be a `timedelta`.
         """
         assert PostgresStorage("", timeout=timedelta(seconds=2)).timeout == 2
+
+    def test_prepared(self) -> None:
+        """
+        Whether statements are prepared may be left to the storage, in words, too.
+        """
+        for url in ("postgresql://host", "postgresql://host?prepare_threshold=auto"):
+            assert PostgresStorage.from_url(url).prepare_threshold == "auto"

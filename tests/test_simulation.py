@@ -18,7 +18,7 @@ import pytest
 from escrowflow.errors import InvalidInputError
 from escrowflow.processes import comeup
 from escrowflow.storage.memory import MemoryStorage
-from escrowflow.testing import Simulation, personas
+from escrowflow.testing import PROFILES, Simulation, personas
 from escrowflow.testing.simulation import Report, SimulationError
 from escrowflow.wallet import what_is
 
@@ -66,6 +66,15 @@ class TestStorm:
         report = simulation().run(seeds=range(1 + part * some, 1 + (part + 1) * some))
 
         report.require(violations=0, stuck=0)
+
+    def test_letters_to_an_order_that_is_not_in_the_backup(self) -> None:
+        """
+        What the provider says of an order that was lost is said again once its buyer has
+        placed it again: here, how a chargeback ended.
+        """
+        report = Simulation(gateway=[*PROFILES], orders=4, steps=300).run(seed=281)
+
+        report.require(violations=0, stuck=0, goals={"storage restored": 2})
 
     @pytest.mark.parametrize("part", range(3))
     def test_the_same_on_sqlite(self, part: int) -> None:
@@ -264,12 +273,12 @@ class TestFailure:
 
     def test_what_does_not_matter_is_left_out(self, failed: Report) -> None:
         """
-        Of more than a hundred steps few are needed, and no fault that is not.
+        Of more than a hundred steps few are needed, and of the faults none.
         """
         (failure,) = failed.failures
 
-        assert 2 <= len(failure.script) <= 30
-        assert len(failure.faults) <= 3
+        assert 2 <= len(failure.script) <= 12
+        assert not failure.faults
 
     def test_nobody_is_quoted(self, failed: Report) -> None:
         """

@@ -32,6 +32,8 @@ from escrowflow.testing.gateways import Killed
 from escrowflow.testing.payloads import UndrawableError, command_within
 from escrowflow.testing.simulation import FaultyStorage, Tape
 from escrowflow.testing.simulation.coverage import edges_of
+from escrowflow.testing.simulation.diary import Diary
+from escrowflow.testing.simulation.tape import GoneError
 
 
 class TestTape:
@@ -102,7 +104,46 @@ class TestTape:
 
         assert [again.choose("any", 100), again.choose("any", 100)] == chosen
         assert again.choose("any", 100) == 0
-        assert again.recorded["step"][0] == ("any", 100, chosen[0])
+        assert again.recorded["step"][:2] == first.recorded["step"]
+
+    def test_chosen_again_by_name(self) -> None:
+        """
+        What was chosen is chosen again wherever it stands now.
+        """
+        people = ["ana", "luc", "ana", "eve"]
+        first = Tape(5)
+        first.section("step")
+        chosen = [first.pick("who", people) for _ in range(9)]
+        what = first.weighted("what", (1, 5, 2), ("sell", "buy", "go"))
+
+        again = Tape(6, replay=first.recorded)
+        again.section("step")
+
+        assert [again.pick("who", ["zoe", *people]) for _ in range(9)] == chosen
+        named = ("go", "buy", "sell")
+        assert (
+            named[again.weighted("what", (1, 1, 1), named)]
+            == ["sell", "buy", "go"][what]
+        )
+
+    def test_what_is_gone(self) -> None:
+        """
+        What was chosen and is not there, or weighs nothing, is not replaced by another;
+        and nothing comes by chance that did not.
+        """
+        first = Tape(5)
+        first.section("step")
+        first.pick("who", ["ana"])
+        first.weighted("what", (0, 1))
+
+        again = Tape(5, replay=first.recorded)
+        again.section("step")
+
+        with pytest.raises(GoneError, match="who"):
+            again.pick("who", ["luc"])
+        with pytest.raises(GoneError, match="what"):
+            again.weighted("what", (1, 0))
+        assert not again.chance("lost", 1000)
 
     def test_nothing_to_choose_from(self) -> None:
         """
@@ -565,3 +606,40 @@ def test_the_log_is_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
     below.warning("heard")
 
     assert [record.getMessage() for record in caplog.records] == ["heard"]
+
+
+class TestDiary:
+    """
+    What is shown of a seed that fails.
+    """
+
+    def test_the_same_twice_is_one_line(self) -> None:
+        """
+        What happens again and again is told once, with how often.
+        """
+        diary = Diary()
+        diary.say(1, 0, "buyer places order-0")
+        for number in range(3000):
+            diary.say(2, number * 3_600_000_000, "time goes by")
+
+        assert diary.last == (
+            "    1 1970-01-01T00:00:00+00:00 buyer places order-0",
+            "    2 1970-05-05T23:00:00+00:00 time goes by (3000 times)",
+        )
+        assert diary.script == {
+            1: "buyer places order-0",
+            2: "time goes by (3000 times)",
+        }
+
+    def test_of_much_the_end(self) -> None:
+        """
+        A step in which a great deal happens is one line of it.
+        """
+        diary = Diary()
+        for number in range(50):
+            diary.say(7, 0, f"letter {number}")
+
+        assert diary.script == {
+            7: "(44 more); letter 44; letter 45; letter 46; letter 47; letter 48; letter 49"
+        }
+        assert len(diary.last) == 40

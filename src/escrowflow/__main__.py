@@ -27,7 +27,7 @@ from .checker import check
 from .demo import play, rendered, totals
 from .diagram import FORMATS, Format, diagram
 from .effects import Publish
-from .engine import Engine, OrderPage
+from .engine import Engine, OrderPage, Retries
 from .engine.core import OrderProcess
 from .errors import EscrowflowError
 from .events import Recorded
@@ -130,6 +130,14 @@ _PROCESSES: Final = click.option(
     show_default=True,
     help="Seconds to wait when there is nothing to do.",
 )
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=0.001, max=86_400),
+    default=Retries().lease.total_seconds(),
+    show_default=True,
+    help="Seconds within which a handler returns; after that others may try.  The same "
+    "for all workers.",
+)
 @click.option("--once", is_flag=True, help="Do what there is to do now, and end.")
 def worker(
     db: str,
@@ -137,16 +145,19 @@ def worker(
     handlers: str | None,
     kinds: tuple[str, ...] | None,
     poll: float,
+    lease: float,
     once: bool,
 ) -> None:
     """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if math.isnan(poll):
-        raise click.BadParameter("not a number of seconds", param_hint="--poll")
+    for name, seconds in (("--poll", poll), ("--lease", lease)):
+        if math.isnan(seconds):
+            raise click.BadParameter("not a number of seconds", param_hint=name)
     hands = None if handlers is None else _named(handlers)
     # Who passes events on passes on those of deadlines, too.
     publish = isinstance(hands, Mapping) and Publish in hands
-    with _engine(db, processes, publish=publish) as engine:
+    retries = Retries(lease=timedelta(seconds=lease))
+    with _engine(db, processes, publish=publish, retries=retries) as engine:
         try:
             # What cannot be read now is more likely a mistake than a bad moment.
             engine.next_due_at()
@@ -600,6 +611,7 @@ def _engine(
     *,
     create: bool = False,
     publish: bool = False,
+    retries: Retries | None = None,
 ) -> Iterator[Engine]:
     """
     Open an engine.
@@ -609,6 +621,8 @@ def _engine(
             mistyped its name, and would be told that all is well.
 
         publish: As for `Engine`.
+
+        retries: As for `Engine`.
     """
     try:
         mine = [_process(name) for name in processes]
@@ -617,7 +631,9 @@ def _engine(
         path = getattr(storage, "path", None)
         if not create and path is not None and not Path(path).exists():
             raise click.ClickException(f"there is no file {path}")
-        engine = Engine(known[0], storage, also=known[1:], publish=publish)
+        engine = Engine(
+            known[0], storage, also=known[1:], publish=publish, retries=retries
+        )
     except EscrowflowError as error:
         raise click.ClickException(str(error)) from error
     with engine:

@@ -327,8 +327,9 @@ class NoticeRefusedError(EscrowflowError):
     Answer it with an error, so that its sender tries again and its owner sees it.
 
     Attributes:
-        code: Why: `unsigned`, `wrong_signature`, `stale`, `malformed` (it is no
-            notice), `unreadable` (it is about an order, but makes no sense).
+        code: Why: `unsigned`, `wrong_signature`, `stale`, `early` (it was signed in the
+            future), `malformed` (it is no notice), `unreadable` (it is about an order,
+            but makes no sense).
 
         problem: The same as a sentence.
     """

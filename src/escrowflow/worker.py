@@ -21,10 +21,11 @@ import attrs
 
 from .clock import as_window
 from .effects import Withdraw
-from .engine import AsyncEngine, EffectReport, Engine, Handlers, SweepReport
+from .engine import AsyncEngine, Call, EffectReport, Engine, Handlers, SweepReport
 from .engine.driving import check_together
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
+from .logs import told
 from .payments.wallets import AsyncWallets, Wallets
 
 __all__ = ["AsyncWorker", "WorkReport", "Worker"]
@@ -138,8 +139,8 @@ class Worker:
         while not self._stopped:
             try:
                 report = self.run_once()
-            except EscrowflowError:
-                _LOG.exception("a round of work failed; the next one may not")
+            except EscrowflowError as error:
+                _log_failed(error)
                 report = WorkReport()
             if report.idle:
                 self._awake.acquire(timeout=min(self._poll, TIMEOUT_MAX))
@@ -148,6 +149,14 @@ class Worker:
         """
         Do one round of what there is to do now.
         """
+        if self.engine.watch is None:
+            return self._round()
+        with self.engine.watch(Call(name="round")) as told_of:
+            report = self._round()
+            told_of(report)
+        return report
+
+    def _round(self) -> WorkReport:
         failed: EscrowflowError | None = None
         sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
@@ -218,8 +227,8 @@ class AsyncWorker:
         while not self._stopped.is_set():
             try:
                 report = await self.run_once()
-            except EscrowflowError:
-                _LOG.exception("a round of work failed; the next one may not")
+            except EscrowflowError as error:
+                _log_failed(error)
                 report = WorkReport()
             if report.idle:
                 with suppress(TimeoutError):
@@ -230,6 +239,14 @@ class AsyncWorker:
         """
         See `Worker.run_once`.
         """
+        if self.engine.watch is None:
+            return await self._round()
+        with self.engine.watch(Call(name="round")) as told_of:
+            report = await self._round()
+            told_of(report)
+        return report
+
+    async def _round(self) -> WorkReport:
         failed: EscrowflowError | None = None
         sweep, looked, effects = SweepReport(), SweepReport(), EffectReport()
         try:
@@ -266,6 +283,17 @@ def _check_withdrawals(
         )
 
 
+def _log_failed(error: EscrowflowError) -> None:
+    """
+    Tell the log why a round of work failed, with the traceback.
+    """
+    _LOG.error(
+        "a round of work failed; the next one may not",
+        exc_info=error,
+        extra=told("round_failed", error=kind_of(error)),
+    )
+
+
 def _logged(report: WorkReport, named: set[str]) -> WorkReport:
     """
     Tell the log what a human should know; ids only, never what anybody wrote.
@@ -281,15 +309,30 @@ def _logged(report: WorkReport, named: set[str]) -> WorkReport:
                 "`also`, on the command line with --process",
                 order_id,
                 fingerprint,
+                extra=told(
+                    "process_missing", order_id=order_id, fingerprint=fingerprint
+                ),
             )
     named.clear()
     named.update(order_id for order_id, _ in report.sweep.unknown)
     for order_id, _ in report.sweep.parked:
-        _LOG.warning("order %s cannot be settled: see engine.stuck()", order_id)
+        _LOG.warning(
+            "order %s cannot be settled: see engine.stuck()",
+            order_id,
+            extra=told("order_parked", order_id=order_id),
+        )
     for wallet_id, _ in report.wallets.parked:
-        _LOG.warning("%s has a debit without an order: see engine.stuck()", wallet_id)
+        _LOG.warning(
+            "%s has a debit without an order: see engine.stuck()",
+            wallet_id,
+            extra=told("wallet_parked", wallet_id=wallet_id),
+        )
     if report.effects.parked:
-        _LOG.warning("%d effects need a human: see stuck()", report.effects.parked)
+        _LOG.warning(
+            "%d effects need a human: see stuck()",
+            report.effects.parked,
+            extra=told("effects_parked", parked=report.effects.parked),
+        )
     if not report.idle:
         _LOG.info(
             "settled %d orders; effects: %d done, %d again, %d parked",
@@ -297,5 +340,12 @@ def _logged(report: WorkReport, named: set[str]) -> WorkReport:
             report.effects.done,
             report.effects.again,
             report.effects.parked,
+            extra=told(
+                "round_done",
+                orders=report.sweep.orders,
+                done=report.effects.done,
+                again=report.effects.again,
+                parked=report.effects.parked,
+            ),
         )
     return report

@@ -1,8 +1,5 @@
 """
-Bridges into frameworks.  Each needs its framework installed, and nothing in the library
-needs a bridge: import the one of yours.
+What joins the library to other people's: a module each, imported by name.
 """
-
-from __future__ import annotations
 
 __all__ = ()

@@ -7,7 +7,6 @@ of this package, as generators that both drive.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -16,11 +15,10 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from copy import copy
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Any, Self, TypeVar, final
+from typing import Any, Self, TypeVar, cast, final
 
 from pendulum import DateTime
 
@@ -28,7 +26,7 @@ from ..casefile import CaseFile
 from ..clock import Clock
 from ..commands import Command, PlaceOrder
 from ..decisions import Forecast, Migration, Option, Refusal
-from ..errors import CommandRefusedError, InvalidInputError
+from ..errors import InvalidInputError
 from ..events import Recorded
 from ..inputs import kind_of
 from ..order import Order
@@ -44,7 +42,8 @@ from .answers import (
     View,
 )
 from .core import Asking, Core, OrderProcess, as_query
-from .driving import check_kinds, drive, drive_awaited, joined
+from .driving import check_kinds, drive, drive_awaited, joining
+from .given import as_retries, new_id, or_raise, salt
 from .journal import Fault, Verified, erase, exported, restore, verify
 from .migrating import migrate_order
 from .outbox import Handler, Handlers, check_handlers, effects, run_effects
@@ -59,10 +58,12 @@ from .reading import (
 )
 from .stuck import OVERDUE, redrive, stuck
 from .sweep import Retries, next_due_at, run_due
+from .watching import Call, Watch, as_call, watched
 from .windows import AHEAD, as_windows
 
 __all__ = [
     "AsyncEngine",
+    "Call",
     "EffectReport",
     "EffectStatus",
     "Engine",
@@ -76,17 +77,10 @@ __all__ = [
     "SweepReport",
     "Verified",
     "View",
+    "Watch",
 ]
 
 _T = TypeVar("_T")
-
-
-def _new_id() -> str:
-    return secrets.token_hex(12)
-
-
-def _salt() -> bytes:
-    return secrets.token_bytes(16)
 
 
 @final
@@ -121,6 +115,9 @@ class Engine:
     # The storage and the handle of a transaction that it is within.
     _within: tuple[Any, Any] | None = None
 
+    # Who is told of each call; `None` if nobody is.
+    watch: Watch | None = None
+
     def __init__(
         self,
         process: OrderProcess,
@@ -131,8 +128,8 @@ class Engine:
         retries: Retries | None = None,
         publish: bool = False,
         refund_windows: Mapping[str, timedelta | str | None] | None = None,
-        new_id: Callable[[], str] = _new_id,
-        salt: Callable[[], bytes] = _salt,
+        new_id: Callable[[], str] = new_id,
+        salt: Callable[[], bytes] = salt,
     ) -> None:
         self._core = Core(
             process, clock=clock, also=also, new_id=new_id, salt=salt, publish=publish
@@ -142,7 +139,7 @@ class Engine:
                 "storage", f"a Storage whose verbs block, not {kind_of(storage)}"
             )
         self.storage = storage
-        self._retries = _as_retries(retries)
+        self._retries = as_retries(retries)
         self._windows = as_windows(refund_windows)
 
     @property
@@ -176,8 +173,13 @@ class Engine:
         """
         self.storage.close()
 
-    def _drive(self, asking: Asking[_T]) -> _T:
-        return drive(self.storage, asking)
+    def _drive(self, asking: Asking[_T], *call: Any) -> _T:
+        if self.watch is None or not call:
+            return drive(self.storage, asking)
+        with self.watch(as_call(*call)) as told:
+            answer = drive(self.storage, asking)
+            told(answer)
+        return answer
 
     # --- commands -----------------------------------------------------------------
 
@@ -212,7 +214,8 @@ class Engine:
 
         After any of these nothing was written.
         """
-        return _or_raise(self._drive(self._core.place(command, by, key, order_id)))
+        asking = self._core.place(command, by, key, order_id)
+        return or_raise(self._drive(asking, "place", order_id, command, by))
 
     def execute(
         self,
@@ -252,9 +255,8 @@ class Engine:
             OutcomeUnknownError: If the storage failed so that it may or may not have
                 been written.
         """
-        return _or_raise(
-            self._drive(self._core.execute(order_id, command, by, key, if_version))
-        )
+        asking = self._core.execute(order_id, command, by, key, if_version)
+        return or_raise(self._drive(asking, "execute", order_id, command, by))
 
     def attempt(
         self,
@@ -270,7 +272,8 @@ class Engine:
 
         As `execute`, but a refusal is returned, not raised.
         """
-        return self._drive(self._core.execute(order_id, command, by, key, if_version))
+        asking = self._core.execute(order_id, command, by, key, if_version)
+        return self._drive(asking, "execute", order_id, command, by)
 
     def preview(
         self, order_id: str | None, command: Command, *, by: Actor
@@ -425,7 +428,7 @@ class Engine:
         Args:
             limit: How many orders at the most.
         """
-        return self._drive(run_due(self._core, limit, self._retries))
+        return self._drive(run_due(self._core, limit, self._retries), "run_due")
 
     def next_due_at(self) -> DateTime | None:
         """
@@ -468,9 +471,8 @@ class Engine:
                 or the engine never asks for a `Publish` that is to be carried out.
         """
         self.check_handlers(handlers, kinds)
-        return self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
-        )
+        asking = run_effects(self._core, handlers, kinds, limit, self._retries, stop)
+        return self._drive(asking, "run_effects")
 
     def check_handlers(
         self, handlers: Handlers, kinds: Collection[str] | None = None
@@ -653,10 +655,16 @@ class Engine:
 
             NoTransactionError: Later, if there is no transaction to join.
         """
-        inside = copy(self)
-        inside.storage = joined(self.storage, handle)
-        inside._within = (self.storage, handle)
-        return inside
+        return cast(Self, joining(self, handle))
+
+    # --- who is told --------------------------------------------------------------
+
+    def watched(self, watch: Watch) -> Self:
+        """
+        Return this engine with somebody who is told of each command, sweep and round of
+        effects, and what came of it: see `Watch`.  Readings are not told.
+        """
+        return cast(Self, watched(self, watch))
 
 
 @final
@@ -675,6 +683,7 @@ class AsyncEngine:
     """
 
     _within: tuple[Any, Any] | None = None
+    watch: Watch | None = None
 
     def __init__(
         self,
@@ -686,8 +695,8 @@ class AsyncEngine:
         retries: Retries | None = None,
         publish: bool = False,
         refund_windows: Mapping[str, timedelta | str | None] | None = None,
-        new_id: Callable[[], str] = _new_id,
-        salt: Callable[[], bytes] = _salt,
+        new_id: Callable[[], str] = new_id,
+        salt: Callable[[], bytes] = salt,
     ) -> None:
         self._core = Core(
             process, clock=clock, also=also, new_id=new_id, salt=salt, publish=publish
@@ -699,7 +708,7 @@ class AsyncEngine:
                 "open_async_storage(url), or threaded(storage)",
             )
         self.storage = storage
-        self._retries = _as_retries(retries)
+        self._retries = as_retries(retries)
         self._windows = as_windows(refund_windows)
 
     @property
@@ -733,8 +742,13 @@ class AsyncEngine:
         """
         await self.storage.close()
 
-    async def _drive(self, asking: Asking[_T]) -> _T:
-        return await drive_awaited(self.storage, asking)
+    async def _drive(self, asking: Asking[_T], *call: Any) -> _T:
+        if self.watch is None or not call:
+            return await drive_awaited(self.storage, asking)
+        with self.watch(as_call(*call)) as told:
+            answer = await drive_awaited(self.storage, asking)
+            told(answer)
+        return answer
 
     # --- commands -----------------------------------------------------------------
 
@@ -749,9 +763,8 @@ class AsyncEngine:
         """
         See `Engine.place`.
         """
-        return _or_raise(
-            await self._drive(self._core.place(command, by, key, order_id))
-        )
+        asking = self._core.place(command, by, key, order_id)
+        return or_raise(await self._drive(asking, "place", order_id, command, by))
 
     async def execute(
         self,
@@ -765,11 +778,8 @@ class AsyncEngine:
         """
         See `Engine.execute`.
         """
-        return _or_raise(
-            await self._drive(
-                self._core.execute(order_id, command, by, key, if_version)
-            )
-        )
+        asking = self._core.execute(order_id, command, by, key, if_version)
+        return or_raise(await self._drive(asking, "execute", order_id, command, by))
 
     async def attempt(
         self,
@@ -783,9 +793,8 @@ class AsyncEngine:
         """
         See `Engine.attempt`.
         """
-        return await self._drive(
-            self._core.execute(order_id, command, by, key, if_version)
-        )
+        asking = self._core.execute(order_id, command, by, key, if_version)
+        return await self._drive(asking, "execute", order_id, command, by)
 
     async def preview(
         self, order_id: str | None, command: Command, *, by: Actor
@@ -863,7 +872,7 @@ class AsyncEngine:
         """
         See `Engine.run_due`.
         """
-        return await self._drive(run_due(self._core, limit, self._retries))
+        return await self._drive(run_due(self._core, limit, self._retries), "run_due")
 
     async def next_due_at(self) -> DateTime | None:
         """
@@ -885,9 +894,8 @@ class AsyncEngine:
         See `Engine.run_effects`.
         """
         self.check_handlers(handlers, kinds)
-        return await self._drive(
-            run_effects(self._core, handlers, kinds, limit, self._retries, stop)
-        )
+        asking = run_effects(self._core, handlers, kinds, limit, self._retries, stop)
+        return await self._drive(asking, "run_effects")
 
     def check_handlers(
         self, handlers: Handlers, kinds: Collection[str] | None = None
@@ -973,24 +981,12 @@ class AsyncEngine:
         """
         See `Engine.within`.
         """
-        inside = copy(self)
-        inside.storage = joined(self.storage, handle)
-        inside._within = (self.storage, handle)
-        return inside
+        return cast(Self, joining(self, handle))
 
+    # --- who is told --------------------------------------------------------------
 
-# --- small parts ------------------------------------------------------------------
-
-
-def _or_raise(answer: Outcome | Refusal) -> Outcome:
-    if isinstance(answer, Refusal):
-        raise CommandRefusedError(answer.blockers, answer.order)
-    return answer
-
-
-def _as_retries(retries: object) -> Retries:
-    if retries is None:
-        return Retries()
-    if isinstance(retries, Retries):
-        return retries
-    raise InvalidInputError("retries", f"a Retries, not {kind_of(retries)}")
+    def watched(self, watch: Watch) -> Self:
+        """
+        See `Engine.watched`.
+        """
+        return cast(Self, watched(self, watch))

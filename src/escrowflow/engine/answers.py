@@ -42,12 +42,16 @@ class Outcome:
         effects: What the host must now do because of it.
 
         replayed: Whether this is the answer to an earlier call with this key.
+
+        state_before: The state in which the command found the order, what was due
+            settled; empty if it placed it.
     """
 
     order: Order
     events: tuple[Recorded, ...] = ()
     effects: tuple[Effect, ...] = ()
     replayed: bool = False
+    state_before: str = ""
 
 
 @final

@@ -371,7 +371,7 @@ class Core:
             else:
                 judged = self._settled_after(process, judged, now)
                 done = _joined(due, judged)
-                answer = _outcome(judged, now)
+                answer = _outcome(judged, now, due.order)
                 change = self.change(
                     process,
                     loaded,
@@ -420,7 +420,7 @@ class Core:
         if isinstance(answer, Refusal):
             assert answer.order is not None
             return attrs.evolve(answer, order=seen(answer.order, now))
-        return _outcome(self._settled_after(process, answer, now), now)
+        return _outcome(self._settled_after(process, answer, now), now, due.order)
 
     def flood(
         self, loaded: StoredOrder, by: Actor, texts: int
@@ -651,7 +651,7 @@ class Core:
                 f"order {loaded.order_id!r}: a key stands for events that are not there"
             )
         before, events = history[: receipt.first - 1], history[receipt.first - 1 :]
-        order = fold(before) if before else None
+        order = found = fold(before) if before else None
         effects: list[Effect] = []
         for recorded in events:
             order = evolve(order, recorded)
@@ -662,6 +662,7 @@ class Core:
             events=events,
             effects=tuple(effects),
             replayed=True,
+            state_before="" if found is None else found.state,
         )
 
 
@@ -871,11 +872,12 @@ def summary(order: Order, before: Order | None) -> dict[str, Any]:
     }
 
 
-def _outcome(decided: Decided, now: DateTime) -> Outcome:
+def _outcome(decided: Decided, now: DateTime, before: Order | None = None) -> Outcome:
     return Outcome(
         order=seen(decided.order, max(now, decided.order.effective_at)),
         events=decided.recorded,
         effects=decided.effects,
+        state_before="" if before is None else before.state,
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "drive",
     "drive_awaited",
     "joined",
+    "joining",
     "undriven",
 ]
 
@@ -98,7 +99,7 @@ def undriven(engine: Any) -> Any:
     answers it himself: the simulator, which lets others act between two questions.
     """
     bare = copy(engine)
-    bare._drive = lambda asking: asking
+    bare._drive = lambda asking, *call: asking
     return bare
 
 
@@ -114,6 +115,20 @@ def joined(storage: Any, handle: Any) -> Any:
             "handle", f"{kind_of(storage)} cannot write in a transaction of yours"
         )
     return storage.within(handle)
+
+
+def joining(engine: Any, handle: Any) -> Any:
+    """
+    Return an engine whose storage writes inside a transaction of the host's; whoever is
+    told of its calls is told of these, too.
+
+    Raises:
+        InvalidInputError: If it cannot.
+    """
+    inside = copy(engine)
+    inside.storage = joined(engine.storage, handle)
+    inside._within = (engine.storage, handle)
+    return inside
 
 
 def check_kinds(handlers: object, kinds: object, asks: frozenset[str]) -> None:

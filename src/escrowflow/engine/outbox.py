@@ -49,6 +49,7 @@ from ..errors import (
 )
 from ..history import evolve
 from ..inputs import as_id, kind_of
+from ..logs import told
 from ..order import Chargeback, Order
 from ..parties import OUTBOX
 from ..storage import EffectResult, StoredEffect, StoredEvent, StoredOrder
@@ -419,6 +420,12 @@ def _carried_out(
             what_is(claim.order_id),
             claim.order_id,
             exc_info=error,
+            extra=told(
+                "handler_raised",
+                **_named(claim),
+                attempt=claim.attempts,
+                error=kind_of(error),
+            ),
         )
         return Unknown(said_by(error))
     if said is None:
@@ -529,6 +536,12 @@ def _settled(
                 claim.order_id,
                 said.reference,
                 answer.blockers[0].code,
+                extra=told(
+                    "paid_twice",
+                    **_named(claim),
+                    reference=said.reference,
+                    refusal=answer.blockers[0].code,
+                ),
             )
             return "stale"
         try:
@@ -540,6 +553,12 @@ def _settled(
                 what_is(claim.order_id),
                 claim.order_id,
                 error,
+                extra=told(
+                    "paid_unbooked",
+                    **_named(claim),
+                    reference=said.reference,
+                    refusal=error.code,
+                ),
             )
             return "stale"
         return outcome
@@ -549,8 +568,20 @@ def _settled(
         claim.key,
         what_is(claim.order_id),
         claim.order_id,
+        extra=told("result_late", **_named(claim), attempt=claim.attempts),
     )
     return "stale"
+
+
+def _named(claim: StoredEffect) -> dict[str, str]:
+    """
+    Return the fields by which the log names an effect.
+    """
+    return {
+        f"{what_is(claim.order_id)}_id": claim.order_id,
+        "effect": claim.kind,
+        "effect_key": claim.key,
+    }
 
 
 def _noted(

@@ -22,7 +22,7 @@ from contextlib import closing
 from datetime import timedelta
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Final, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar, final
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
@@ -46,6 +46,7 @@ _T = TypeVar("_T")
 _Row: TypeAlias = tuple[Any, ...]
 _Link: TypeAlias = psycopg.Connection[_Row]
 _AsyncLink: TypeAlias = psycopg.AsyncConnection[_Row]
+_Threshold: TypeAlias = int | Literal["auto"] | None
 
 _LEVELS: Final = ("full", "relaxed")
 
@@ -71,6 +72,9 @@ _LOCKED: Final = "55P03"
 _FOREIGN: Final = (psycopg.Error, OverflowError, UnicodeEncodeError)
 
 _STATEMENTS_MAX: Final = 2000
+
+# A statement is prepared when it was sent so many times, where that is safe.
+_PREPARED_AFTER: Final = 5
 
 
 def _adapters() -> AdaptersMap:
@@ -117,10 +121,12 @@ def _as_durability(durability: str) -> str:
     raise InvalidInputError("durability", f"one of {', '.join(_LEVELS)}")
 
 
-def _as_threshold(threshold: int | None) -> int | None:
-    if threshold is None or (type(threshold) is int and threshold >= 0):
+def _as_threshold(threshold: _Threshold) -> _Threshold:
+    if threshold in (None, "auto") or (type(threshold) is int and threshold >= 0):
         return threshold
-    raise InvalidInputError("prepare_threshold", "a whole number from 0, or `None`")
+    raise InvalidInputError(
+        "prepare_threshold", "'auto', a whole number from 0, or `None`"
+    )
 
 
 def _as_connections(connections: int) -> int:
@@ -169,8 +175,8 @@ _OURS: Final = ("durability", "prepare_threshold", "connections", "timeout")
 def _read_option(name: str, value: str) -> Any:
     if name == "durability":
         return value
-    if name == "prepare_threshold" and value == "none":
-        return None
+    if name == "prepare_threshold" and value in ("none", "auto"):
+        return None if value == "none" else value
     try:
         return float(value) if name == "timeout" else int(value)
     except ValueError as error:
@@ -197,7 +203,9 @@ class _Settings:
             disk, and the last ones may be lost then, whole and from the end.
 
         prepare_threshold: A statement is prepared when it was sent so many times;
-            `None`: never, for PgBouncer in transaction mode.
+            `None`: never.  `"auto"`: never where something like PgBouncer shares
+            connections to the server among its clients, which is found out when the
+            first one is opened; five times elsewhere.
 
         connections: How many there are at most, in each process.
 
@@ -215,8 +223,8 @@ class _Settings:
     durability: str = attrs.field(
         default="full", converter=_as_durability, kw_only=True
     )
-    prepare_threshold: int | None = attrs.field(
-        default=5, converter=_as_threshold, kw_only=True
+    prepare_threshold: _Threshold = attrs.field(
+        default="auto", converter=_as_threshold, kw_only=True
     )
     connections: int = attrs.field(default=10, converter=_as_connections, kw_only=True)
     timeout: float = attrs.field(default=30.0, converter=_as_seconds, kw_only=True)
@@ -268,18 +276,34 @@ class _Settings:
         """
         return _RELAXED if self.durability == "relaxed" else _VERBS
 
-    def _named(self, cursors: type) -> dict[str, Any]:
+    def _named(self, cursors: type, threshold: int | None) -> dict[str, Any]:
         """
         Return how a connection is opened.
+
+        Args:
+            threshold: When a statement is prepared on it.
         """
         return {
             "autocommit": True,
             "context": _ADAPTERS,
             "cursor_factory": cursors,
-            "prepare_threshold": self.prepare_threshold,
+            "prepare_threshold": threshold,
             "client_encoding": "utf8",
             "fallback_application_name": "escrowflow",
         }
+
+    def _threshold(self, *, shared: bool) -> int | None:
+        """
+        Return when a statement is prepared.
+
+        Who shares a connection to the server with others would find theirs under the
+        names of his own, and run them with his values.
+
+        Source: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+        """
+        if self.prepare_threshold == "auto":
+            return None if shared else _PREPARED_AFTER
+        return self.prepare_threshold
 
     def _check_open(self) -> None:
         if self._closed:
@@ -384,9 +408,10 @@ def _tired(error: Exception) -> StorageError:
     )
 
 
-def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[None]:
+def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[int]:
     """
-    Ask whether the schema is there, and make it or bring it up to date.
+    Ask whether the schema is there, and make it or bring it up to date; return the
+    process of the server that answers.
 
     Raises:
         StorageError: If it is missing and is not to be made.
@@ -402,6 +427,9 @@ def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[N
         yield from verbs.migrate()
         yield "COMMIT", ()
         yield from verbs.inspect()
+    ((answering,),) = yield "SELECT pg_backend_pid()", ()
+    found: int = answering
+    return found
 
 
 # --- the storage ------------------------------------------------------------------
@@ -543,32 +571,37 @@ class PostgresStorage(_Settings, SqlStorage):
         return home.pool
 
     def _opened(self) -> _Pool:
-        self._prepare(migrate=False)
+        threshold = self._threshold(shared=self._prepare(migrate=False))
         return ConnectionPool(
             self.dsn,
-            kwargs=self._named(psycopg.RawCursor),
+            kwargs=self._named(psycopg.RawCursor, threshold),
             min_size=0,
             max_size=self.connections,
             timeout=self.timeout,
             open=True,
         )
 
-    def _prepare(self, *, migrate: bool) -> None:
+    def _prepare(self, *, migrate: bool) -> bool:
         """
         See that the schema is there, on a connection of its own: who cannot open
         one is told why, which a pool does not say.
+
+        Returns whether connections to the server are shared: whoever stands in
+        between has told us another process than the one that answers.
         """
         asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
-            named = self._named(psycopg.RawCursor)
+            named = self._named(psycopg.RawCursor, None)
             with closing(psycopg.connect(self.dsn, **named)) as link:
+                told = link.info.backend_pid
                 sql, values = next(asking)
                 while True:
-                    cursor = link.execute(_numbered(sql), values, prepare=False)
+                    cursor = link.execute(_numbered(sql), values)
                     rows = cursor.fetchall() if cursor.description else []
                     sql, values = asking.send(rows)
-        except StopIteration:
-            return
+        except StopIteration as stop:
+            answering: int = stop.value
+            return answering != told
         except psycopg.Error as error:
             raise _unreached(error) from error
 
@@ -728,10 +761,11 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         if home.pool is None:
             async with home.lock:
                 if home.pool is None:
-                    await self._prepare(migrate=False)
+                    shared = await self._prepare(migrate=False)
+                    threshold = self._threshold(shared=shared)
                     home.pool = AsyncConnectionPool(
                         self.dsn,
-                        kwargs=self._named(psycopg.AsyncRawCursor),
+                        kwargs=self._named(psycopg.AsyncRawCursor, threshold),
                         configure=home.know,
                         min_size=0,
                         max_size=self.connections,
@@ -741,24 +775,26 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
                     await home.pool.open()
         return home.pool
 
-    async def _prepare(self, *, migrate: bool) -> None:
+    async def _prepare(self, *, migrate: bool) -> bool:
         """
         See `PostgresStorage`.
         """
         asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
-            named = self._named(psycopg.AsyncRawCursor)
+            named = self._named(psycopg.AsyncRawCursor, None)
             link = await psycopg.AsyncConnection.connect(self.dsn, **named)
             try:
+                told = link.info.backend_pid
                 sql, values = next(asking)
                 while True:
-                    cursor = await link.execute(_numbered(sql), values, prepare=False)
+                    cursor = await link.execute(_numbered(sql), values)
                     rows = await cursor.fetchall() if cursor.description else []
                     sql, values = asking.send(rows)
             finally:
                 await link.close()
-        except StopIteration:
-            return
+        except StopIteration as stop:
+            answering: int = stop.value
+            return answering != told
         except psycopg.Error as error:
             raise _unreached(error) from error
 

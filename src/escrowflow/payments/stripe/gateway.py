@@ -39,6 +39,7 @@ from ...effects import (
 )
 from ...errors import GatewayError, InvalidInputError
 from ...inputs import as_id, kind_of
+from ...logs import told
 from ...money import Money, Payment, as_amount
 from .. import Capabilities
 from .amounts import from_stripe, to_stripe
@@ -561,6 +562,7 @@ class StripeGateway:
                 "repaired",
                 self.name,
                 code or status,
+                extra=told("locked_out", gateway=self.name, error=str(code or status)),
             )
             return RetryAt(self._after(_LOCKED_OUT))
         if status in (409, 429) or code in _LOCKS:

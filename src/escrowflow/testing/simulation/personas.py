@@ -194,7 +194,8 @@ class Scene:
         ]
         while allowed:
             weights = [_OFTEN.get(option.name, _USUAL) for option in allowed]
-            option = allowed.pop(self.tape.weighted("option", weights))
+            called = [option.name for option in allowed]
+            option = allowed.pop(self.tape.weighted("option", weights, called))
             act = self._with(option.command, option.fields, by, how)
             if act is not None:
                 return act

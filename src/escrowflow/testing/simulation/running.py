@@ -5,7 +5,7 @@ One seed, from the first order to the last: first the storm, then the quiet.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import final
 
@@ -15,7 +15,7 @@ from .coverage import Coverage
 from .quiet import Quiet
 from .shadow import Violation
 from .storm import Storm
-from .tape import Tape
+from .tape import Choice, Tape
 from .world import Setting, Without, World
 
 __all__ = ["Ran", "run"]
@@ -45,6 +45,8 @@ class Ran:
         told: The story of an order by its id.
 
         faults: The faults that were on.
+
+        choices: Every choice that was made, by section.
     """
 
     seed: int
@@ -57,13 +59,22 @@ class Ran:
     coverage: Coverage
     told: Mapping[str, str]
     faults: frozenset[str]
+    choices: Mapping[str, Sequence[Choice]]
 
 
-def run(setting: Setting, seed: int, without: Without | None = None) -> Ran:
+def run(
+    setting: Setting,
+    seed: int,
+    without: Without | None = None,
+    replay: Mapping[str, Sequence[Choice]] | None = None,
+) -> Ran:
     """
     Run one seed.
+
+    Args:
+        replay: The choices of an earlier run, made again.
     """
-    world = World(setting, Tape(seed), without or Without())
+    world = World(setting, Tape(seed, replay=replay), without or Without())
     stuck = 0
     with _quietly():
         try:
@@ -83,11 +94,12 @@ def run(setting: Setting, seed: int, without: Without | None = None) -> Ran:
         stuck=stuck,
         trace=world.trace,
         histories=histories,
-        last=world.last,
-        script=world.script,
+        last=world.diary.last,
+        script=world.diary.script,
         coverage=world.coverage,
         told=told,
         faults=frozenset(world.rates),
+        choices=world.tape.recorded,
     )
 
 

@@ -5,6 +5,7 @@ The storm: people act, workers work, time passes, and everything goes wrong that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, final
 
 from ...engine.driving import undriven
@@ -12,6 +13,7 @@ from ...parties import Provider
 from .crowd import Crowd
 from .restoring import Keeper
 from .shadow import Said
+from .tape import GoneError
 from .world import ASTRAY_MAX, DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
@@ -67,7 +69,8 @@ class Storm:
                 continue
             self._world.step = number
             self._world.tape.section(f"step {self._world.step}")
-            self._one()
+            with suppress(GoneError):
+                self._one()
             if self._world.auditor.found:
                 return
         self._world.storming = False

@@ -10,7 +10,6 @@ act, time may pass, and the worker may die.  It is one thread, and always the sa
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, final
@@ -28,6 +27,7 @@ from ...errors import (
     CorruptJournalError,
     EscrowflowError,
     LedgerError,
+    OrderNotFoundError,
     OutcomeUnknownError,
     ProcessError,
     StorageError,
@@ -45,6 +45,7 @@ from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
 from .awaiting import AwaitedEngine, AwaitedStorage
 from .coverage import Coverage
+from .diary import Diary
 from .faults import ARRIVES_LATE, STALE, FaultyStorage, may_go
 from .oracles import CALLS_MAX, Auditor
 from .personas import Persona, is_outsider
@@ -277,6 +278,8 @@ class World:
 
         step: The number of the step.
 
+        diary: What happened.
+
         storming: Whether anything goes wrong still; *healed*, once nobody is in doubt of
             what did, either.
     """
@@ -317,8 +320,7 @@ class World:
         self._arriving: Said | None = None
         self._salts = 0
         self._digest = hashlib.sha256()
-        self._lines: deque[str] = deque(maxlen=_LAST)
-        self.script: dict[int, str] = {}
+        self.diary = Diary()
 
     def _plan(self) -> None:
         tape, setting = self.tape, self.setting
@@ -467,10 +469,7 @@ class World:
         Write down what happens; never what somebody wrote, or what pays (I31).
         """
         self._digest.update(line.encode())
-        shown = f"{self.step:5} {from_micros(self.now).isoformat()} {line}"
-        self._lines.append(shown)
-        before = self.script.get(self.step)
-        self.script[self.step] = line if before is None else f"{before}; {line}"
+        self.diary.say(self.step, self.now, line)
 
     def _went(self, verb: str) -> str:
         """
@@ -554,7 +553,7 @@ class World:
             self.auditor.moving.moves()
         if isinstance(answer, NotDone) and not answer.again:
             self.refused.add(effect.key)
-        self.say(f"{task.name}: {effect.name} {type(answer).__name__.lower()}")
+        self.say(f"{task.name}: {effect.name} {_kind_of(answer)}")
         return answer
 
     def _trouble(self, task: Task, effect: Movement) -> None:
@@ -650,8 +649,8 @@ class World:
         if isinstance(error, (LedgerError, ProcessError, CorruptJournalError)):
             # Of these nobody but we can be the cause.
             self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
-        if isinstance(error, UnknownProcessError):
-            self._unknown(task)
+        if isinstance(error, (OrderNotFoundError, UnknownProcessError)):
+            self._unheard(task)
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
         if isinstance(error, StorageError):
@@ -663,9 +662,10 @@ class World:
                 self.count["unknown to the sender"] += 1
             self._again(task)
 
-    def _unknown(self, task: Task) -> None:
+    def _unheard(self, task: Task) -> None:
         """
-        Note that an old release met an order that was moved to other rules.
+        Note that an old release met an order that was moved to other rules; or that an
+        order is not in the backup, and is placed again when whoever bought it repeats.
         """
         said = task.said
         if said is not None and said.by.role is Role.PROVIDER and not said.purse:
@@ -778,13 +778,6 @@ class World:
         """
         return self._digest.hexdigest()
 
-    @property
-    def last(self) -> tuple[str, ...]:
-        """
-        The last steps, a line each.
-        """
-        return tuple(self._lines)
-
 
 def _may_be_old(said: Said | None) -> bool:
     """
@@ -795,6 +788,6 @@ def _may_be_old(said: Said | None) -> bool:
 
 
 def _kind_of(answer: Any) -> str:
-    kind = type(answer).__name__.lower()
+    kind = "done" if answer is None else type(answer).__name__.lower()
     blockers = getattr(answer, "blockers", ())
     return f"{kind} {blockers[0].code}" if blockers else kind

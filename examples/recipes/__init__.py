@@ -1,0 +1,3 @@
+"""
+Workers on queues that you may have already: docs/how-to/queues.md.
+"""
