@@ -75,6 +75,7 @@ ONLY_IN = {
     "import psycopg": "storage",
     "import holidays": "calendars",
     "import stripe": "payments",
+    "import django": "contrib",
 }
 
 # A longer file says something twice, or is two files.

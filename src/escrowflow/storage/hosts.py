@@ -24,13 +24,25 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar, final
 from weakref import WeakSet, ref
 
+import attrs
+
 from ..errors import InvalidInputError, NoTransactionError, StorageError
 from ..inputs import kind_of
 from . import AsyncStorage, Capability, Storage, StoredEffect, StoredOrder
 from .driven import AsyncSqlStorage, SqlStorage
 from .sql import Asking, Row, SqlVerbs
 
-__all__ = ["joined", "joined_async"]
+__all__ = [
+    "DjangoHost",
+    "Failure",
+    "Joined",
+    "failure_of",
+    "joined",
+    "joined_async",
+    "no_claims",
+    "no_migration",
+    "unsaid",
+]
 
 _T = TypeVar("_T")
 _Any: TypeAlias = SqlStorage | AsyncSqlStorage
@@ -63,7 +75,7 @@ def joined(storage: SqlStorage, handle: Any) -> Storage:
     if host is None:
         _refuse(handle, awaited=False)
     _check_database(storage, host)
-    return _Joined(storage, host)
+    return Joined(storage, host)
 
 
 def joined_async(storage: _Any, handle: Any) -> AsyncStorage:
@@ -99,7 +111,7 @@ def _is(handle: Any, module: str, *names: str) -> bool:
 
 def _host(handle: Any) -> _Host | None:
     if isinstance(handle, str):
-        return _DjangoHost(handle)
+        return DjangoHost(handle)
     if _is(handle, "sqlalchemy.orm", "scoped_session"):
         handle = handle()
     if _is(handle, "sqlalchemy.orm", "Session"):
@@ -256,7 +268,10 @@ def _shredded(storage: _Any, asking: Asking[_T]) -> Asking[_T]:
 _SECURE: Final = ("OFF", "ON", "FAST")
 
 
-def _claims() -> NoReturn:
+def no_claims() -> NoReturn:
+    """
+    Refuse a claim inside the transaction of a host.
+    """
     raise InvalidInputError(
         "handle",
         "nothing is claimed inside your transaction: others must see a claim at once, "
@@ -264,7 +279,10 @@ def _claims() -> NoReturn:
     )
 
 
-def _schema() -> NoReturn:
+def no_migration() -> NoReturn:
+    """
+    Refuse to change the schema inside the transaction of a host.
+    """
     raise InvalidInputError(
         "handle",
         "the schema is not changed inside your transaction: call storage.migrate() "
@@ -276,7 +294,7 @@ def _schema() -> NoReturn:
 
 
 @final
-class _Joined(SqlStorage):
+class Joined(SqlStorage):
     """
     A storage inside the host's transaction.
 
@@ -312,7 +330,7 @@ class _Joined(SqlStorage):
         """
         Refuse: see `Storage.claim_due`.
         """
-        _claims()
+        no_claims()
 
     def claim_effects(
         self,
@@ -325,7 +343,7 @@ class _Joined(SqlStorage):
         """
         Refuse: see `Storage.claim_effects`.
         """
-        _claims()
+        no_claims()
 
     def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
@@ -338,7 +356,7 @@ class _Joined(SqlStorage):
         """
         Refuse: see `Storage.migrate`.
         """
-        _schema()
+        no_migration()
 
     def close(self) -> None:
         """
@@ -383,7 +401,7 @@ class _AsyncJoined(AsyncSqlStorage):
         """
         Refuse: see `Storage.claim_due`.
         """
-        _claims()
+        no_claims()
 
     async def claim_effects(
         self,
@@ -396,7 +414,7 @@ class _AsyncJoined(AsyncSqlStorage):
         """
         Refuse: see `Storage.claim_effects`.
         """
-        _claims()
+        no_claims()
 
     async def erase_texts(self, subject_id: str, order_ids: Collection[str]) -> int:
         """
@@ -409,7 +427,7 @@ class _AsyncJoined(AsyncSqlStorage):
         """
         Refuse: see `Storage.migrate`.
         """
-        _schema()
+        no_migration()
 
     async def close(self) -> None:
         """
@@ -489,18 +507,35 @@ _PASSING: Final = frozenset(
 )
 
 
-def _failed(error: BaseException) -> StorageError:
+@final
+@attrs.frozen
+class Failure:
     """
-    Return a host's error as one of ours.  It is raised `from None`: the text of the
-    other has the values of the statement, or of the row, and whoever logs the error
-    would print what people wrote.
+    What a driver, or what lies above it, says of a statement that failed.
+
+    Attributes:
+        said: Its first line: the others quote statements, and what people wrote.
+
+        code: What the database calls it; empty if it did not say.
+
+        repeat: Whether what was in the way passes by itself, or the connection is
+            gone, and the transaction with it.
+    """
+
+    said: str
+    code: str
+    repeat: bool
+
+
+def failure_of(error: BaseException) -> Failure:
+    """
+    Return what went wrong, by what the database itself said.
     """
     inner = error
     while (below := getattr(inner, "orig", None) or inner.__cause__) is not None:
         inner = below
     code = getattr(inner, "sqlstate", None)
     code = code or getattr(inner, "sqlite_errorname", None) or ""
-    # The first line only: the others quote statements, and what people wrote.
     said = str(inner).partition("\n")[0].partition(" with text ")[0]
     if said.startswith("no such table"):
         code = "42P01"
@@ -508,12 +543,22 @@ def _failed(error: BaseException) -> StorageError:
     lost = code.startswith("08") or (
         not code and _is(inner, "psycopg", "OperationalError")
     )
-    repeat = lost or code in _PASSING
-    way_out = _WAYS_OUT.get(code, "roll your transaction back")
-    if repeat and code not in _WAYS_OUT:
+    return Failure(said, code, lost or code in _PASSING)
+
+
+def _failed(error: BaseException) -> StorageError:
+    """
+    Return a host's error as one of ours.  It is raised `from None`: the text of the
+    other has the values of the statement, or of the row, and whoever logs the error
+    would print what people wrote.
+    """
+    failure = failure_of(error)
+    way_out = _WAYS_OUT.get(failure.code, "roll your transaction back")
+    if failure.repeat and failure.code not in _WAYS_OUT:
         way_out += ", and repeat all of it"
     return StorageError(
-        f"inside the transaction of the host: {said}; {way_out}", repeat=repeat
+        f"inside the transaction of the host: {failure.said}; {way_out}",
+        repeat=failure.repeat,
     )
 
 
@@ -569,7 +614,7 @@ class _Host(abc.ABC):
             step = next(steps)
             while True:
                 try:
-                    rows = _unsaid(self.database, *step)
+                    rows = unsaid(self.database, *step)
                     if rows is None:
                         rows = self.execute(*step)
                 except BaseException as error:
@@ -597,9 +642,12 @@ class _AsyncHost(abc.ABC):
         """
 
 
-def _unsaid(database: str, sql: str, values: Sequence[Any]) -> Sequence[Row] | None:
+def unsaid(database: str, sql: str, values: Sequence[Any]) -> Sequence[Row] | None:
     """
     Return the rows of a statement that cannot be sent; `None` if it can.
+
+    Raises:
+        StorageError: If it would write what cannot be stored.
     """
     if _sayable(values, nul=database == "sqlite"):
         return None
@@ -607,7 +655,7 @@ def _unsaid(database: str, sql: str, values: Sequence[Any]) -> Sequence[Row] | N
         # What no text can be, no text in there is.
         return ()
     raise StorageError(
-        "inside the transaction of the host: a text with NUL or half a character, or "
+        "a text with NUL or half a character, or "
         "a number beyond 64 bits, cannot be stored; nothing was sent"
     )
 
@@ -785,7 +833,7 @@ class _AlchemyHost(_Host):
 
 
 @final
-class _DjangoHost(_Host):
+class DjangoHost(_Host):
     """
     The alias of a Django database; its connection is the one of the thread.
     """
@@ -855,7 +903,7 @@ class _AsyncPsycopgHost(_AsyncHost):
             step = next(steps)
             while True:
                 try:
-                    rows = _unsaid(self.database, *step)
+                    rows = unsaid(self.database, *step)
                     if rows is None:
                         rows = await self._execute(*step)
                 except BaseException as error:

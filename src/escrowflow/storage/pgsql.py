@@ -26,6 +26,7 @@ from .sql import (
     Dialect,
     Migration,
     SqlVerbs,
+    Statement,
     effect_values,
     event_values,
     is_name,
@@ -36,7 +37,13 @@ from .sql import (
     text_values,
 )
 
-__all__ = ["PostgresVerbs"]
+__all__ = ["MIGRATION_LOCK", "PostgresVerbs"]
+
+# Who migrates waits for whoever does: a number that nobody else takes.
+MIGRATION_LOCK: Final[Statement] = (
+    "SELECT pg_advisory_xact_lock(?)",
+    (int.from_bytes(b"escrow01", "big"),),
+)
 
 # --- the schema -------------------------------------------------------------------
 

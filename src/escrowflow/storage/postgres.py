@@ -37,7 +37,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from ..errors import InvalidInputError, OutcomeUnknownError, StorageError
 from . import AsyncStorage, Capability, Change, CommitResult, Storage
 from .driven import AsyncSqlStorage, SqlStorage
-from .pgsql import PostgresVerbs
+from .pgsql import MIGRATION_LOCK, PostgresVerbs
 from .sql import NOT_HERE, Asking, Row, SqlVerbs
 
 __all__ = ["AsyncPostgresStorage", "PostgresStorage", "PostgresVerbs"]
@@ -75,9 +75,6 @@ _STATEMENTS_MAX: Final = 2000
 
 # A statement is prepared when it was sent so many times, where that is safe.
 _PREPARED_AFTER: Final = 5
-
-# The lock of migrations: any number that nobody else takes.
-_LOCK: Final = int.from_bytes(b"escrow01", "big")
 
 
 def _adapters() -> AdaptersMap:
@@ -426,7 +423,7 @@ def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[i
         # Who has waited for the lock sees what the other one has made, whatever the
         # level of isolation is by default.
         yield "BEGIN ISOLATION LEVEL READ COMMITTED", ()
-        yield "SELECT pg_advisory_xact_lock(?)", (_LOCK,)
+        yield MIGRATION_LOCK
         yield from verbs.migrate()
         yield "COMMIT", ()
         yield from verbs.inspect()

@@ -851,11 +851,15 @@ SELECT min(instant) FROM (
             exact: Whether no newer release may have changed them.
         """
 
-    def migrate(self) -> Asking[None]:
+    def migrate(self, upto: int | None = None) -> Asking[None]:
         """
         Apply the steps that are missing; inside a transaction that nobody else is
         in.
+
+        Args:
+            upto: The last of them; without, the newest.
         """
+        newest = self.migrations[-1].version if upto is None else upto
         there = yield from self.parts()
         if there:
             applied = yield from self._applied(there)
@@ -863,7 +867,7 @@ SELECT min(instant) FROM (
             applied = {}
             yield SCHEMA_TABLE.format(**self.words), ()
         for step in self.migrations:
-            if step.version > max(applied, default=0):
+            if max(applied, default=0) < step.version <= newest:
                 for statement in step.statements:
                     yield statement, ()
                 yield (

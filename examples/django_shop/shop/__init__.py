@@ -1,0 +1,3 @@
+"""
+A small shop in Django: its models stand beside orders whose money is held.
+"""

@@ -1,0 +1,7 @@
+"""
+Commands of `manage.py`.
+"""
+
+from __future__ import annotations
+
+__all__ = ()
