@@ -277,9 +277,15 @@ class TestInTestCase(TestCase):
 
     def test_capabilities(self) -> None:
         """
-        A file and a server keep what they are given, for others too.
+        A file and a server keep what they are given, for others too; a server has a
+        clock.
         """
-        assert engine().storage.capabilities == set(Capability)
+        server = connection.vendor == "postgresql"
+        clock = set() if server else {Capability.CLOCK}
+        assert engine().storage.capabilities == set(Capability) - clock
+        if clock:
+            with self.assertRaisesRegex(ef.InvalidInputError, "no clock of its own"):
+                DjangoStorage().clock()
 
     def test_claims_in_a_block_of_yours(self) -> None:
         """
