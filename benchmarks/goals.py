@@ -52,6 +52,8 @@ class Line:
         unit: What follows the figure of the goal.
 
         least: Whether more is better.
+
+        short: Whether the README tells it, too.
     """
 
     what: str
@@ -63,6 +65,7 @@ class Line:
     ambitious: float | None = None
     unit: str = ""
     least: bool = False
+    short: bool = False
 
     def aim(self, figure: float | None) -> str:
         """
@@ -159,6 +162,7 @@ def _decision(rates: Figures) -> list[Line]:
                 goal=8 if goal else None,
                 ambitious=4 if goal else None,
                 unit=" µs",
+                short=True,
             )
         )
     return found
@@ -176,6 +180,7 @@ def _share(what: str, rates: Figures, hand: str, goals: tuple[float, float]) -> 
         goal=goals[0],
         ambitious=goals[1],
         least=True,
+        short=goals in (DURABLE_GOALS["FULL"], DURABLE_GOALS["on"]),
     )
 
 
@@ -193,6 +198,7 @@ def _against(
         ambitious=goals[1],
         unit=" times",
         least=True,
+        short=True,
     )
 
 
@@ -261,6 +267,7 @@ def _sweep(figures: Sequence[Figures]) -> list[Line]:
                 goal=0.50,
                 ambitious=0.65,
                 least=True,
+                short=True,
             ),
             Line(
                 what=f"{what}, when {first['open']:,} open orders become "
@@ -292,11 +299,13 @@ def _importing(figures: Figures) -> list[Line]:
             measured=own,
             goal=60,
             unit=" ms",
+            short=True,
         ),
         Line(
             what="the same, until the first order is placed in memory",
             ours=f"{first:.0f} ms",
             beside=beside,
+            short=True,
         ),
     ]
 
@@ -337,6 +346,7 @@ def _checker(figures: Sequence[Figures]) -> list[Line]:
                 measured=seconds,
                 goal=limit,
                 unit=" s",
+                short=limit == 5,
             )
         )
     return found
