@@ -119,9 +119,16 @@ class Moving:
             shadow = self._orders.get(applied.order_id)
             if shadow is None or applied.key not in shadow.keys:
                 self._lost.add(applied.reference)
-                if not self._gateway.capabilities.look_up:
-                    # Nobody can find out what was said under this key.
-                    self._bodies.pop(applied.key, None)
+        found = self._gateway.capabilities.look_up
+        moved = {applied.key for applied in self._gateway.applied if found}
+        for request in self._gateway.requests:
+            shadow = self._orders.get(request.order_id)
+            if request.key not in moved and (
+                shadow is None or request.key not in shadow.keys
+            ):
+                # Nobody can find out what was said under this key: people may decide
+                # otherwise than before, and it is said then.
+                self._bodies.pop(request.key, None)
 
     def _is_asked_for(self, applied: Applied, known: Known) -> bool:
         """

@@ -66,6 +66,8 @@ class Quiet:
             wallets=wallets if world.has_wallets else None,
         )
         self._tried: set[str] = set()
+        # How much had happened when the provider's letters were delivered last.
+        self._told = -1
 
     def comes(self) -> int:
         """
@@ -131,15 +133,19 @@ class Quiet:
             if line.kind == "chargeback" and line.status == "opened":
                 gateway.close_chargeback(line.reference, won=tape.chance("won", 500))
         self._world.hear()
-        self._world.mail = [*self._world.unheard, *self._world.mail]
         self._tell()
 
     def _tell(self) -> None:
         """
-        Deliver all letters: each until it is heard.
+        Deliver all letters, and those that were refused once more as soon as anything
+        has happened: each until it is heard, or makes no sense.
         """
-        while self._world.mail:
-            self._report(*self._world.mail.pop(0))
+        world = self._world
+        while world.mail or self._versions() != self._told:
+            self._told = self._versions()
+            world.mail, world.unheard = [*world.unheard, *world.mail], []
+            while world.mail:
+                self._report(*world.mail.pop(0))
 
     def _report(self, order_id: str, command: Command, by: Actor | None = None) -> None:
         by = Provider("bank") if by is None else by
