@@ -966,6 +966,12 @@ def _opened(
                 f"a {scheme!r} storage needs {error.name}: "
                 f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
             ) from error
+        except ImportError as error:
+            # Of ours only one driver stands on something that pip does not see.
+            raise InvalidInputError(
+                "url",
+                "psycopg is there, and finds no libpq: pip install 'psycopg[binary]'",
+            ) from error
         return found.from_url(url, create=create)
     # What reads the metadata of packages takes as long to load as a storage of ours.
     from importlib.metadata import entry_points
