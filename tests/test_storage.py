@@ -409,7 +409,7 @@ class TestWithoutItsDriver:
         ).stdout
 
         assert told == (
-            "url: psycopg is there, and finds no libpq: pip install 'psycopg[binary]'\n"
+            "url: a 'postgresql' storage needs libpq: pip install 'psycopg[binary]'\n"
         )
 
 

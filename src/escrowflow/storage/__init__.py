@@ -960,17 +960,12 @@ def _opened(
         module, name = ours[scheme]
         try:
             found = getattr(import_module(module, __name__), name)
-        except ModuleNotFoundError as error:
-            raise InvalidInputError(
-                "url",
-                f"a {scheme!r} storage needs {error.name}: "
-                f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
-            ) from error
         except ImportError as error:
-            # Of ours only one driver stands on something that pip does not see.
+            needs, brings = error.name, f"escrowflow[{_EXTRAS.get(scheme, scheme)}]"
+            if not isinstance(error, ModuleNotFoundError):
+                needs, brings = "libpq", "psycopg[binary]"
             raise InvalidInputError(
-                "url",
-                "psycopg is there, and finds no libpq: pip install 'psycopg[binary]'",
+                "url", f"a {scheme!r} storage needs {needs}: pip install {brings!r}"
             ) from error
         return found.from_url(url, create=create)
     # What reads the metadata of packages takes as long to load as a storage of ours.
