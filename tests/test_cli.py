@@ -770,6 +770,15 @@ class TestMistakes:
         assert "may be repeated" in " ".join(result.output.split())
         assert command in invoked("--help").output
 
+    def test_what_there_is(self) -> None:
+        """
+        No line of the list of commands breaks off.
+        """
+        result = invoked("--help")
+
+        assert "  worker " in result.output
+        assert "..." not in result.output.partition("Commands:")[2]
+
 
 class TestProcess:
     """
@@ -812,7 +821,8 @@ class TestProcess:
 
             assert worker.returncode == 0
             assert "Traceback" not in log
-            assert "settled 2 orders" in log
+            assert "orders settled: 2" in log
+            assert log.startswith("working; SIGTERM or Ctrl-C ends it\n")
             assert engine.order("late").state == "cancelled"
             statuses = [*engine.effects("late"), *engine.effects("good")]
             assert "claimed" not in {one.status for one in statuses}

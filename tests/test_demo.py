@@ -111,8 +111,9 @@ class TestText:
         """
         played = play(str(tmp_path / "demo.db"))
 
-        last = list(totals(played, "en"))[-1]
+        last, french = (list(totals(played, one))[-1] for one in ("en", "fr"))
 
+        assert french.text.startswith("Bloqué 0,00 + Remboursé 230,00 + ")
         assert last == Line(
             "total",
             "Held 0.00 + Refunded 230.00 + Released 270.00 + Kept 0.00 "

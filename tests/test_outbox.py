@@ -442,7 +442,7 @@ class TestRefused:
         """
         Of what is like nothing it is said that there is none.
         """
-        with pytest.raises(InvalidInputError, match="no effect 'x': There are charge"):
+        with pytest.raises(InvalidInputError, match="no effect 'x': there are charge"):
             engine.check_handlers(Hands().handlers, ["x"])
 
     @pytest.mark.parametrize(

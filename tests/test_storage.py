@@ -388,6 +388,30 @@ class TestWithoutItsDriver:
 
         assert caught.value.field == "url"
 
+    def test_whose_own_library_is_missing(self) -> None:
+        """
+        psycopg alone is not enough: it wants a libpq, and how to get one is said too.
+        """
+        told = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from escrowflow.errors import InvalidInputError\n"
+                "from escrowflow.storage import open_storage\n"
+                "try: open_storage('postgresql://localhost/shop')\n"
+                "except InvalidInputError as error: print(error)\n",
+            ],
+            # One that psycopg does not know: what it then says is the same as of none.
+            env={**os.environ, "PSYCOPG_IMPL": "none"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+        assert told == (
+            "url: a 'postgresql' storage needs libpq: pip install 'psycopg[binary]'\n"
+        )
+
 
 def test_threads_join_nothing() -> None:
     """

@@ -199,7 +199,7 @@ class TestText:
                 "fr",
                 "Europe/Paris",
                 r"jeudi 4\xa0juin 2026 à 10:00 \(\+02:00\) +acheteur ana +"
-                r"Commande annulée +Annulée \(en retard\) +0\.00 +100\.00 +0\.00 +0\.00",
+                r"Commande annulée +Annulée \(en retard\) +0,00 +100,00 +0,00 +0,00",
                 "La commande était en retard et l’acheteur l’a annulée",
                 "Pour l’acheteur\xa0: 100,00\xa0EUR",
             ),

@@ -499,7 +499,7 @@ class TestRun:
             f"order unknown: no process {theirs.fingerprint} in this worker: pass it to "
             "the engine in `also`, on the command line with --process",
             "order bad cannot be settled: see engine.stuck()",
-            "4 effects need a human: see stuck()",
+            "effects that need a human: 4; see engine.stuck()",
         ]
         assert "secret" not in caplog.text
         assert "here it is" not in caplog.text

@@ -48,7 +48,9 @@ _WIDE = 200
 try:
     import click
 except ModuleNotFoundError:
-    sys.exit("escrowflow: the command line needs an extra: pip install escrowflow[cli]")
+    sys.exit(
+        "escrowflow: the command line needs an extra: pip install 'escrowflow[cli]'"
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +109,7 @@ _PROCESSES: Final = click.option(
 )
 
 
-@main.command()
+@main.command(short_help="Settle deadlines and carry out effects.")
 @_DB
 @_PROCESSES
 @click.option(
@@ -157,7 +159,9 @@ def worker(
     caution: bool,
 ) -> None:
     """Settle deadlines and carry out effects, until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
     for name, seconds in (("--poll", poll), ("--lease", lease)):
         if math.isnan(seconds):
             raise click.BadParameter("not a number of seconds", param_hint=name)
@@ -182,6 +186,7 @@ def worker(
                 return
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: work.stop())
+            click.echo("working; SIGTERM or Ctrl-C ends it", err=True)
             work.run()
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
@@ -226,7 +231,7 @@ _FORMAT: Final = click.option(
 )
 
 
-@main.command("timeline")
+@main.command("timeline", short_help="Tell the story of one order.")
 @_DB
 @_PROCESSES
 @_LANG
@@ -289,7 +294,7 @@ def case(
         raise click.exceptions.Exit(1)
 
 
-@main.command()
+@main.command(short_help="Write every order, one a line, as JSON.")
 @_DB
 @_PROCESSES
 def export(db: str, processes: tuple[str, ...]) -> None:
@@ -303,7 +308,9 @@ def export(db: str, processes: tuple[str, ...]) -> None:
             raise click.ClickException(str(error)) from error
 
 
-@main.command("import")
+@main.command(
+    "import", short_help="Read orders that were exported, with the same hashes."
+)
 @_DB
 @_PROCESSES
 @click.argument("file", type=click.File(encoding="utf-8"), default="-")
@@ -319,7 +326,7 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
     click.echo(f"{_number(written, 'order')} written")
 
 
-@main.command()
+@main.command(short_help="Hold a gateway's report against the books.")
 @_DB
 @_PROCESSES
 @click.option(
@@ -435,7 +442,7 @@ def graph(
     click.echo(text.encode(), nl=False)
 
 
-@main.command()
+@main.command(short_help="Write the rules of a process as its people read them.")
 @_PROCESS
 @_LANG
 def terms(process: str, lang: str) -> None:
@@ -451,7 +458,7 @@ def terms(process: str, lang: str) -> None:
             click.echo(f"   - {clause.text(lang)}".encode())
 
 
-@main.command("check")
+@main.command("check", short_help="Prove a process, or tell what is wrong with it.")
 @_PROCESS
 @_LANG
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -485,7 +492,7 @@ def check_(
         sys.exit(1)
 
 
-@main.command()
+@main.command(short_help="Let a market of people order under a process.")
 @_PROCESS
 @click.option(
     "--compare",

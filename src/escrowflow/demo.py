@@ -23,7 +23,7 @@ from .processes import comeup
 from .storage.sqlite import SqliteStorage
 from .terms import Split, Terms
 from .timeline import Line, Moment, as_lines, timeline
-from .words import LOCALES, story_text
+from .words import LOCALES, amount_text, number_text, story_text
 
 __all__ = ["STORIES", "Played", "Story", "play", "rendered", "totals"]
 
@@ -288,8 +288,9 @@ def totals(played: Sequence[Played], locale: str) -> Iterator[Line]:
     paid_in = sum((ledger.paid_in for ledger in ledgers), zero)
     sign = "=" if sum(sums, zero) == paid_in else "≠"
     parts = " + ".join(
-        f"{story_text(part, locale)} {money.amount}"
+        f"{story_text(part, locale)} {number_text(money, locale)}"
         for part, money in zip(_PARTS, sums, strict=True)
     )
     yield Line("title", _SUMS[language])
-    yield Line("total", f"{parts} {sign} {_PAID_IN[language]} {paid_in}")
+    told = amount_text(paid_in, locale)
+    yield Line("total", f"{parts} {sign} {_PAID_IN[language]} {told}")

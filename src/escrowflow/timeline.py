@@ -33,6 +33,7 @@ from .words import (
     instant_text,
     language,
     move_text,
+    number_text,
     role_text,
     state_text,
     story_text,
@@ -248,7 +249,7 @@ def _cells(moment: Moment, locale: str, zone: str, names: Names) -> list[str]:
         actor_text(moment.by, locale, names),
         event_text(moment.event, locale),
         late if moment.late else state,
-        *(str(amount.amount) for amount in money),
+        *(number_text(amount, locale) for amount in money),
     ]
 
 

@@ -497,13 +497,13 @@ def _log(report: WorkReport, named: set[str]) -> None:
         )
     if report.effects.parked:
         _LOG.warning(
-            "%d effects need a human: see stuck()",
+            "effects that need a human: %d; see engine.stuck()",
             report.effects.parked,
             extra=told("effects_parked", parked=report.effects.parked),
         )
     if not report.idle:
         _LOG.info(
-            "settled %d orders; effects: %d done, %d again, %d parked",
+            "orders settled: %d; effects: %d done, %d again, %d parked",
             report.sweep.orders,
             report.effects.done,
             report.effects.again,

@@ -271,7 +271,7 @@ class TestInTestCase(TestCase):
         assert engine().order(order_id).state == "cancelled"
         assert EscrowOrder.objects.get(pk=order_id).state == "cancelled"
         assert ef.Refund in {type(effect) for effect in SENT}
-        assert said.getvalue().startswith("1 orders settled, ")
+        assert said.getvalue().startswith("orders settled: 1, ")
         with own_storage("default") as others:
             assert not others.load(order_id).version
 

@@ -119,7 +119,7 @@ class Orders(_Shop, TestCase):
         said = StringIO()
         call_command("escrow_worker", once=True, stdout=said)
 
-        assert "0 need a human" in said.getvalue()
+        assert "in need of a human: 0" in said.getvalue()
         assert EscrowOrder.objects.get(pk=order_id).state == "completed"
         assert Transfer.objects.get().amount == "90.00 EUR"
         page = self.client.get(reverse("order", args=[order_id])).content.decode()

@@ -157,11 +157,10 @@ def check_kinds(handlers: object, kinds: object, asks: frozenset[str]) -> None:
     for kind in kinds:
         if isinstance(kind, str) and kind not in known:
             alike = get_close_matches(kind, sorted(known), n=1)
-            meant = f"did you mean {alike[0]!r}?  " if alike else ""
+            meant = f"did you mean {alike[0]!r}?  There" if alike else "there"
             raise InvalidInputError(
                 "kinds",
-                f"there is no effect {kind!r}: {meant}There are "
-                f"{', '.join(sorted(known))}",
+                f"there is no effect {kind!r}: {meant} are {', '.join(sorted(known))}",
             )
 
 

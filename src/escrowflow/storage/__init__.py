@@ -960,11 +960,12 @@ def _opened(
         module, name = ours[scheme]
         try:
             found = getattr(import_module(module, __name__), name)
-        except ModuleNotFoundError as error:
+        except ImportError as error:
+            needs, brings = error.name, f"escrowflow[{_EXTRAS.get(scheme, scheme)}]"
+            if not isinstance(error, ModuleNotFoundError):
+                needs, brings = "libpq", "psycopg[binary]"
             raise InvalidInputError(
-                "url",
-                f"a {scheme!r} storage needs {error.name}: "
-                f"pip install 'escrowflow[{_EXTRAS.get(scheme, scheme)}]'",
+                "url", f"a {scheme!r} storage needs {needs}: pip install {brings!r}"
             ) from error
         return found.from_url(url, create=create)
     # What reads the metadata of packages takes as long to load as a storage of ours.

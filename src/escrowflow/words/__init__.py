@@ -55,6 +55,7 @@ __all__ = [
     "market_text",
     "move_text",
     "notice_text",
+    "number_text",
     "role_text",
     "ruling_text",
     "severity_text",
@@ -383,6 +384,13 @@ def amount_text(amount: Money | Share | Fee, locale: str = "en") -> str:
         # A third is no number of hundredths.
         return number
     return _form("amount", locale) % {"number": number, "unit": unit}
+
+
+def number_text(amount: Money, locale: str = "en") -> str:
+    """
+    Return an amount without its currency, for a column of a table: `30.00`.
+    """
+    return str(amount.amount).replace(".", _form("point", locale))
 
 
 def instant_text(instant: datetime, locale: str = "en", zone: str = "UTC") -> str:

@@ -105,8 +105,8 @@ class Command(BaseCommand):
             parked += report.effects.parked + len(report.sweep.parked)
         if verbosity:
             self.stdout.write(
-                f"{orders} orders settled, {handled} effects handled, "
-                f"{parked} need a human"
+                f"orders settled: {orders}, effects handled: {handled}, "
+                f"in need of a human: {parked}"
             )
 
 
