@@ -658,6 +658,14 @@ class TestMistakes:
         """
         assert "always made anew" in one_line(invoked(*command, "--db", "memory://"))
 
+    def test_a_storage_of_the_environment(self) -> None:
+        """
+        A password on a command line could be read by everybody on the machine.
+        """
+        there = {"ESCROWFLOW_URL": "sqlite:///typo.db"}
+
+        assert "there is no file typo.db" in one_line(invoked("verify", env=there))
+
     @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
     def test_without_a_storage(self, command: str) -> None:
         """

@@ -96,8 +96,15 @@ def demo(lang: str, db: str | None) -> None:
 
 # --- a host's own storage ---------------------------------------------------------
 
+# From the environment, too: a password on a command line is there for everybody who lists
+# the processes of the machine.
 _DB: Final = click.option(
-    "--db", required=True, metavar="URL", help="Such as sqlite:///orders.db."
+    "--db",
+    required=True,
+    envvar="ESCROWFLOW_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Such as sqlite:///orders.db.",
 )
 _PROCESSES: Final = click.option(
     "--process",
