@@ -5,9 +5,9 @@ of the other storages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import pytest
@@ -18,9 +18,11 @@ from django.db.backends.signals import connection_created
 from psycopg.conninfo import conninfo_to_dict
 
 from escrowflow.contrib.django import DjangoStorage
+from escrowflow.errors import OutcomeUnknownError, StorageError
 from escrowflow.storage import Storage
 from escrowflow.testing import StorageContract
-from tests.pg import Spare
+from escrowflow.testing.given import change
+from tests.pg import OTHER, Proxy, Spare, say
 
 pytestmark = pytest.mark.proof
 
@@ -127,3 +129,85 @@ class TestPostgres(_Follows):
         if storage.alias in self.dsns:
             self.spare.empty(self.dsns[storage.alias])
         return storage.alias in self.dsns
+
+
+@pytest.fixture
+def shop() -> Iterator[Callable[..., Any]]:
+    """
+    Make storages, on a server, whose connections are closed afterwards.
+    """
+    opened = []
+
+    def made(there: str, **more: Any) -> DjangoStorage:
+        parts = conninfo_to_dict(there)
+        alias = alias_of(
+            ENGINE="django.db.backends.postgresql",
+            NAME=parts["dbname"],
+            USER=parts["user"],
+            HOST=parts["host"],
+            **more,
+        )
+        opened.append(alias)
+        return DjangoStorage(alias)
+
+    yield made
+    for alias in opened:
+        connections[alias].close()
+
+
+# Every connection for one request, as Django has it by default, or for good.
+AGES: Final = pytest.mark.parametrize("age", [0, None])
+
+
+@pytest.mark.skipif(bool(OTHER), reason="a server that is not ours")
+@AGES
+@pytest.mark.parametrize("fate", ["before", "after"])
+def test_whoever_is_told_to_repeat_can(
+    dsn: str, shop: Any, age: Any, fate: str
+) -> None:
+    """
+    A connection that was lost while something was written leaves it unknown; the next
+    verb has one that works.
+    """
+    with Proxy(dsn) as proxy:
+        storage = shop(proxy.dsn, CONN_MAX_AGE=age)
+        storage.migrate()
+        storage.load("o-1")
+        proxy.fate = fate
+
+        with pytest.raises(OutcomeUnknownError):
+            storage.commit([change()])
+
+        assert storage.load("o-1").version == (fate == "after")
+
+
+@AGES
+def test_a_migration_is_one_transaction(fresh: str, shop: Any, age: Any) -> None:
+    """
+    A deadlock in it ends all of it: no statement is sent again by itself.
+    """
+    say(
+        fresh,
+        "CREATE SEQUENCE met",
+        """
+        CREATE FUNCTION meets() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('met') = 1 THEN
+                RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01';
+            ELSIF tg_tag = 'CREATE VIEW' THEN
+                RAISE EXCEPTION 'no view today';
+            END IF;
+        END $$
+        """,
+        "CREATE EVENT TRIGGER meets ON ddl_command_start EXECUTE FUNCTION meets()",
+    )
+    storage = shop(fresh, CONN_MAX_AGE=age)
+
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            storage.migrate()
+        assert storage.versions()[0] == 0
+    say(fresh, "DROP EVENT TRIGGER meets")
+    storage.migrate()
+
+    assert storage.versions()[0] > 0

@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection
+from inspect import isfunction
 from pathlib import Path
-from typing import Any, Final
+from textwrap import dedent
+from typing import Any, Final, get_type_hints
 
 import pytest
 
@@ -130,6 +132,50 @@ class TestWindow:
         A module where names live can be reached through the package at once.
         """
         assert told("import escrowflow", "escrowflow.money.Money.__name__") == "Money"
+
+    def test_hints_can_be_read(self) -> None:
+        """
+        Frameworks read the hints of what they are handed, long after the type checker.
+        """
+        for name in escrowflow.__all__:
+            found = getattr(escrowflow, name)
+            if not isinstance(found, type):
+                continue
+            get_type_hints(found)
+            for method in vars(found).values():
+                # What attrs has made knows only the names of attrs.
+                if isfunction(method) and "attrs" not in method.__code__.co_filename:
+                    get_type_hints(method)
+
+    def test_threads_that_ask_at_once(self) -> None:
+        """
+        Each finds every name, whichever it asks for first.
+        """
+        asking = """
+        import random, sys, threading
+        import escrowflow
+
+        sys.setswitchinterval(1e-6)
+        begin, missed = threading.Barrier(4), []
+
+        def ask(seed):
+            names = list(escrowflow.__all__)
+            random.Random(seed).shuffle(names)
+            begin.wait()
+            for name in names:
+                try:
+                    getattr(escrowflow, name)
+                except Exception as error:
+                    missed.append(f"{name}: {error!r}")
+
+        asking = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        """
+
+        assert told(dedent(asking), "missed") == []
 
     def test_no_such_name(self) -> None:
         """

@@ -16,7 +16,7 @@ import attrs
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -722,3 +722,151 @@ class TestWatched:
         assert not isinstance(before, Refusal)
         assert before.state_before == booked.state_before == "awaiting_payment"
         assert booked.order.state == "pending"
+
+
+class _Broken(SpanProcessor):
+    """
+    A processor of spans that fails.
+    """
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if self._when == "start":
+            raise RuntimeError(CANARY)
+
+    def on_end(self, span: Any) -> None:
+        if self._when == "end":
+            raise RuntimeError(CANARY)
+
+
+def _broken(when: str) -> Telemetry:
+    """
+    Return a telemetry that fails.
+    """
+
+    def timer() -> float:
+        if when == "timer":
+            raise RuntimeError(CANARY)
+        return 0.0
+
+    spans = TracerProvider(shutdown_on_exit=False)
+    spans.add_span_processor(_Broken(when))
+    return Telemetry(tracer_provider=spans, timer=timer)
+
+
+BREAKS: Final = pytest.mark.parametrize("when", ["start", "end", "timer"])
+
+
+class TestBroken:
+    """
+    What fails in telling fails nothing that is told of: the order is written by then,
+    or the money sent, and it would be done again.
+    """
+
+    @BREAKS
+    def test_a_command(
+        self, clock: FakeClock, caplog: pytest.LogCaptureFixture, when: str
+    ) -> None:
+        """
+        Its answer is returned, and its own error is raised; the log names the trouble.
+        """
+        plain = an_engine(open_storage("memory://"), clock=clock)
+        engine = _broken(when).engine(plain)
+
+        placed = engine.place(an_order(), by=ANA, order_id="o1")
+        with pytest.raises(CommandRefusedError):
+            engine.execute("o1", c.AcceptOrder(), by=ANA)
+
+        assert plain.order("o1").version == placed.order.version
+        lines = [one for one in caplog.records if one.name == "escrowflow.watch"]
+        assert {getattr(one, "code", "") for one in lines} == {"watch_failed"}
+        assert CANARY not in caplog.text
+
+    @BREAKS
+    def test_an_effect_is_carried_out_once(self, clock: FakeClock, when: str) -> None:
+        """
+        Its handler is called, and what it says is written.
+        """
+        telemetry = _broken(when)
+        engine = telemetry.engine(an_engine(open_storage("memory://"), clock=clock))
+        engine.place(an_order(), by=ANA, order_id="o1")
+        called: list[Effect] = []
+        hands = telemetry.handlers({Notify: called.append})
+        worker = Worker(engine, hands, kinds=["notify"])
+
+        done = worker.run_once().effects.done
+
+        assert done == len(called) > 0
+        assert worker.run_once().idle
+
+    @BREAKS
+    def test_awaited(self, clock: FakeClock, when: str) -> None:
+        """
+        The same on an event loop.
+        """
+        telemetry = _broken(when)
+        called: list[Effect] = []
+
+        async def notify(effect: Effect) -> Done:
+            called.append(effect)
+            return Done()
+
+        async def live() -> int:
+            plain = AsyncEngine(COMEUP, open_async_storage("memory://"), clock=clock)
+            engine = telemetry.engine(plain)
+            await engine.place(an_order(), by=ANA, order_id="o1")
+            hands = telemetry.handlers({Notify: notify})
+            worker = AsyncWorker(engine, hands, kinds=["notify"])
+            done = (await worker.run_once()).effects.done
+            assert (await worker.run_once()).idle
+            return done
+
+        assert asyncio.run(live()) == len(called) > 0
+
+    def test_a_watch_keeps_no_error_back(self, clock: FakeClock) -> None:
+        """
+        Whoever is told of an error cannot swallow it, nor put another in its place.
+        """
+
+        class Swallowing:
+            def __init__(self, call: Call) -> None:
+                pass
+
+            def __enter__(self) -> Callable[[Any], None]:
+                return lambda answer: None
+
+            def __exit__(self, *_: object) -> bool:
+                return True
+
+        plain = an_engine(open_storage("memory://"), clock=clock)
+
+        with pytest.raises(OrderNotFoundError):
+            plain.watched(Swallowing).execute("o1", c.AcceptOrder(), by=LUC)
+
+    def test_a_watch_that_hears_nothing(self, clock: FakeClock) -> None:
+        """
+        One that fails at the answer is left all the same.
+        """
+        left: list[Any] = []
+
+        class Deaf:
+            def __init__(self, call: Call) -> None:
+                pass
+
+            def __enter__(self) -> Callable[[Any], None]:
+                def told(answer: Any) -> None:
+                    raise ValueError(answer)
+
+                return told
+
+            def __exit__(self, *error: object) -> None:
+                left.append(error)
+                raise ValueError(error)
+
+        plain = an_engine(open_storage("memory://"), clock=clock)
+        placed = plain.watched(Deaf).place(an_order(), by=ANA, order_id="o1")
+
+        assert placed.order == plain.order("o1")
+        assert left == [(None, None, None)]

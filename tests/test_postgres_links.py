@@ -144,6 +144,36 @@ class TestTrips:
             asyncio.run(awaited(proxy))
             assert bool(proxy.prepared) == prepares
 
+    @pytest.mark.parametrize("poses", [False, True])
+    def test_shared_since(self, dsn: str, poses: bool) -> None:
+        """
+        Each connection is looked at: somebody may stand in between who did not before,
+        or no longer.
+        """
+
+        async def awaited(proxy: Proxy) -> None:
+            async with AsyncPostgresStorage(proxy.dsn, connections=1) as storage:
+                await storage.load("o-1")
+                for now in (poses, not poses):
+                    proxy.poses, proxy.fate = now, "before"
+                    # Reads again, on another connection.
+                    await storage.load("o-1")
+                    proxy.prepared = 0
+                    for _ in range(8):
+                        await storage.load("o-1")
+                    assert bool(proxy.prepared) != now
+
+        with Proxy(dsn) as proxy, PostgresStorage(proxy.dsn, connections=1) as storage:
+            storage.load("o-1")
+            for now in (poses, not poses):
+                proxy.poses, proxy.fate = now, "before"
+                storage.load("o-1")
+                proxy.prepared = 0
+                for _ in range(8):
+                    storage.load("o-1")
+                assert bool(proxy.prepared) != now
+            asyncio.run(awaited(proxy))
+
 
 @ours_only
 class TestLostConnections:

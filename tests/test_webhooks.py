@@ -355,6 +355,8 @@ class TestSignature:
             ("webhook-signature", "", "unsigned"),
             ("webhook-signature", "v1,", "wrong_signature"),
             ("webhook-signature", "v1a,c2ln v2,é", "wrong_signature"),
+            ("webhook-signature", "v1,\ud800", "wrong_signature"),
+            ("webhook-id", "evt_\ud800", "wrong_signature"),
             ("webhook-signature", None, "unsigned"),
         ],
     )
@@ -478,6 +480,13 @@ class TestSecret:
             assert OLD[6:] not in repr((one, vars(one)))
             with pytest.raises(TypeError, match="not pickled"):
                 secret.__reduce__()
+
+    @pytest.mark.parametrize("kind", [Endpoint, Receiver])
+    def test_what_could_not_be_made_is_shown(self, kind: Any) -> None:
+        """
+        Whoever logs the variables of a traceback sees why, and no error of ours.
+        """
+        assert "<0 secrets>" in repr(kind.__new__(kind))
 
     def test_a_fresh_one_is_as_asked_for(self) -> None:
         """
@@ -688,6 +697,16 @@ class TestPrivacy:
         assert facts["number"] == 2
         assert facts["price"] == {"amount": "1.00", "currency": "EUR"}
 
+    @pytest.mark.parametrize(
+        "more", [None, ["fact"], {"name": "\ud800"}, {"\ud800": 1}, {"id": 10**5000}]
+    )
+    def test_more_that_cannot_be_told_is_named(self, more: Any) -> None:
+        """
+        What would be no JSON is refused before anything is sent.
+        """
+        with pytest.raises(InvalidInputError, match="more"):
+            an_endpoint(more=lambda _: more).events("o1", HISTORY)
+
 
 class TestAnswers:
     """
@@ -767,6 +786,14 @@ class TestAnswers:
         """
         with pytest.raises(InvalidInputError, match="Answer"):
             result_of(answer, NOW)
+
+    @pytest.mark.parametrize("header", [120, b"120"])
+    def test_a_header_is_text(self, header: Any) -> None:
+        """
+        So is one that was read as something else.
+        """
+        with pytest.raises(InvalidInputError, match="retry_after"):
+            result_of(Answer(429, header), NOW)
 
 
 def quiet(publish: Any) -> dict[Any, Callable[[Any], Any]]:

@@ -32,10 +32,8 @@ leave this one: they are translated where they can occur, `from` the original.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 __all__ = [
     "CommandRefusedError",

@@ -15,16 +15,14 @@ An entry that does not add up raises `LedgerError` and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 import attrs
 
 from .errors import LedgerError
 from .money import Money
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 __all__ = ["ACCOUNTS", "Ledger"]
 

@@ -28,6 +28,8 @@ LINES: Final[Mapping[str, tuple[str, ...]]] = {
     "paid_twice": ("order_id", "effect", "effect_key", "reference", "refusal"),
     "paid_unbooked": ("wallet_id", "effect", "effect_key", "reference", "refusal"),
     "result_late": ("order_id", "effect", "effect_key", "attempt"),
+    # escrowflow.watch
+    "watch_failed": ("error",),
     # escrowflow.payments.stripe
     "locked_out": ("gateway", "error"),
 }

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NoReturn, final
+from typing import Final, NoReturn, final
 
 import attrs
 from pendulum import DateTime
@@ -23,9 +24,6 @@ from ._iso4217 import EXPONENTS
 from .clock import as_utc
 from .errors import InvalidInputError, LedgerError
 from .inputs import as_id
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AMOUNT_MAX",

@@ -25,6 +25,7 @@ from .clock import as_window
 from .effects import Effect, ReleaseHold, Withdraw
 from .engine import AsyncEngine, Call, EffectReport, Engine, Handlers, SweepReport
 from .engine.driving import check_together
+from .engine.watching import telling
 from .errors import EscrowflowError, InvalidInputError
 from .inputs import kind_of
 from .logs import told
@@ -160,7 +161,7 @@ class Worker:
         """
         if self.engine.watch is None:
             return self._round()
-        with self.engine.watch(Call(name="round")) as told_of:
+        with telling(self.engine.watch, Call(name="round")) as told_of:
             report = self._round()
             told_of(report)
         return report
@@ -235,7 +236,7 @@ class AsyncWorker:
         """
         if self.engine.watch is None:
             return await self._round()
-        with self.engine.watch(Call(name="round")) as told_of:
+        with telling(self.engine.watch, Call(name="round")) as told_of:
             report = await self._round()
             told_of(report)
         return report

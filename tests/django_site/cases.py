@@ -28,7 +28,7 @@ from escrowflow.storage.postgres import PostgresStorage
 from escrowflow.storage.sqlite import SqliteStorage
 from tests.django_site.settings import CLOCK, ESCROWFLOW
 from tests.django_site.work import SENT
-from tests.pg import say
+from tests.pg import say, wait_until, waits
 
 ANA, LUC = ef.Buyer("ana"), ef.Seller("luc")
 SCRIPT = "<script>alert(1)</script>"
@@ -481,6 +481,16 @@ def migrated(*target: str) -> None:
     call_command("migrate", "escrowflow", *target, database="other", verbosity=0)
 
 
+def made_anew() -> None:
+    """
+    Make the other database anew, whatever is in it: an order in it stays else.
+    """
+    with connections["other"].cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute("CREATE SCHEMA public")
+    call_command("migrate", database="other", verbosity=0)
+
+
 class TestSchema(TransactionTestCase):
     """
     The tables, whoever makes them.
@@ -574,6 +584,36 @@ class TestSchema(TransactionTestCase):
         (found,) = check_database(databases=["other"])
         assert found.id == "escrowflow.E005"
         assert "the schema was changed" in found.msg
+
+    @skipUnless(connection.vendor == "postgresql", "a file has one writer")
+    @AT_OTHER
+    def test_undone_while_somebody_places(self) -> None:
+        """
+        An order that is not committed yet is waited for, and then it stays.
+        """
+        said = []
+
+        def undo() -> None:
+            try:
+                migrated("zero")
+            except IrreversibleError as error:
+                said.append(str(error))
+            finally:
+                connections.close_all()
+
+        made_anew()
+        self.addCleanup(made_anew)
+        with own_storage("other") as own:
+            assert isinstance(own, PostgresStorage)
+            thread = threading.Thread(target=undo)
+            with transaction.atomic(using="other"):
+                order_id = place("meanwhile")
+                thread.start()
+                wait_until(lambda: waits(own.dsn))
+            thread.join()
+
+        assert "there are orders" in said[0]
+        assert exists(order_id)
 
 
 # --- the checks -----------------------------------------------------------------------

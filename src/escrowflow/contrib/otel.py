@@ -9,6 +9,7 @@ OpenTelemetry: traces and metrics of an engine and its workers (extra `otel`).
 - A refusal is an answer: it has a code, and is no error.  An error is what failed.
 - Spans have ids of orders; metrics never do.  Nothing has ids of people, amounts of
   money, or words.
+- What fails in tracing or measuring fails no command and no handler.
 - An engine that nobody instruments asks whether somebody does, and nothing else.
 """
 
@@ -25,6 +26,7 @@ from ..clock import to_micros
 from ..decisions import Refusal
 from ..effects import Done, Effect, NotDone, RetryAt, Unknown, Withdraw
 from ..engine import AsyncEngine, Call, Engine, Handler, Handlers, Outcome
+from ..engine.watching import Harmless
 from ..errors import (
     InvalidInputError,
     KeyReusedError,
@@ -307,7 +309,9 @@ class Telemetry:
     ) -> Handler:
         def carry_out(effect: Effect) -> Any:
             with ExitStack() as stack:
-                told = stack.enter_context(self._effect(effect, trace_of))
+                told = stack.enter_context(
+                    Harmless(lambda: self._effect(effect, trace_of))
+                )
                 result = handler(effect)
                 if isawaitable(result):
                     return _awaited(result, told, stack.pop_all())

@@ -377,8 +377,7 @@ class CloudEvent:
         """
         The bytes that are sent.
         """
-        text = json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":"))
-        return text.encode()
+        return _as_bytes(self.as_json())
 
 
 @final
@@ -430,6 +429,10 @@ class Endpoint:
     Raises:
         InvalidInputError: If one of them is wrong by itself.
     """
+
+    # Whoever logs why it could not be made shows it as far as it was.
+    source = ""
+    _secrets: tuple[_Secret, ...] = ()
 
     def __init__(
         self,
@@ -497,9 +500,7 @@ class Endpoint:
     ) -> CloudEvent:
         facts = self._reader.facts(recorded)
         if self._more is not None:
-            facts |= {
-                str(name): plain(fact) for name, fact in self._more(recorded).items()
-            }
+            facts |= _as_facts(self._more(recorded))
         data: dict[str, Any] = {"by": recorded.by.role.text}
         if standing is not None:
             data |= {"state": str(standing.state), "late": standing.late}
@@ -534,6 +535,28 @@ class Endpoint:
             "webhook-signature": " ".join(signatures),
         }
         return Message(event=event, body=body, headers=FrozenDict(headers))
+
+
+def _as_facts(more: object) -> dict[str, Any]:
+    """
+    Return what a host tells besides, as plain JSON data.
+    """
+    if not isinstance(more, Mapping):
+        raise InvalidInputError(
+            "more", f"it returns a mapping of facts by name, not {kind_of(more)}"
+        )
+    facts = {str(name): plain(fact) for name, fact in more.items()}
+    try:
+        _as_bytes(facts)
+    except ValueError as error:
+        raise InvalidInputError(
+            "more", "it returns half a character, or a number of thousands of digits"
+        ) from error
+    return facts
+
+
+def _as_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _event_id(order_id: str, recorded: Recorded) -> str:
@@ -589,11 +612,15 @@ def result_of(answer: object, now: DateTime) -> Result:
         now: When it was given.
 
     Raises:
-        InvalidInputError: If it is no `Answer` with a status.
+        InvalidInputError: If it is no `Answer` with a status, or its header no text.
     """
     if not isinstance(answer, Answer) or type(answer.status) is not int:
         raise InvalidInputError(
             "send", f"it returns an Answer(status, retry_after), not {kind_of(answer)}"
+        )
+    if not isinstance(answer.retry_after, str | None):
+        raise InvalidInputError(
+            "send", f"retry_after is a header's text, not {kind_of(answer.retry_after)}"
         )
     status = answer.status
     if 200 <= status < 300:
@@ -719,6 +746,8 @@ class Receiver:
         InvalidInputError: If one of them is wrong by itself.
     """
 
+    _secrets: tuple[_Secret, ...] = ()
+
     def __init__(
         self,
         *,
@@ -786,8 +815,8 @@ class Receiver:
     def _signed(
         self, message_id: str, stamp: str, signatures: str, body: bytes
     ) -> bool:
-        given = [one.encode() for one in signatures.split(" ")]
         try:
+            given = [one.encode() for one in signatures.split(" ")]
             ours = [
                 one.signature(message_id, stamp, body).encode() for one in self._secrets
             ]

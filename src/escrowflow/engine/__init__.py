@@ -58,7 +58,7 @@ from .reading import (
 )
 from .stuck import OVERDUE, redrive, stuck
 from .sweep import Retries, next_due_at, run_due
-from .watching import Call, Watch, as_call, watched
+from .watching import Call, Watch, as_call, telling, watched
 from .windows import AHEAD, as_windows
 
 __all__ = [
@@ -176,7 +176,7 @@ class Engine:
     def _drive(self, asking: Asking[_T], *call: Any) -> _T:
         if self.watch is None or not call:
             return drive(self.storage, asking)
-        with self.watch(as_call(*call)) as told:
+        with telling(self.watch, as_call(*call)) as told:
             answer = drive(self.storage, asking)
             told(answer)
         return answer
@@ -745,7 +745,7 @@ class AsyncEngine:
     async def _drive(self, asking: Asking[_T], *call: Any) -> _T:
         if self.watch is None or not call:
             return await drive_awaited(self.storage, asking)
-        with self.watch(as_call(*call)) as told:
+        with telling(self.watch, as_call(*call)) as told:
             answer = await drive_awaited(self.storage, asking)
             told(answer)
         return answer

@@ -2,23 +2,29 @@
 Being told what an engine is asked to do, and what came of it: for traces and metrics.
 
 Nobody is told unless `Engine.watched` was called; then nothing is asked but whether.
+Whoever is told has no say: what fails in him is logged, and changes nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any, TypeAlias, final
+from types import TracebackType
+from typing import Any, Final, TypeAlias, final
 
 import attrs
 
 from ..commands import Command
 from ..errors import InvalidInputError
 from ..inputs import kind_of
+from ..logs import told
 from ..parties import Actor
 
-__all__ = ["Call", "Watch", "as_call", "watched"]
+__all__ = ["Call", "Harmless", "Watch", "as_call", "telling", "watched"]
+
+_LOG: Final = logging.getLogger("escrowflow.watch")
 
 
 @final
@@ -45,7 +51,8 @@ class Call:
 
 
 # Called with each `Call`; what it returns is entered before, gives what is called with
-# the answer, and is left afterwards, with the error if there was one.
+# the answer, and is left afterwards, with the error if there was one.  It can neither
+# fail the call nor keep its error back.
 Watch: TypeAlias = Callable[[Call], AbstractContextManager[Callable[[Any], object]]]
 
 
@@ -66,6 +73,69 @@ def as_call(
     )
 
 
+@final
+class Harmless:
+    """
+    What `Watch` returns, entered so that nothing it raises reaches whoever is watched:
+    by then the order may be written, or the money sent, and he would do it again.
+
+    Args:
+        begin: Returns it.
+    """
+
+    def __init__(
+        self, begin: Callable[[], AbstractContextManager[Callable[[Any], object]]]
+    ) -> None:
+        self._begin = begin
+        self._entered: AbstractContextManager[Any] | None = None
+        self._told: Callable[[Any], object] | None = None
+
+    def __enter__(self) -> Callable[[Any], None]:
+        try:
+            entered = self._begin()
+            self._told = entered.__enter__()
+            self._entered = entered
+        except Exception as error:
+            _log_failed(error)
+        return self._tell
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failed: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._entered is not None:
+            try:
+                self._entered.__exit__(kind, failed, trace)
+            except Exception as error:
+                if error is not failed:
+                    _log_failed(error)
+
+    def _tell(self, answer: Any) -> None:
+        if self._told is not None:
+            try:
+                self._told(answer)
+            except Exception as error:
+                _log_failed(error)
+
+
+def telling(watch: Watch, call: Call) -> Harmless:
+    """
+    Return the context in which a call is made that somebody is told of.
+    """
+    return Harmless(lambda: watch(call))
+
+
+def _log_failed(error: Exception) -> None:
+    # Without its traceback: it may quote what it was told.
+    _LOG.warning(
+        "whoever is told of calls failed (%s); they go on",
+        kind_of(error),
+        extra=told("watch_failed", error=kind_of(error)),
+    )
+
+
 def watched(engine: Any, watch: object) -> Any:
     """
     Return the same engine, watched.
@@ -75,6 +145,6 @@ def watched(engine: Any, watch: object) -> Any:
     """
     if not callable(watch):
         raise InvalidInputError("watch", f"something to call, not {kind_of(watch)}")
-    told = copy(engine)
-    told.watch = watch
-    return told
+    another = copy(engine)
+    another.watch = watch
+    return another

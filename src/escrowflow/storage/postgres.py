@@ -204,8 +204,8 @@ class _Settings:
 
         prepare_threshold: A statement is prepared when it was sent so many times;
             `None`: never.  `"auto"`: never where something like PgBouncer shares
-            connections to the server among its clients, which is found out when the
-            first one is opened; five times elsewhere.
+            connections to the server among its clients, which is found out on each
+            one that is opened; five times elsewhere.
 
         connections: How many there are at most, in each process.
 
@@ -276,34 +276,27 @@ class _Settings:
         """
         return _RELAXED if self.durability == "relaxed" else _VERBS
 
-    def _named(self, cursors: type, threshold: int | None) -> dict[str, Any]:
+    def _named(self, cursors: type) -> dict[str, Any]:
         """
         Return how a connection is opened.
-
-        Args:
-            threshold: When a statement is prepared on it.
         """
         return {
             "autocommit": True,
             "context": _ADAPTERS,
             "cursor_factory": cursors,
-            "prepare_threshold": threshold,
+            "prepare_threshold": None if self._looks else self.prepare_threshold,
             "client_encoding": "utf8",
             "fallback_application_name": "escrowflow",
         }
 
-    def _threshold(self, *, shared: bool) -> int | None:
+    @property
+    def _looks(self) -> bool:
         """
-        Return when a statement is prepared.
-
-        Who shares a connection to the server with others would find theirs under the
-        names of his own, and run them with his values.
-
-        Source: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+        Whether each connection is looked at, for somebody who shares it.  Where the
+        first one led says nothing of the next: PgBouncer may have been put in between,
+        or another server has taken over.
         """
-        if self.prepare_threshold == "auto":
-            return None if shared else _PREPARED_AFTER
-        return self.prepare_threshold
+        return self.prepare_threshold == "auto"
 
     def _check_open(self) -> None:
         if self._closed:
@@ -373,6 +366,26 @@ def _unsaid(error: Exception, sql: str) -> bool:
     ) and sql.startswith("SELECT")
 
 
+_WHO_ANSWERS: Final = b"SELECT pg_backend_pid()"
+
+
+def _threshold(link: psycopg.BaseConnection[Any], rows: Sequence[Row]) -> int | None:
+    """
+    Return when a statement is prepared on a connection.
+
+    Who shares a connection to the server with others would find theirs under the names
+    of his own, and run them with his values.  Whoever stands in between has told us
+    another process than the one that answers.
+
+    Args:
+        rows: What was answered to `_WHO_ANSWERS`.
+
+    Source: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+    """
+    ((answering,),) = rows
+    return _PREPARED_AFTER if answering == link.info.backend_pid else None
+
+
 def _is_stale(link: psycopg.BaseConnection[Any]) -> bool:
     """
     Whether the server has hung up while nobody was asking.
@@ -408,10 +421,9 @@ def _tired(error: Exception) -> StorageError:
     )
 
 
-def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[int]:
+def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[None]:
     """
-    Ask whether the schema is there, and make it or bring it up to date; return the
-    process of the server that answers.
+    Ask whether the schema is there, and make it or bring it up to date.
 
     Raises:
         StorageError: If it is missing and is not to be made.
@@ -427,9 +439,6 @@ def _preparing(verbs: PostgresVerbs, *, migrate: bool, create: bool) -> Asking[i
         yield from verbs.migrate()
         yield "COMMIT", ()
         yield from verbs.inspect()
-    ((answering,),) = yield "SELECT pg_backend_pid()", ()
-    found: int = answering
-    return found
 
 
 # --- the storage ------------------------------------------------------------------
@@ -577,37 +586,41 @@ class PostgresStorage(_Settings, SqlStorage):
         return home.pool
 
     def _opened(self) -> _Pool:
-        threshold = self._threshold(shared=self._prepare(migrate=False))
+        self._prepare(migrate=False)
         return ConnectionPool(
             self.dsn,
-            kwargs=self._named(psycopg.RawCursor, threshold),
+            kwargs=self._named(psycopg.RawCursor),
+            configure=self._know,
             min_size=0,
             max_size=self.connections,
             timeout=self.timeout,
             open=True,
         )
 
-    def _prepare(self, *, migrate: bool) -> bool:
+    def _know(self, link: _Link) -> None:
+        """
+        Look at a connection that was opened.
+        """
+        if self._looks:
+            rows = link.execute(_WHO_ANSWERS).fetchall()
+            link.prepare_threshold = _threshold(link, rows)
+
+    def _prepare(self, *, migrate: bool) -> None:
         """
         See that the schema is there, on a connection of its own: who cannot open
         one is told why, which a pool does not say.
-
-        Returns whether connections to the server are shared: whoever stands in
-        between has told us another process than the one that answers.
         """
         asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
-            named = self._named(psycopg.RawCursor, None)
+            named = self._named(psycopg.RawCursor)
             with closing(psycopg.connect(self.dsn, **named)) as link:
-                told = link.info.backend_pid
                 sql, values = next(asking)
                 while True:
                     cursor = link.execute(_numbered(sql), values)
                     rows = cursor.fetchall() if cursor.description else []
                     sql, values = asking.send(rows)
-        except StopIteration as stop:
-            answering: int = stop.value
-            return answering != told
+        except StopIteration:
+            return
         except psycopg.Error as error:
             raise _unreached(error) from error
 
@@ -642,12 +655,6 @@ class _AsyncHome:
         self.lock = asyncio.Lock()
         self.pool: _AsyncPool | None = None
         self.links: WeakSet[_AsyncLink] = WeakSet()
-
-    async def know(self, link: _AsyncLink) -> None:
-        """
-        Remember a connection that was opened.
-        """
-        self.links.add(link)
 
     def leave(self) -> None:
         """
@@ -773,12 +780,11 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
         if home.pool is None:
             async with home.lock:
                 if home.pool is None:
-                    shared = await self._prepare(migrate=False)
-                    threshold = self._threshold(shared=shared)
+                    await self._prepare(migrate=False)
                     home.pool = AsyncConnectionPool(
                         self.dsn,
-                        kwargs=self._named(psycopg.AsyncRawCursor, threshold),
-                        configure=home.know,
+                        kwargs=self._named(psycopg.AsyncRawCursor),
+                        configure=self._know,
                         min_size=0,
                         max_size=self.connections,
                         timeout=self.timeout,
@@ -787,16 +793,24 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
                     await home.pool.open()
         return home.pool
 
-    async def _prepare(self, *, migrate: bool) -> bool:
+    async def _know(self, link: _AsyncLink) -> None:
+        """
+        Remember a connection that was opened, and look at it.
+        """
+        self._home.links.add(link)
+        if self._looks:
+            rows = await (await link.execute(_WHO_ANSWERS)).fetchall()
+            link.prepare_threshold = _threshold(link, rows)
+
+    async def _prepare(self, *, migrate: bool) -> None:
         """
         See `PostgresStorage`.
         """
         asking = _preparing(self._own, migrate=migrate, create=self.create)
         try:
-            named = self._named(psycopg.AsyncRawCursor, None)
+            named = self._named(psycopg.AsyncRawCursor)
             link = await psycopg.AsyncConnection.connect(self.dsn, **named)
             try:
-                told = link.info.backend_pid
                 sql, values = next(asking)
                 while True:
                     cursor = await link.execute(_numbered(sql), values)
@@ -804,9 +818,8 @@ class AsyncPostgresStorage(_Settings, AsyncSqlStorage):
                     sql, values = asking.send(rows)
             finally:
                 await link.close()
-        except StopIteration as stop:
-            answering: int = stop.value
-            return answering != told
+        except StopIteration:
+            return
         except psycopg.Error as error:
             raise _unreached(error) from error
 

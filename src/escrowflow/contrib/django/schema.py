@@ -91,6 +91,10 @@ class MakeSchema(Operation):
         there = _driven(schema_editor, verbs.parts())
         if not there:
             return
+        if verbs.database == "postgresql":
+            # Whoever is placing an order ends first, and it is seen; SQLite has one
+            # writer, and refuses what was read before somebody else wrote.
+            _driven(schema_editor, _held_still())
         if _driven(schema_editor, _any_order()):
             raise IrreversibleError(
                 "there are orders in these tables, and their history is the proof of "
@@ -141,6 +145,10 @@ def _verbs(schema_editor: Any) -> SqlVerbs:
 
 def _locked() -> Asking[None]:
     yield MIGRATION_LOCK
+
+
+def _held_still() -> Asking[None]:
+    yield "LOCK TABLE escrowflow_order IN ACCESS EXCLUSIVE MODE", ()
 
 
 def _any_order() -> Asking[bool]:

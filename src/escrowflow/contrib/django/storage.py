@@ -344,16 +344,16 @@ class DjangoStorage(SqlStorage):
             try:
                 connection.ensure_connection()
                 sent = True
-                with connection.cursor() as cursor:
-                    cursor.execute(_as_format(sql), values)
-                    return cursor.fetchall() if cursor.description else ()
+                return _asked(connection, sql, values)
             except _FOREIGN as error:
                 last = error
-                if sent and writes and getattr(connection.connection, "closed", False):
-                    raise self._unknown(error) from None
-                # The next one who asks finds a connection that works.
+                lost = sent and getattr(connection.connection, "closed", False)
+                # The next one who asks finds a connection that works: whoever is told
+                # to repeat does it at once.
                 with suppress(Error):
                     connection.close_if_unusable_or_obsolete()
+                if lost and writes:
+                    raise self._unknown(error) from None
                 if failure_of(error).code not in _AGAIN:
                     break
         raise self._failed(last) from None
@@ -361,12 +361,15 @@ class DjangoStorage(SqlStorage):
     def _transact(self, asking: Asking[_T]) -> _T:
         """
         Drive a verb in a transaction of our own.
+
+        No statement of it is sent again, nor on another connection: what came before
+        it would be gone, and what comes behind would be committed by itself.
         """
         connection = self._connection()
         self._ask(_BEGIN[connection.vendor], (), writes=False)
         begun = connection.connection
         try:
-            done = self._drive(asking, writes=False)
+            done = self._drive_begun(connection, asking)
             try:
                 with connection.cursor() as cursor:
                     cursor.execute("COMMIT")
@@ -379,7 +382,23 @@ class DjangoStorage(SqlStorage):
             with suppress(Exception):
                 if _is_open(begun):
                     begun.rollback()
+            with suppress(Error):
+                connection.close_if_unusable_or_obsolete()
             raise
+
+    def _drive_begun(self, connection: Any, asking: Asking[_T]) -> _T:
+        try:
+            sql, values = next(asking)
+            while True:
+                rows = unsaid(connection.vendor, sql, values)
+                if rows is None:
+                    rows = _asked(connection, sql, values)
+                sql, values = asking.send(rows)
+        except StopIteration as stop:
+            done: _T = stop.value
+            return done
+        except _FOREIGN as error:
+            raise self._failed(error) from None
 
     def _look(self, *, migrate: bool = False) -> None:
         """
@@ -444,6 +463,16 @@ class DjangoStorage(SqlStorage):
             f"database {self.alias!r}: {failure_of(error).said}; whether it was written "
             "is not known: repeat with the same key"
         )
+
+
+def _asked(connection: Any, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+    """
+    Return the rows of a statement; empty if it has none.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_as_format(sql), values)
+        rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
+        return rows
 
 
 def _close_old_connections() -> None:
