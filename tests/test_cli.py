@@ -664,7 +664,7 @@ class TestMistakes:
         """
         there = {"ESCROWFLOW_URL": "sqlite:///typo.db"}
 
-        assert "there is no file typo.db" in one_line(invoked("verify", env=there))
+        assert one_line(invoked("verify", env=there)).endswith("typo.db")
 
     @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
     def test_without_a_storage(self, command: str) -> None:

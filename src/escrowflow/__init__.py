@@ -430,10 +430,13 @@ if not TYPE_CHECKING:
         "worker",
     )
 
+    # What has names of its own, and is reached through the package all the same.
+    _ROOMS = ("calendars", "market", "payments", "processes", "storage", "testing")
+
     def __getattr__(name):
         # Hundreds of classes take a quarter of a second: whoever only imports this, to
         # name a type or to say its version, does not wait for them.
-        if name in _HOMES:
+        if name in _HOMES or name in _ROOMS:
             return import_module(f".{name}", __name__)
         if name in __all__:
             for home in _HOMES:
