@@ -54,13 +54,15 @@ _ALSO: Final = ("tests", "tools", "examples", "docs")
 # Without what only costs time: a failure is not explained, it only has to happen.
 _PYTEST: Final = (
     *("-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider"),
-    *("-m", "not proof", "--tb=no", "--hypothesis-profile=mutants"),
+    *("-m", "not proof", "--tb=no", "--assert=plain"),
+    "--hypothesis-profile=mutants",
 )
 
 # How mutmut tells the end of a run of the tests.
 _SURVIVED: Final = 0
 _UNREACHED: Final = (5, 33)
-_TIMEOUTS: Final = (36, 24, -24, 152, 255)
+# Not 255: that is a worker that failed by itself.
+_TIMEOUTS: Final = (36, 24, -24, 152)
 _KILLED: Final = (1, 3)
 
 # Decorators that mutmut can see through, or that say nothing at run time.
@@ -107,9 +109,7 @@ PARTS: Final[Mapping[str, Part]] = {
     ),
     "refunds": _chapter("refunds"),
     "cancellation": _chapter("cancellation"),
-    "rules": Part(
-        modules=("rules",), tests=("tests/test_policies.py", "tests/rules")
-    ),
+    "rules": Part(modules=("rules",), tests=("tests/test_policies.py", "tests/rules")),
     "policies": Part(modules=("policies",), tests=("tests/test_policies.py",)),
     "states": Part(
         modules=("states", "rows", "soundness"),
@@ -134,6 +134,14 @@ PARTS: Final[Mapping[str, Part]] = {
         "case",
         *("__init__", "case", "moves", "options", "blockers"),
         tests=("tests/rules", "tests/test_decisions.py", "tests/test_options.py"),
+    ),
+    "notices": _chapter("notices", tests=("tests/test_notices.py",)),
+    "outbox": _chapter("outbox", tests=("tests/test_outbox.py",)),
+    "migration": _chapter("migration", tests=("tests/test_migration.py",)),
+    "forecast": _chapter(
+        "forecast",
+        *("forecast", "figures"),
+        tests=("tests/test_forecast.py", "tests/test_statistics.py"),
     ),
     "checker": Part(
         modules=tuple(
@@ -482,13 +490,25 @@ def _settings(part: Part) -> str:
         "pytest_add_cli_args_test_selection": list(part.tests),
         # A process that has run the tests remembers what it computed then.
         "process_isolation": "forkserver",
-        # Tests of the whole are slow under a mutant that changes nothing; nobody waits
-        # a minute for one that never ends.
-        "timeout_multiplier": 4,
+        # Nor may it have collected them: what is collected twice in one process gets
+        # other ids, where these have a backslash in them.
+        "forkserver_warmup": "import",
+        "preload_modules_file": "preload.txt",
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in chosen.items()]
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     return "\n".join((project, "[tool.mutmut]", *lines, ""))
+
+
+def _preloaded(part: Part) -> Iterator[str]:
+    """
+    Yield the modules of a part's tests, the room they share first.
+    """
+    yield "tests.conftest"
+    for test in part.tests:
+        path = ROOT / test
+        for one in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
+            yield ".".join(one.relative_to(ROOT).with_suffix("").parts)
 
 
 def _written(path: Path, text: str) -> None:
@@ -507,6 +527,7 @@ def _prepared(name: str, *, again: bool) -> Path:
         shutil.rmtree(room, ignore_errors=True)
     room.mkdir(parents=True, exist_ok=True)
     _written(room / "pyproject.toml", _settings(part))
+    _written(room / "preload.txt", "".join(f"{one}\n" for one in _preloaded(part)))
     for other in _ALSO:
         if not (room / other).exists():
             (room / other).symlink_to(ROOT / other)
