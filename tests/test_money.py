@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from escrowflow.clock import as_utc
 from escrowflow.errors import InvalidInputError, LedgerError
 from escrowflow.money import (
     AMOUNT_MAX,
@@ -920,6 +921,16 @@ class TestFee:
         """
         assert refused(lambda: Fee(eur("1")).of(Money(100, "JPY"))) == "currency"
 
+    @pytest.mark.parametrize("bps", [0, 1, 10_000])
+    def test_limits(self, bps: int) -> None:
+        """
+        From nothing to all of the price, both included; and so is a flat amount of
+        nothing.
+        """
+        fee = Fee(Money.zero("EUR"), bps)
+
+        assert fee.of(Money(10_000, "EUR")) == Money(bps, "EUR")
+
     @pytest.mark.parametrize("bps", [-1, 10_001, 2.5, True, "250", None])
     def test_no_rate(self, bps: Any) -> None:
         """
@@ -977,6 +988,27 @@ class TestPayment:
         An amount is money, above zero and within the limit.
         """
         assert refused(lambda: Payment("card", "pi_1", amount)) == "amount"
+
+    @pytest.mark.parametrize(
+        "held_until",
+        ["2026-05-12T10:00:00+02:00", as_utc("2026-05-12T08:00:00Z", "held_until")],
+    )
+    def test_held_until(self, held_until: Any) -> None:
+        """
+        Until when a bank holds it is an instant, kept in UTC; without one it is here.
+        """
+        held = Payment("card", "pi_1", held_until=held_until).held_until
+
+        assert held is not None
+        assert held.isoformat() == "2026-05-12T08:00:00+00:00"
+        assert Payment("card", "pi_1").held_until is None
+
+    @pytest.mark.parametrize("odd", ["tomorrow", "2026-05-12T10:00:00", "", 0, False])
+    def test_odd_held_until(self, odd: Any) -> None:
+        """
+        What is no instant is refused; nothing given is `None` and nothing else.
+        """
+        assert refused(lambda: Payment("card", "a", held_until=odd)) == "held_until"
 
     def test_frozen_and_hashable(self) -> None:
         """

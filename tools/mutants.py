@@ -53,7 +53,8 @@ _ALSO: Final = ("tests", "tools", "examples", "docs")
 
 # Without what only costs time: a failure is not explained, it only has to happen.
 _PYTEST: Final = (
-    *("-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider"),
+    *("-p", "_hypothesis_pytestplugin", "-p", "pytest_timeout"),
+    *("-p", "no:randomly", "-p", "no:cacheprovider"),
     *("-m", "not proof", "--tb=no", "--assert=plain"),
     "--hypothesis-profile=mutants",
 )
@@ -502,9 +503,9 @@ def _settings(part: Part) -> str:
 
 def _preloaded(part: Part) -> Iterator[str]:
     """
-    Yield the modules of a part's tests, the room they share first.
+    Yield what is imported once for all mutants of a part: its tests, and what runs them.
     """
-    yield "tests.conftest"
+    yield from ("_hypothesis_pytestplugin", "pytest_timeout", "tests.conftest")
     for test in part.tests:
         path = ROOT / test
         for one in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
@@ -570,7 +571,8 @@ def run(name: str, *, again: bool, jobs: int, only: Sequence[str]) -> Result:
             # The file's time is not looked at, only that of the source.
             path.write_text(json.dumps(meta), "utf-8")
     mutmut = Path(sys.executable).parent / "mutmut"
-    environment = {**os.environ, "CI": "true"}
+    # Every mutant is a run of pytest: what it need not load, it should not.
+    environment = {**os.environ, "CI": "true", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     # The package is to be imported from the copy.
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
