@@ -459,6 +459,55 @@ class TestOf:
         assert field == "amount"
 
 
+class TestRefusals:
+    """
+    What somebody reads who did it wrong.
+    """
+
+    @pytest.mark.parametrize(
+        ("call", "told"),
+        [
+            (lambda: Money(1.5, "EUR"), "whole minor units as an int, not float"),  # type: ignore[arg-type]
+            (lambda: Money(-1, "EUR"), "never negative"),
+            (lambda: Money(MINOR_MAX + 1, "EUR"), f"at most {MINOR_MAX}"),
+            (lambda: Money(1, "eur"), "not 'eur'"),
+            (lambda: Money(1, None), "not NoneType"),  # type: ignore[arg-type]
+            (lambda: Money.of("1,5", "EUR"), "digits like '99.90', at most 30"),
+            (lambda: Money.of("0.001", "EUR"), "EUR has 2 decimals"),
+            (lambda: Money.of("0.5", "JPY"), "JPY has 0 decimals"),
+            (lambda: Money.of("-1", "EUR"), "negative"),
+            (lambda: Money.of(-(10**30), "EUR"), "negative"),
+            (lambda: Money.of(10**30, "EUR"), "too large"),
+            (lambda: Money.of("9" * 20, "EUR"), "too large"),
+            (lambda: Money.of(Decimal("1E+40"), "EUR"), "too large"),
+            (lambda: Money.of(Decimal("NaN"), "EUR"), "a finite number"),
+            (lambda: Money.of(None, "EUR"), "not NoneType"),  # type: ignore[arg-type]
+            (lambda: as_amount(1, "price"), "not int"),
+            (lambda: as_amount(Money.zero("EUR"), "price"), "more than zero"),
+            (lambda: as_share(0.5, "share"), "not float"),
+        ],
+    )
+    def test_says_what_was_wrong(self, call: Callable[[], object], told: str) -> None:
+        """
+        Each mistake has a sentence of its own, with what was found in its place.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            call()
+
+        assert told in caught.value.problem
+
+    def test_other_types_and_currencies(self) -> None:
+        """
+        What cannot be added is named, both sides of it.
+        """
+        odd: Any = 1
+
+        with pytest.raises(TypeError, match="not int"):
+            eur("1") + odd
+        with pytest.raises(InvalidInputError, match="EUR and JPY cannot be mixed"):
+            eur("1") + Money(1, "JPY")
+
+
 class TestDisplay:
     """
     How money reads.

@@ -62,14 +62,13 @@ _PYTEST: Final = (
 # How mutmut tells the end of a run of the tests.
 _SURVIVED: Final = 0
 _UNREACHED: Final = (5, 33)
-# Not 255: that is a worker that failed by itself.
 _TIMEOUTS: Final = (36, 24, -24, 152)
+# The tests were not found: they are named by what the mutant writes.
+_LOST: Final = 255
 _KILLED: Final = (1, 3)
 
 # Decorators that mutmut can see through, or that say nothing at run time.
 _TRANSPARENT: Final = frozenset({"staticmethod", "classmethod", "overload"})
-
-EQUIVALENT, ACCEPTED = VERDICTS
 
 
 @attrs.frozen(kw_only=True)
@@ -553,7 +552,7 @@ def _metas(room: Path, part: Part) -> Iterator[tuple[str, Path]]:
             yield module.replace("/", ".").removesuffix(".__init__"), path
 
 
-def run(name: str, *, again: bool, jobs: int, only: Sequence[str]) -> Result:
+def run(name: str, *, again: bool, jobs: int) -> Result:
     """
     Run the mutants of a part; return what came of them.
 
@@ -576,7 +575,7 @@ def run(name: str, *, again: bool, jobs: int, only: Sequence[str]) -> Result:
     # The package is to be imported from the copy.
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [mutmut, "run", "--max-children", str(jobs), *only],
+        [mutmut, "run", "--max-children", str(jobs)],
         cwd=room,
         env=environment,
         check=False,
@@ -586,14 +585,17 @@ def run(name: str, *, again: bool, jobs: int, only: Sequence[str]) -> Result:
     )
     if done.returncode:
         raise SystemExit(f"{name}: mutmut failed\n{done.stdout[-4000:]}")
-    results = [
-        judged(
-            module,
-            path.with_suffix("").read_text("utf-8"),
-            json.loads(path.read_text("utf-8"))["exit_code_by_key"],
+    results = []
+    for module, path in _metas(room, part):
+        meta = json.loads(path.read_text("utf-8"))
+        verdicts = meta["exit_code_by_key"]
+        for key, code in verdicts.items():
+            if code == _LOST:
+                verdicts[key] = _tried(room, part, key, environment)
+        path.write_text(json.dumps(meta), "utf-8")
+        results.append(
+            judged(module, path.with_suffix("").read_text("utf-8"), verdicts)
         )
-        for module, path in _metas(room, part)
-    ]
     return Result(
         total=sum(one.total for one in results),
         killed=sum(one.killed for one in results),
@@ -601,6 +603,25 @@ def run(name: str, *, again: bool, jobs: int, only: Sequence[str]) -> Result:
         wording=sum(one.wording for one in results),
         survivors=sum((one.survivors for one in results), Counter()),
     )
+
+
+def _tried(room: Path, part: Part, key: str, environment: Mapping[str, str]) -> int:
+    """
+    Run all tests of a part under one mutant; return how they ended.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", *_PYTEST, *part.tests],
+        cwd=room / "mutants",
+        env={
+            **environment,
+            "PYTHONPATH": os.pathsep.join(("src", ".")),
+            "MUTANT_UNDER_TEST": key,
+        },
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return _SURVIVED if done.returncode == _SURVIVED else _KILLED[0]
 
 
 def report(
@@ -639,7 +660,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entries = read(TRIAGE.read_text("utf-8"))
     fine = True
     for name in asked.parts or PARTS:
-        result = run(name, again=asked.again, jobs=asked.jobs, only=())
+        result = run(name, again=asked.again, jobs=asked.jobs)
         fine &= report(name, result, held(name, result.survivors, entries))
     return 0 if fine else 1
 
