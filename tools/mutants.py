@@ -105,6 +105,8 @@ PARTS: Final[Mapping[str, Part]] = {
             "tests/rules/test_refunds.py",
             "tests/rules/test_cancellation.py",
             "tests/rules/test_dispute.py",
+            "tests/rules/test_extras.py",
+            "tests/rules/test_staff.py",
         ),
     ),
     "refunds": _chapter("refunds"),
