@@ -86,10 +86,20 @@ class Part:
     tests: tuple[str, ...]
 
 
+# What speaks of every chapter.
+_OF_ALL: Final = (
+    "tests/rules/test_recommended.py",
+    "tests/test_policies.py",
+    "tests/test_options.py",
+    "tests/test_grid.py",
+)
+
+
 def _chapter(name: str, *modules: str, tests: Sequence[str] = ()) -> Part:
+    own = tests or (f"tests/rules/test_{name}.py",)
     return Part(
         modules=tuple(f"decisions/{one}" for one in modules or (name,)),
-        tests=(*(tests or (f"tests/rules/test_{name}.py",)), "tests/test_grid.py"),
+        tests=(*own, *(one for one in _OF_ALL if one not in own)),
     )
 
 
@@ -178,7 +188,6 @@ def undecorated(source: str) -> str:
             # By what it belongs to, so that a reader knows which one it is.
             belongs = ast.unparse(node.decorator_list[-1]).replace(".", "_")
             name = belongs if belongs.isidentifier() else f"_{seen[name]}"
-            name = f"of_{name}"
         value = name
         for decorator in reversed(node.decorator_list):
             value = f"{ast.unparse(decorator)}({value})"
