@@ -117,6 +117,8 @@ PARTS: Final[Mapping[str, Part]] = {
             "tests/rules/test_dispute.py",
             "tests/rules/test_extras.py",
             "tests/rules/test_staff.py",
+            "tests/rules/test_conversation.py",
+            "tests/test_exact_instant.py",
         ),
     ),
     "refunds": _chapter("refunds"),
