@@ -20,9 +20,9 @@ import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Months
-from escrowflow.policies import Right, Situation
+from escrowflow.policies import ByConsent, Right, Situation
 from escrowflow.processes import comeup, vendor_consolidation
-from escrowflow.rules import Policies
+from escrowflow.rules import CancellationRights, Policies, RevisionLimit
 from tests.story import (
     ACCEPT,
     ANA,
@@ -1224,11 +1224,58 @@ class TestOwnPolicy:
         """
         process = comeup().with_policies(cancellation=HalfBack())
 
-        with pytest.raises(ef.InvalidInputError):
+        with pytest.raises(ef.InvalidInputError) as caught:
             process.with_policies(cancellation={"late_cancel": "immediate"})
+
+        assert caught.value.field == "cancellation"
 
 
 # --- with_policies ----------------------------------------------------------------
+
+
+class TestAnswers:
+    """
+    What the policies answer, whoever asks.
+    """
+
+    @pytest.mark.parametrize("how", ["immediate", "request_auto_accepted"])
+    @pytest.mark.parametrize(
+        "state", ["delivered", "revision_requested", "revision_refused", "disputed"]
+    )
+    def test_lateness_counts_at_work(self, how: Any, state: str) -> None:
+        """
+        C11: where no work is owed, lateness gives the buyer no right to leave.
+        """
+        rights = CancellationRights(
+            late_cancel=how, cancel_request_states=frozenset({"delivered"})
+        )
+        situation = Situation(
+            state=state, role=ANA.role, late=True, delivered=state != "in_progress"
+        )
+
+        assert rights.cancel(situation) == ByConsent()
+        assert rights.request(attrs.evolve(situation, state="delivered")) == ByConsent()
+
+    @pytest.mark.parametrize(
+        ("mode", "used", "agreed", "answer"),
+        [
+            ("soft", 0, 1, "within"),
+            ("soft", 1, 1, "over"),
+            ("soft", 0, 0, "over"),
+            ("hard", 1, 2, "within"),
+            ("hard", 2, 2, "refused"),
+            ("hard", 99, "unlimited", "within"),
+        ],
+    )
+    def test_r58_another_revision(
+        self, mode: Any, used: int, agreed: Any, answer: str
+    ) -> None:
+        """
+        R58: within what was agreed; beyond it, marked or refused.
+        """
+        limit = RevisionLimit(revision_limit_mode=mode)
+
+        assert limit.request(used=used, agreed=agreed) == answer
 
 
 class TestWithPolicies:

@@ -123,7 +123,13 @@ PARTS: Final[Mapping[str, Part]] = {
     ),
     "refunds": _chapter("refunds"),
     "cancellation": _chapter("cancellation"),
-    "rules": Part(modules=("rules",), tests=("tests/test_policies.py", "tests/rules")),
+    "rules": Part(
+        modules=("rules",),
+        tests=(
+            *("tests/test_policies.py", "tests/test_decisions.py"),
+            *("tests/test_statistics.py", "tests/rules"),
+        ),
+    ),
     "policies": Part(modules=("policies",), tests=("tests/test_policies.py",)),
     "states": Part(
         modules=("states", "rows", "soundness"),
