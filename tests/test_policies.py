@@ -1220,14 +1220,14 @@ class TestOwnPolicy:
 
     def test_has_no_fields_to_change(self) -> None:
         """
-        A host's object without fields is replaced, not changed.
+        A host's object has only the fields that he gave it.
         """
         process = comeup().with_policies(cancellation=HalfBack())
 
         with pytest.raises(ef.InvalidInputError) as caught:
             process.with_policies(cancellation={"late_cancel": "immediate"})
 
-        assert caught.value.field == "cancellation"
+        assert caught.value.field == "cancellation.late_cancel"
 
 
 # --- with_policies ----------------------------------------------------------------
@@ -1287,6 +1287,8 @@ class TestWithPolicies:
         ("changes", "field"),
         [
             ({"revisions": {}}, "revisions"),
+            ({"cancellation": 5}, "cancellation"),
+            ({"fees": ef.Fee()}, "fees"),
             ({"revision": {"limit": 1}}, "revision.limit"),
             ({"lifetime": {"_cap_grace": "P1D"}}, "lifetime._cap_grace"),
             ({"time": {"deadline_boundary": "open"}}, "deadline_boundary"),
