@@ -127,7 +127,8 @@ PARTS: Final[Mapping[str, Part]] = {
         modules=("rules",),
         tests=(
             *("tests/test_policies.py", "tests/test_decisions.py"),
-            *("tests/test_statistics.py", "tests/rules"),
+            *("tests/test_statistics.py", "tests/rules/test_recommended.py"),
+            *("tests/rules/test_extras.py", "tests/rules/test_refunds.py"),
         ),
     ),
     "policies": Part(modules=("policies",), tests=("tests/test_policies.py",)),
