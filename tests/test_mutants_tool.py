@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from textwrap import dedent
 from typing import Any
@@ -361,6 +362,31 @@ class TestParts:
             (PROJECT / one).exists() for part in PARTS.values() for one in part.tests
         )
         assert len(modules) == len(set(modules))
+
+    def test_contributing_says_how_far_we_are(self) -> None:
+        """
+        Each part is in the table, with figures that add up, or is said not to have been
+        run to its end yet.
+        """
+        page = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
+        (section,) = re.findall(r"^## Mutants\n(.*?)^## ", page, re.M | re.S)
+        rows = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in section.splitlines()
+            if line.startswith("| ")
+        ]
+        table = {name: figures for name, *figures in rows[2:]}
+        known = Counter(entry.part for entry in read(TRIAGE.read_text("utf-8")))
+
+        assert list(table) == [*PARTS]
+        for name, figures in table.items():
+            if figures[0] == "not run yet":
+                continue
+            total, killed, wording, equivalent, accepted = map(int, figures)
+            assert killed + wording + equivalent + accepted == total
+            # Two mutants of equal lines are one entry.
+            assert bool(known[name]) is bool(equivalent + accepted)
+            assert known[name] <= equivalent + accepted
 
     def test_every_chapter_is_in_one(self) -> None:
         """
