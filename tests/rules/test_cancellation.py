@@ -818,6 +818,19 @@ class TestAfterLateDelivery:
 
         assert story.state == "cancellation_requested + late"
         assert refusal == ("consent_needed",)
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+        assert blocker.unblocked_at is None
+
+    def test_no_delivery_is_waited_for(self) -> None:
+        """
+        C12: who asks after a delivery is not told to wait until the order is late.
+        """
+        policies = {"cancellation": {"cancel_request_states": {"delivered"}}}
+        story = delivered(policies=policies).buyer(ASK_CANCELLATION)
+
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+
+        assert (blocker.code, blocker.unblocked_at) == ("consent_needed", None)
 
     def test_c2_narrowed_states(self) -> None:
         """
