@@ -63,9 +63,11 @@ class Stay(HalfBack):
 
     def request(self, situation: Situation) -> Right:
         """
-        Nobody.
+        Not before something was delivered.
         """
-        return No("no_right_to_cancel")
+        return (
+            ByConsent() if situation.delivered else No("request_cancellation_instead")
+        )
 
 
 FEES = {
@@ -280,7 +282,8 @@ class TestAskingIsEnough:
         (blocker,) = story.option(ANA, ef.CancelOrder).blockers
         assert (blocker.code, blocker.unblocked_by) == ("consent_needed", ())
         (blocker,) = story.option(ANA, ef.RequestCancellation).blockers
-        assert blocker.code == "no_right_to_cancel"
+        assert blocker.code == "request_cancellation_instead"
+        assert blocker.unblocked_by == ()
 
 
 class TestRequest:
