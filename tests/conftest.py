@@ -65,6 +65,7 @@ settings.register_profile(
     "mutants",
     settings.get_profile("ci"),
     database=None,
+    report_multiple_bugs=False,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[
         HealthCheck.too_slow,
