@@ -20,7 +20,7 @@ import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Months
-from escrowflow.policies import ByConsent, Right, Situation
+from escrowflow.policies import Alone, ByConsent, Right, Situation
 from escrowflow.processes import comeup, vendor_consolidation
 from escrowflow.rules import CancellationRights, Policies, RevisionLimit
 from tests.story import (
@@ -1255,6 +1255,19 @@ class TestAnswers:
 
         assert rights.cancel(situation) == ByConsent()
         assert rights.request(attrs.evolve(situation, state="delivered")) == ByConsent()
+
+    @pytest.mark.parametrize("state", ["in_progress", "cancellation_requested"])
+    @pytest.mark.parametrize("late", [True, False])
+    def test_r27_late_at_work(self, state: str, late: bool) -> None:
+        """
+        R16, R27: late, the buyer leaves alone, a request of his open or not; on time he
+        needs a consent.
+        """
+        situation = Situation(state=state, role=ANA.role, late=late, delivered=False)
+
+        right = CancellationRights().cancel(situation)
+
+        assert right == (Alone() if late else ByConsent())
 
     @pytest.mark.parametrize(
         ("mode", "used", "agreed", "answer"),
