@@ -605,6 +605,8 @@ def run(name: str, *, again: bool, jobs: int) -> Result:
     )
     if done.returncode:
         raise SystemExit(f"{name}: mutmut failed\n{done.stdout[-4000:]}")
+    if _tried(room, part, "", environment) != _SURVIVED:
+        raise SystemExit(f"{name}: a test fails without any mutant: no verdict counts")
     results = []
     for module, path in _metas(room, part):
         meta = json.loads(path.read_text("utf-8"))
@@ -625,12 +627,22 @@ def run(name: str, *, again: bool, jobs: int) -> Result:
     )
 
 
+# As mutmut's workers do it: what is imported once is there when pytest begins.
+_WORKER: Final = """
+import importlib, pathlib, sys
+import pytest
+for name in pathlib.Path("../preload.txt").read_text().split():
+    importlib.import_module(name)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
 def _tried(room: Path, part: Part, key: str, environment: Mapping[str, str]) -> int:
     """
-    Run all tests of a part under one mutant; return how they ended.
+    Run all tests of a part under one mutant, or none; return how they ended.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", *_PYTEST, *part.tests],
+        [sys.executable, "-c", _WORKER, "-x", "-q", *_PYTEST, *part.tests],
         cwd=room / "mutants",
         env={
             **environment,
