@@ -20,9 +20,9 @@ import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Months
-from escrowflow.policies import Alone, ByConsent, Right, Situation
+from escrowflow.policies import Alone, ByConsent, Right, Situation, Verdict
 from escrowflow.processes import comeup, vendor_consolidation
-from escrowflow.rules import CancellationRights, Policies, RevisionLimit
+from escrowflow.rules import CancellationRights, Policies, RevisionLimit, Statistics
 from tests.story import (
     ACCEPT,
     ANA,
@@ -1268,6 +1268,41 @@ class TestAnswers:
         right = CancellationRights().cancel(situation)
 
         assert right == (Alone() if late else ByConsent())
+
+    @pytest.mark.parametrize(
+        ("figure", "cause", "responsible", "policy", "counts"),
+        [
+            ("acceptance_rate", "buyer_withdrew", ANA, {}, True),
+            ("acceptance_rate", "refused", LUC, {}, True),
+            ("acceptance_rate", "buyer_withdrew", ANA, {"counting": False}, False),
+            ("acceptance_rate", "refused", LUC, {"counting": False}, True),
+            ("completion_rate", "buyer_withdrew", ANA, {"counting": False}, True),
+            ("completion_rate", "by_consent", ANA, {"fault": "seller"}, False),
+            ("completion_rate", "late", LUC, {"fault": "seller"}, True),
+        ],
+    )
+    def test_r42_what_speaks_against_a_seller(
+        self,
+        figure: str,
+        cause: str,
+        responsible: ef.Actor,
+        policy: dict[str, Any],
+        counts: bool,
+    ) -> None:
+        """
+        R12, R42: whatever went wrong; without what buyers withdrew from, or only what
+        was his doing, where the policy says so.
+        """
+        counting = policy.get("counting", True)
+        statistics = Statistics(
+            fault=policy.get("fault", "any"), acceptance_counts_buyer_cancel=counting
+        )
+        verdict = Verdict(
+            figure=figure, good=False, responsible=responsible.role, cause=cause
+        )
+
+        assert statistics.counts(verdict) is counts
+        assert statistics.counts(attrs.evolve(verdict, good=True))
 
     @pytest.mark.parametrize(
         ("mode", "used", "agreed", "answer"),
