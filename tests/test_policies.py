@@ -1277,8 +1277,8 @@ class TestAnswers:
             ("acceptance_rate", "buyer_withdrew", ANA, {"counting": False}, False),
             ("acceptance_rate", "refused", LUC, {"counting": False}, True),
             ("completion_rate", "buyer_withdrew", ANA, {"counting": False}, True),
-            ("completion_rate", "by_consent", ANA, {"fault": "seller"}, False),
-            ("completion_rate", "late", LUC, {"fault": "seller"}, True),
+            ("completion_rate", "by_consent", ANA, {"fault": "sellers"}, False),
+            ("completion_rate", "late", LUC, {"fault": "sellers"}, True),
         ],
     )
     def test_r42_what_speaks_against_a_seller(
