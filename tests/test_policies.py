@@ -20,7 +20,7 @@ import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Months
-from escrowflow.policies import Alone, ByConsent, Right, Situation, Verdict
+from escrowflow.policies import Alone, ByConsent, No, Right, Situation, Verdict
 from escrowflow.processes import comeup, vendor_consolidation
 from escrowflow.rules import CancellationRights, Policies, RevisionLimit, Statistics
 from tests.story import (
@@ -1268,6 +1268,16 @@ class TestAnswers:
         right = CancellationRights().cancel(situation)
 
         assert right == (Alone() if late else ByConsent())
+
+    @pytest.mark.parametrize("state", ["pending", "delivered", "revision_refused"])
+    def test_c12_nothing_to_ask_for(self, state: str) -> None:
+        """
+        C12: by default a cancellation is asked for at work only, late or not.
+        """
+        rights = CancellationRights(late_cancel="request_auto_accepted")
+        situation = Situation(state=state, role=ANA.role, late=True, delivered=False)
+
+        assert rights.request(situation) == No("no_cancellation_request_here")
 
     @pytest.mark.parametrize(
         ("figure", "cause", "responsible", "policy", "counts"),
