@@ -1269,6 +1269,24 @@ class TestAnswers:
 
         assert right == (Alone() if late else ByConsent())
 
+    @pytest.mark.parametrize(
+        ("state", "right"),
+        [
+            ("in_progress", Alone()),
+            ("revision_refused", Alone()),
+            ("delivered", No("buyer_must_act_first")),
+            ("disputed", No("no_right_to_cancel")),
+            ("awaiting_payment", No("no_right_to_cancel")),
+        ],
+    )
+    def test_r36_r37_the_seller(self, state: str, right: Right) -> None:
+        """
+        R36, R37: alone, or not at all; and why not.
+        """
+        situation = Situation(state=state, role=LUC.role, late=True, delivered=True)
+
+        assert CancellationRights().cancel(situation) == right
+
     @pytest.mark.parametrize("state", ["pending", "delivered", "revision_refused"])
     def test_c12_nothing_to_ask_for(self, state: str) -> None:
         """
