@@ -1269,6 +1269,15 @@ class TestAnswers:
 
         assert right == (Alone() if late else ByConsent())
 
+    @pytest.mark.parametrize("state", ["awaiting_payment", "pending"])
+    def test_r12_before_acceptance(self, state: str) -> None:
+        """
+        R12: the buyer leaves alone.
+        """
+        situation = Situation(state=state, role=ANA.role, late=False, delivered=False)
+
+        assert CancellationRights().cancel(situation) == Alone()
+
     @pytest.mark.parametrize(
         ("state", "right"),
         [
