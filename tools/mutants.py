@@ -184,8 +184,8 @@ def undecorated(source: str) -> str:
     """
     Return a module in which each decorator of a function is a call below it.
 
-    Functions of one name in a row, such as `_`, are given a number: their mutants must
-    not be taken for each other.
+    What is named `_` is named after its decorator, `cancel_order_unless`: the mutants of
+    one must not be taken for those of another.
     """
     lines = source.splitlines()
     seen: Counter[str] = Counter()
@@ -194,7 +194,6 @@ def undecorated(source: str) -> str:
         name = node.name
         if name == "_":
             seen[name] += 1
-            # By what it belongs to, so that a reader knows which one it is.
             belongs = ast.unparse(node.decorator_list[-1]).replace(".", "_")
             name = belongs if belongs.isidentifier() else f"_{seen[name]}"
         value = name
@@ -577,7 +576,7 @@ def run(name: str, *, again: bool, jobs: int) -> Result:
     Run the mutants of a part; return what came of them.
 
     Raises:
-        SystemExit: If mutmut failed.
+        SystemExit: If mutmut failed, or made nothing; or if a test fails anyway.
     """
     part = PARTS[name]
     room = _prepared(name, again=again)
@@ -618,6 +617,8 @@ def run(name: str, *, again: bool, jobs: int) -> Result:
         results.append(
             judged(module, path.with_suffix("").read_text("utf-8"), verdicts)
         )
+    if len(results) < len(part.modules):
+        raise SystemExit(f"{name}: mutmut has not looked at every module")
     return Result(
         total=sum(one.total for one in results),
         killed=sum(one.killed for one in results),
