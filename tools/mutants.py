@@ -67,6 +67,9 @@ _TIMEOUTS: Final = (36, 24, -24, 152)
 _LOST: Final = 255
 _KILLED: Final = (1, 3)
 
+# How long one run of a part's tests may take, in seconds.
+_PATIENCE: Final = 900
+
 # Decorators that mutmut can see through, or that say nothing at run time.
 _TRANSPARENT: Final = frozenset({"staticmethod", "classmethod", "overload"})
 
@@ -611,7 +614,8 @@ def run(name: str, *, again: bool, jobs: int) -> Result:
         meta = json.loads(path.read_text("utf-8"))
         verdicts = meta["exit_code_by_key"]
         for key, code in verdicts.items():
-            if code == _LOST:
+            # On a busy machine what is slow looks like what never ends.
+            if code == _LOST or code in _TIMEOUTS:
                 verdicts[key] = _tried(room, part, key, environment)
         path.write_text(json.dumps(meta), "utf-8")
         results.append(
@@ -642,18 +646,22 @@ def _tried(room: Path, part: Part, key: str, environment: Mapping[str, str]) -> 
     """
     Run all tests of a part under one mutant, or none; return how they ended.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _WORKER, "-x", "-q", *_PYTEST, *part.tests],
-        cwd=room / "mutants",
-        env={
-            **environment,
-            "PYTHONPATH": os.pathsep.join(("src", ".")),
-            "MUTANT_UNDER_TEST": key,
-        },
-        check=False,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _WORKER, "-x", "-q", *_PYTEST, *part.tests],
+            cwd=room / "mutants",
+            env={
+                **environment,
+                "PYTHONPATH": os.pathsep.join(("src", ".")),
+                "MUTANT_UNDER_TEST": key,
+            },
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return _TIMEOUTS[0]
     return _SURVIVED if done.returncode == _SURVIVED else _KILLED[0]
 
 
