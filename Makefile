@@ -43,6 +43,10 @@ proofs: $(VENV)/test.stamp  ## Run what tries many lives, and what tests the tes
 	@echo "== proofs"
 	@$(PYTEST_IN_PARALLEL) -m proof $(PYTEST_ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/mutants.stamp  ## Change the core in small ways: does a test fail? (MUTANTS_ARGS="money ledger"); hours
+	@$(BIN)/python tools/mutants.py $(MUTANTS_ARGS)
+
 .PHONY: browser
 browser: $(VENV)/browser.stamp  ## Visit the example in a real browser: Debian's chromium
 	@echo "== browser"
@@ -113,7 +117,7 @@ release: $(VENV)/release.stamp  ## What a release must pass: every Python, lowes
 
 .PHONY: clean
 clean:  ## Remove everything that make made
-	@rm -rf $(VENV) dist docs/_build htmlcov .coverage .coverage.* .hypothesis \
+	@rm -rf $(VENV) dist docs/_build htmlcov mutants .coverage .coverage.* .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests $(wildcard examples benchmarks tools) -name __pycache__ -prune -exec rm -rf {} +
 
@@ -123,8 +127,8 @@ clean:  ## Remove everything that make made
 # A stamp says: this lock is installed, and so are we, editable.  Each lock is a
 # part of a greater one, with the same versions: run of example and test, both of
 # browser, and that of dev.  So whoever installs a greater one has the lesser ones too.
-# The locks of the queues, recipes, of the site, docs, and of a release stand beside
-# them, and share their versions.
+# The locks of the queues, recipes, of the site, docs, of a release, and of mutants stand
+# beside them, and share their versions.
 
 PARTS_OF_dev := run example test browser
 PARTS_OF_browser := run example test
@@ -133,6 +137,7 @@ PARTS_OF_example := run
 PARTS_OF_recipes := run test
 PARTS_OF_docs := run
 PARTS_OF_release := run
+PARTS_OF_mutants := run test
 
 $(VENV)/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -169,3 +174,4 @@ lock: $(VENV)/dev.stamp  ## Renew the locks (UPGRADE=--upgrade for newer version
 	$(UV_COMPILE) --group recipes --constraint requirements/dev.lock --output-file requirements/recipes.lock
 	$(UV_COMPILE) --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
 	$(UV_COMPILE) --group release --constraint requirements/dev.lock --output-file requirements/release.lock
+	$(UV_COMPILE) --group mutants --constraint requirements/dev.lock --output-file requirements/mutants.lock

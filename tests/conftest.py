@@ -1,9 +1,9 @@
 """
-What all tests may ask for; and how patient Hypothesis is, by three profiles.
+What all tests may ask for; and how patient Hypothesis is, by four profiles.
 
-`fast` is the default, `ci` is the default where the variable `CI` is set, and
-`--hypothesis-profile=long` is for the night.  No profile has a deadline: how
-busy the machine is must not decide whether a test passes.
+`fast` is the default, `ci` is the default where the variable `CI` is set,
+`--hypothesis-profile=long` is for the night, and `mutants` for `make mutants`.  No
+profile has a deadline: how busy the machine is must not decide whether a test passes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from escrowflow.clock import FakeClock
 from tests.given import T0, a_storage, an_engine
@@ -58,6 +58,19 @@ settings.register_profile(
     max_examples=2_000,
     stateful_step_count=100,
     print_blob=True,
+)
+# The same tests are run thousands of times, in one process and its children; that one
+# fails is enough, and by which example does not matter.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ci"),
+    database=None,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.differing_executors,
+    ],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
 

@@ -387,6 +387,14 @@ class Story:
         return [recorded.name for recorded in self.engine.history(self.id)]
 
     @property
+    def reasons(self) -> list[str]:
+        """
+        What people gave as their reasons, oldest first; "" where they gave none.
+        """
+        events = [recorded.event for recorded in self.engine.history(self.id)]
+        return [str(event.reason) for event in events if hasattr(event, "reason")]
+
+    @property
     def ending(self) -> tuple[str, str, str, bool]:
         """
         Cause, trigger, whose doing, and whether it shows on the profile.

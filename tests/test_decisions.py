@@ -339,8 +339,10 @@ class TestFields:
 
         process = comeup().with_policies(reviews=Forever())
 
-        with pytest.raises(ef.InvalidInputError, match="has no fields"):
+        with pytest.raises(ef.InvalidInputError, match="has no fields") as error:
             process.with_policies(reviews={"review_window": "P1D"})
+
+        assert error.value.field == "reviews"
 
     def test_labels_equal_after_trimming_are_one_too_many(self) -> None:
         """

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from escrowflow.clock import as_utc
 from escrowflow.errors import InvalidInputError, LedgerError
 from escrowflow.money import (
     AMOUNT_MAX,
@@ -456,6 +457,55 @@ class TestOf:
             assert Fraction(money.minor, 1000) == Fraction(amount)
 
         assert field == "amount"
+
+
+class TestRefusals:
+    """
+    What somebody reads who did it wrong.
+    """
+
+    @pytest.mark.parametrize(
+        ("call", "told"),
+        [
+            (lambda: Money(1.5, "EUR"), "whole minor units as an int, not float:"),  # type: ignore[arg-type]
+            (lambda: Money(-1, "EUR"), "never negative:"),
+            (lambda: Money(MINOR_MAX + 1, "EUR"), f"at most {MINOR_MAX}"),
+            (lambda: Money(1, "eur"), "not 'eur'"),
+            (lambda: Money(1, None), "not NoneType"),  # type: ignore[arg-type]
+            (lambda: Money.of("1,5", "EUR"), "digits like '99.90', at most 30"),
+            (lambda: Money.of("0.001", "EUR"), "EUR has 2 decimals:"),
+            (lambda: Money.of("0.5", "JPY"), "JPY has 0 decimals:"),
+            (lambda: Money.of("-1", "EUR"), "negative"),
+            (lambda: Money.of(-(10**30), "EUR"), "negative"),
+            (lambda: Money.of(10**30, "EUR"), "too large"),
+            (lambda: Money.of("9" * 20, "EUR"), "too large"),
+            (lambda: Money.of(Decimal("1E+40"), "EUR"), "too large"),
+            (lambda: Money.of(Decimal("NaN"), "EUR"), "a finite number"),
+            (lambda: Money.of(None, "EUR"), "not NoneType"),  # type: ignore[arg-type]
+            (lambda: as_amount(1, "price"), "not int"),
+            (lambda: as_amount(Money.zero("EUR"), "price"), "more than zero"),
+            (lambda: as_share(0.5, "share"), "not float"),
+        ],
+    )
+    def test_says_what_was_wrong(self, call: Callable[[], object], told: str) -> None:
+        """
+        Each mistake has a sentence of its own, with what was found in its place.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            call()
+
+        assert f" {told} " in f" {caught.value.problem} "
+
+    def test_other_types_and_currencies(self) -> None:
+        """
+        What cannot be added is named, both sides of it.
+        """
+        odd: Any = 1
+
+        with pytest.raises(TypeError, match="not int"):
+            eur("1") + odd
+        with pytest.raises(InvalidInputError, match="EUR and JPY cannot be mixed"):
+            eur("1") + Money(1, "JPY")
 
 
 class TestDisplay:
@@ -920,6 +970,16 @@ class TestFee:
         """
         assert refused(lambda: Fee(eur("1")).of(Money(100, "JPY"))) == "currency"
 
+    @pytest.mark.parametrize("bps", [0, 1, 10_000])
+    def test_limits(self, bps: int) -> None:
+        """
+        From nothing to all of the price, both included; and so is a flat amount of
+        nothing.
+        """
+        fee = Fee(Money.zero("EUR"), bps)
+
+        assert fee.of(Money(10_000, "EUR")) == Money(bps, "EUR")
+
     @pytest.mark.parametrize("bps", [-1, 10_001, 2.5, True, "250", None])
     def test_no_rate(self, bps: Any) -> None:
         """
@@ -977,6 +1037,27 @@ class TestPayment:
         An amount is money, above zero and within the limit.
         """
         assert refused(lambda: Payment("card", "pi_1", amount)) == "amount"
+
+    @pytest.mark.parametrize(
+        "held_until",
+        ["2026-05-12T10:00:00+02:00", as_utc("2026-05-12T08:00:00Z", "held_until")],
+    )
+    def test_held_until(self, held_until: Any) -> None:
+        """
+        Until when a bank holds it is an instant, kept in UTC; without one it is here.
+        """
+        held = Payment("card", "pi_1", held_until=held_until).held_until
+
+        assert held is not None
+        assert held.isoformat() == "2026-05-12T08:00:00+00:00"
+        assert Payment("card", "pi_1").held_until is None
+
+    @pytest.mark.parametrize("odd", ["tomorrow", "2026-05-12T10:00:00", "", 0, False])
+    def test_odd_held_until(self, odd: Any) -> None:
+        """
+        What is no instant is refused; nothing given is `None` and nothing else.
+        """
+        assert refused(lambda: Payment("card", "a", held_until=odd)) == "held_until"
 
     def test_frozen_and_hashable(self) -> None:
         """

@@ -20,9 +20,9 @@ import pytest
 
 import escrowflow as ef
 from escrowflow.clock import Months
-from escrowflow.policies import Right, Situation
+from escrowflow.policies import Alone, ByConsent, No, Right, Situation, Verdict
 from escrowflow.processes import comeup, vendor_consolidation
-from escrowflow.rules import Policies
+from escrowflow.rules import CancellationRights, Policies, RevisionLimit, Statistics
 from tests.story import (
     ACCEPT,
     ANA,
@@ -1220,15 +1220,147 @@ class TestOwnPolicy:
 
     def test_has_no_fields_to_change(self) -> None:
         """
-        A host's object without fields is replaced, not changed.
+        A host's object has only the fields that he gave it.
         """
         process = comeup().with_policies(cancellation=HalfBack())
 
-        with pytest.raises(ef.InvalidInputError):
+        with pytest.raises(ef.InvalidInputError) as caught:
             process.with_policies(cancellation={"late_cancel": "immediate"})
+
+        assert caught.value.field == "cancellation.late_cancel"
 
 
 # --- with_policies ----------------------------------------------------------------
+
+
+class TestAnswers:
+    """
+    What the policies answer, whoever asks.
+    """
+
+    @pytest.mark.parametrize("how", ["immediate", "request_auto_accepted"])
+    @pytest.mark.parametrize(
+        "state", ["delivered", "revision_requested", "revision_refused", "disputed"]
+    )
+    def test_lateness_counts_at_work(self, how: Any, state: str) -> None:
+        """
+        C11: where no work is owed, lateness gives the buyer no right to leave.
+        """
+        rights = CancellationRights(
+            late_cancel=how, cancel_request_states=frozenset({"delivered"})
+        )
+        situation = Situation(
+            state=state, role=ANA.role, late=True, delivered=state != "in_progress"
+        )
+
+        assert rights.cancel(situation) == ByConsent()
+        assert rights.request(attrs.evolve(situation, state="delivered")) == ByConsent()
+
+    @pytest.mark.parametrize("state", ["in_progress", "cancellation_requested"])
+    @pytest.mark.parametrize("late", [True, False])
+    def test_r27_late_at_work(self, state: str, late: bool) -> None:
+        """
+        R16, R27: late, the buyer leaves alone, a request of his open or not; on time he
+        needs a consent.
+        """
+        situation = Situation(state=state, role=ANA.role, late=late, delivered=False)
+
+        right = CancellationRights().cancel(situation)
+
+        assert right == (Alone() if late else ByConsent())
+
+    @pytest.mark.parametrize("state", ["awaiting_payment", "pending"])
+    def test_r12_before_acceptance(self, state: str) -> None:
+        """
+        R12: the buyer leaves alone.
+        """
+        situation = Situation(state=state, role=ANA.role, late=False, delivered=False)
+
+        assert CancellationRights().cancel(situation) == Alone()
+
+    @pytest.mark.parametrize(
+        ("state", "right"),
+        [
+            ("in_progress", Alone()),
+            ("revision_refused", Alone()),
+            ("delivered", No("buyer_must_act_first")),
+            ("disputed", No("no_right_to_cancel")),
+            ("awaiting_payment", No("no_right_to_cancel")),
+        ],
+    )
+    def test_r36_r37_the_seller(self, state: str, right: Right) -> None:
+        """
+        R36, R37: alone, or not at all; and why not.
+        """
+        situation = Situation(state=state, role=LUC.role, late=True, delivered=True)
+
+        assert CancellationRights().cancel(situation) == right
+
+    @pytest.mark.parametrize("state", ["pending", "delivered", "revision_refused"])
+    def test_c12_nothing_to_ask_for(self, state: str) -> None:
+        """
+        C12: by default a cancellation is asked for at work only, late or not.
+        """
+        rights = CancellationRights(late_cancel="request_auto_accepted")
+        situation = Situation(state=state, role=ANA.role, late=True, delivered=False)
+
+        assert rights.request(situation) == No("no_cancellation_request_here")
+
+    @pytest.mark.parametrize(
+        ("figure", "cause", "responsible", "policy", "counts"),
+        [
+            ("acceptance_rate", "buyer_withdrew", ANA, {}, True),
+            ("acceptance_rate", "refused", LUC, {}, True),
+            ("acceptance_rate", "buyer_withdrew", ANA, {"counting": False}, False),
+            ("acceptance_rate", "refused", LUC, {"counting": False}, True),
+            ("completion_rate", "buyer_withdrew", ANA, {"counting": False}, True),
+            ("completion_rate", "by_consent", ANA, {"fault": "sellers"}, False),
+            ("completion_rate", "late", LUC, {"fault": "sellers"}, True),
+        ],
+    )
+    def test_r42_what_speaks_against_a_seller(
+        self,
+        figure: str,
+        cause: str,
+        responsible: ef.Actor,
+        policy: dict[str, Any],
+        counts: bool,
+    ) -> None:
+        """
+        R12, R42: whatever went wrong; without what buyers withdrew from, or only what
+        was his doing, where the policy says so.
+        """
+        counting = policy.get("counting", True)
+        statistics = Statistics(
+            fault=policy.get("fault", "any"), acceptance_counts_buyer_cancel=counting
+        )
+        verdict = Verdict(
+            figure=figure, good=False, responsible=responsible.role, cause=cause
+        )
+
+        assert statistics.counts(verdict) is counts
+        assert statistics.counts(attrs.evolve(verdict, good=True))
+
+    @pytest.mark.parametrize(
+        ("mode", "used", "agreed", "answer"),
+        [
+            ("soft", 0, 1, "within"),
+            ("soft", 1, 1, "over"),
+            ("soft", 0, 0, "over"),
+            ("hard", 1, 2, "within"),
+            ("hard", 2, 2, "refused"),
+            ("hard", 99, "unlimited", "within"),
+        ],
+    )
+    def test_r58_another_revision(
+        self, mode: Any, used: int, agreed: Any, answer: str
+    ) -> None:
+        """
+        R58: within what was agreed; beyond it, marked or refused.
+        """
+        limit = RevisionLimit(revision_limit_mode=mode)
+
+        assert limit.request(used=used, agreed=agreed) == answer
 
 
 class TestWithPolicies:
@@ -1240,6 +1372,8 @@ class TestWithPolicies:
         ("changes", "field"),
         [
             ({"revisions": {}}, "revisions"),
+            ({"cancellation": 5}, "cancellation"),
+            ({"fees": ef.Fee()}, "fees"),
             ({"revision": {"limit": 1}}, "revision.limit"),
             ({"lifetime": {"_cap_grace": "P1D"}}, "lifetime._cap_grace"),
             ({"time": {"deadline_boundary": "open"}}, "deadline_boundary"),

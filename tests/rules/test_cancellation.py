@@ -4,11 +4,14 @@ Cancellation: R12, R16, R27, R31 to R43 and R45.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import escrowflow as ef
+from escrowflow.events import DisputeUnlocked
+from escrowflow.rules import Alone, ByConsent, No, Right, Situation
+from tests.rules.test_settlement import HalfBack
 from tests.story import (
     ACCEPT,
     ANA,
@@ -33,6 +36,39 @@ from tests.story import (
     revision_refused,
     revision_requested,
 )
+
+
+class Granted(HalfBack):
+    """
+    Asking is enough, and the seller keeps three tenths.
+    """
+
+    def request(self, situation: Situation) -> Right:
+        """
+        Always.
+        """
+        return Alone(to_seller=ef.Share.percent(30))
+
+
+class Stay(HalfBack):
+    """
+    The buyer needs a consent that he cannot ask for.
+    """
+
+    def cancel(self, situation: Situation) -> Right:
+        """
+        With the seller's consent.
+        """
+        return ByConsent()
+
+    def request(self, situation: Situation) -> Right:
+        """
+        Not before something was delivered.
+        """
+        return (
+            ByConsent() if situation.delivered else No("request_cancellation_instead")
+        )
+
 
 FEES = {
     "fees": {
@@ -119,6 +155,136 @@ class TestBuyer:
         assert "not_in_this_state" in story.refused(ANA, CANCEL)
         assert story.books == "100/0/0/0"
 
+    def test_r12_with_a_reason(self) -> None:
+        """
+        R12: what he writes is kept with the ending.
+        """
+        story = pending().buyer(ef.CancelOrder(reason="changed my mind"))
+
+        assert story.order.ending is not None
+        assert story.order.ending.reason == "changed my mind"
+
+    def test_r16_while_a_request_is_open(self) -> None:
+        """
+        R16: once he has asked, it is the seller who can say yes.
+        """
+        story = cancellation_requested()
+
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+
+        assert blocker.code == "consent_needed"
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("accept_cancellation", LUC.role)
+        ]
+
+    def test_a_right_of_the_hosts_own(self) -> None:
+        """
+        A host may let the buyer leave on time, and share what is held; that is the
+        buyer's doing then.
+        """
+        story = in_progress(policies={"cancellation": HalfBack()}).buyer(CANCEL)
+
+        assert story.books == "0/50/50/0"
+        assert story.ending == ("buyer_cancelled", "cancel_order", "buyer", False)
+
+    def test_a_right_of_the_hosts_own_when_late(self) -> None:
+        """
+        The same once it is late: that is the seller's doing.
+        """
+        fees = {"buyer_fee": ef.Fee(bps=500), "buyer_bears": {"buyer_fee"}}
+        story = late(policies={"cancellation": HalfBack(), "fees": fees})
+
+        story.buyer(CANCEL)
+
+        assert story.books == "0/55/50/0"
+        assert story.ending == ("late", "cancel_order", "seller", False)
+
+
+class TestAskingIsEnough:
+    """
+    C11, `request_auto_accepted`: on a late order, and where a host says so.
+    """
+
+    POLICIES: ClassVar[dict[str, Any]] = {
+        "cancellation": {"late_cancel": "request_auto_accepted"}
+    }
+
+    def test_c11_late(self) -> None:
+        """
+        C11: who asks on a late order has everything back at once, for the delay.
+        """
+        story = late(policies=self.POLICIES)
+
+        story.buyer(ef.RequestCancellation(reason="too late"))
+
+        assert story.row == ("cancelled + late", "", "0/100/0/0")
+        assert story.ending == ("late", "request_cancellation", "seller", False)
+        assert story.order.ending is not None
+        assert story.order.ending.reason == "too late"
+        assert story.names[-2:] == ["cancellation_requested", "order_cancelled"]
+
+    def test_c11_not_alone(self) -> None:
+        """
+        C11: he has to ask; that is what he is told.
+        """
+        (blocker,) = late(policies=self.POLICIES).option(ANA, ef.CancelOrder).blockers
+
+        assert blocker.code == "request_cancellation_instead"
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("request_cancellation", ANA.role)
+        ]
+
+    def test_c11_an_open_request_is_made_anew(self) -> None:
+        """
+        C11: a request that was made on time is withdrawn first.
+        """
+        story = cancellation_requested(policies=self.POLICIES).after(days=6)
+
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("withdraw_cancellation", ANA.role)
+        ]
+        story.buyer(ef.WithdrawCancellation(), ASK_CANCELLATION)
+        assert story.books == "0/100/0/0"
+
+    @pytest.mark.parametrize(
+        ("begin", "ending", "books"),
+        [
+            (
+                in_progress,
+                ("by_consent", "request_cancellation", "", False),
+                "0/70/30/0",
+            ),
+            (late, ("late", "request_cancellation", "seller", False), "0/70/30/0"),
+        ],
+        ids=["on time", "late"],
+    )
+    def test_a_right_of_the_hosts_own(
+        self, begin: Any, ending: tuple[str, str, str, bool], books: str
+    ) -> None:
+        """
+        A host may take any request for a cancellation, and share what is held.
+        """
+        story = begin(policies={"cancellation": Granted()})
+
+        story.buyer(ASK_CANCELLATION)
+
+        assert story.ending == ending
+        assert story.books == books
+
+    def test_nobody_need_ask(self) -> None:
+        """
+        Where there is no right to ask, that is said, with no way out.
+        """
+        story = in_progress(policies={"cancellation": Stay()})
+
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+        assert (blocker.code, blocker.unblocked_by) == ("consent_needed", ())
+        (blocker,) = story.option(ANA, ef.RequestCancellation).blockers
+        assert blocker.code == "request_cancellation_instead"
+        assert blocker.unblocked_by == ()
+
 
 class TestRequest:
     """
@@ -168,6 +334,7 @@ class TestRequest:
 
         assert story.row == ("cancelled", "", "0/125.3/0/0")
         assert story.ending == ("by_consent", "accept_cancellation", "", False)
+        assert story.names[-2:] == ["cancellation_accepted", "order_cancelled"]
         assert story.order.refunds[0].payment.method == "paypal"
         assert story.order.ending is not None
         assert story.order.ending.statistics == ("completion_rate",)
@@ -183,6 +350,7 @@ class TestRequest:
         assert story.row == ("in_progress", "2026-06-06T12:00:00+02:00", "100/0/0/0")
         assert [name for name, _ in story.waits] == ["delivery"]
         assert story.order.cancellation is None
+        assert story.reasons == [ASK_CANCELLATION.reason, REFUSE_CANCELLATION.reason]
         # He may go on, or call a mediator (newer pages).
         assert story.option(ANA, ef.FileClaim).allowed
 
@@ -204,6 +372,9 @@ class TestRequest:
         assert story.state == "cancellation_requested"
         assert story.order.cancellation is not None
         assert story.order.cancellation.unlocked
+        unlocked = story.engine.history(story.id)[-1].event
+        assert isinstance(unlocked, DisputeUnlocked)
+        assert unlocked.request == "cancellation"
         assert story.buyer(DISPUTE).state == "disputed"
 
     def test_r34_not_before(self) -> None:
@@ -229,6 +400,7 @@ class TestRequest:
         assert story.row == ("disputed", "", "100/0/0/0")
         assert story.order.dispute is not None
         assert story.order.dispute.cause == "cancellations_refused"
+        assert story.order.dispute.reason == REFUSE_CANCELLATION.reason
         assert story.order.cancellations_refused == 2
 
     def test_r35_not_once_delivered(self) -> None:
@@ -378,6 +550,28 @@ class TestSeller:
 
         assert not story.option(LUC, ef.CancelOrder).allowed
 
+    def test_r37_the_buyer_first(self) -> None:
+        """
+        R37: once delivered, it is the buyer who opens it again, by asking for changes.
+        """
+        codes = delivered().refused(LUC, CANCEL)
+        (blocker,) = delivered().option(LUC, ef.CancelOrder).blockers
+
+        assert codes == (blocker.code,) == ("buyer_must_act_first",)
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("request_revision", ANA.role)
+        ]
+
+    def test_r11_before_acceptance(self) -> None:
+        """
+        R11: before it was accepted, his cancellation is a refusal.
+        """
+        story = pending().seller(ef.CancelOrder(reason="no time"))
+
+        assert story.ending == ("refused", "cancel_order", "seller", False)
+        assert story.order.ending is not None
+        assert story.order.ending.reason == "no time"
+
     def test_r38_after_a_refused_revision(self) -> None:
         """
         R38: after a refused revision he may, and his completion rate falls.
@@ -504,6 +698,7 @@ class TestCancelled:
         story.staff(ef.ExcuseCancellation(reason="flood"))
 
         assert story.ending == ("seller_cancelled", "cancel_order", "seller", False)
+        assert story.reasons[-1] == "flood"
         assert story.books == "0/100/0/0"
 
     @pytest.mark.parametrize(
@@ -626,6 +821,19 @@ class TestAfterLateDelivery:
 
         assert story.state == "cancellation_requested + late"
         assert refusal == ("consent_needed",)
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+        assert blocker.unblocked_at is None
+
+    def test_no_delivery_is_waited_for(self) -> None:
+        """
+        C12: who asks after a delivery is not told to wait until the order is late.
+        """
+        policies = {"cancellation": {"cancel_request_states": {"delivered"}}}
+        story = delivered(policies=policies).buyer(ASK_CANCELLATION)
+
+        (blocker,) = story.option(ANA, ef.CancelOrder).blockers
+
+        assert (blocker.code, blocker.unblocked_at) == ("consent_needed", None)
 
     def test_c2_narrowed_states(self) -> None:
         """

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import escrowflow as ef
+from escrowflow.events import AnswerExpired
 from escrowflow.processes import recommended
 from tests.story import (
     ACCEPT,
@@ -390,6 +391,10 @@ class TestAnswers:
             "seller",
             False,
         )
+        story.sweep()
+        expired, cancelled = (one.event for one in story.engine.history(story.id)[-2:])
+        assert expired == AnswerExpired(request="cancellation")
+        assert cancelled.name == "order_cancelled"
 
     def test_cancellation_answered(self) -> None:
         """
@@ -420,6 +425,9 @@ class TestAnswers:
         assert story.order.revisions_used == 1
         assert story.order.revisions[-1].answer == "accepted"
         assert story.told("answer_expired") == {"buyer", "seller"}
+        assert AnswerExpired(request="revision") in [
+            recorded.event for recorded in story.engine.history(story.id)
+        ]
 
     def test_a_seller_who_never_comes_back(self) -> None:
         """

@@ -67,6 +67,13 @@ class TestProposing:
 
         assert blocker.code == "mediator_only"
         assert [way.command for way in blocker.unblocked_by] == ["file_claim"]
+        # Before it is accepted, there is nothing to claim.
+        (before,) = (
+            pending(policies={"partial_refunds": {"partial_refund": "mediator_only"}})
+            .option(ANA, ef.ProposePartialRefund)
+            .blockers
+        )
+        assert before.unblocked_by == ()
         story.seller(CLAIM).mediator(ASSIGN, ef.ConvertClaim())
         story.mediator(
             ef.RuleDispute(ruling=ef.Split(to_buyer=euros("30")), reason="agreed")
@@ -89,6 +96,7 @@ class TestProposing:
         assert story.books == "100/0/0/0"
         assert order.partial_refund is not None
         assert order.partial_refund.by is actor.role
+        assert str(order.partial_refund.reason) == "part of it"
         assert story.told("partial_refund_proposed") == (
             {"buyer", "seller"} - {actor.role.text}
         )
@@ -122,6 +130,10 @@ class TestProposing:
 
         assert story.refused(ANA, propose("20")) == ("proposal_open",)
         assert story.refused(LUC, propose("20")) == ("proposal_open",)
+        (blocker,) = story.option(LUC, ef.ProposePartialRefund).blockers
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("withdraw_partial_refund", ANA.role)
+        ]
 
     @pytest.mark.parametrize(
         ("amount", "allowed"), [("0.01", True), ("99.99", True), ("100", False)]
@@ -143,6 +155,17 @@ class TestProposing:
         """
         with pytest.raises(ef.InvalidInputError):
             propose("0")
+
+    def test_r90_nothing_less(self) -> None:
+        """
+        R90: of a single cent no part can go back: all of it is a cancellation.
+        """
+        story = in_progress(price="0.01")
+
+        assert story.refused(ANA, propose("0.01")) == (
+            "nothing_to_refund",
+            "amount_above_maximum",
+        )
 
     def test_c20_cap(self) -> None:
         """
@@ -182,6 +205,10 @@ class TestClosing:
         story = in_progress().seller(propose("30"))
 
         assert story.refused(ANA, ef.WithdrawPartialRefund()) == ("not_the_proposer",)
+        (blocker,) = story.option(ANA, ef.WithdrawPartialRefund).blockers
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("refuse_partial_refund", ANA.role)
+        ]
 
     @pytest.mark.parametrize("state", OPEN)
     def test_r88_accepted(self, state: str) -> None:
@@ -219,6 +246,10 @@ class TestClosing:
         story = in_progress().buyer(propose("30"))
 
         assert story.refused(ANA, command) == ("own_proposal",)
+        (blocker,) = story.option(ANA, type(command)).blockers
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("withdraw_partial_refund", ANA.role)
+        ]
 
     def test_r88_several_in_a_row(self) -> None:
         """
@@ -239,11 +270,12 @@ class TestClosing:
         """
         story = in_progress().buyer(propose("30"))
 
-        story.seller(ef.RefusePartialRefund())
+        story.seller(ef.RefusePartialRefund(reason="it is all done"))
 
         assert story.order.partial_refund is None
         assert story.books == "100/0/0/0"
         assert story.told("partial_refund_refused") == {"buyer"}
+        assert story.reasons[-1] == "it is all done"
 
     def closed_by(self, how: str) -> Story:
         """
@@ -372,3 +404,20 @@ class TestSeveralPayments:
         story.seller(ef.AcceptPartialRefund())
 
         assert story.books == "0.01/119.99/0/0"
+
+    def test_less_is_held_by_then(self) -> None:
+        """
+        Gap: what a bank took back in between cannot be given back again.
+        """
+        story = in_progress().buyer(propose("80"))
+
+        story.provider(
+            ef.ReportChargeback(
+                chargeback_id="dp_1",
+                payment_reference="pay-1",
+                status="lost",
+                amount=euros("50"),
+            )
+        )
+
+        assert story.refused(LUC, ef.AcceptPartialRefund()) == ("amount_above_maximum",)

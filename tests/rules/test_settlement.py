@@ -30,6 +30,7 @@ from tests.story import (
     delivered,
     disputed,
     euros,
+    expired,
     in_progress,
     late,
     paris,
@@ -213,6 +214,45 @@ class TestRelease:
         story.buyer(APPROVE)
 
         assert story.books == "0/40/54/6"
+
+
+class TestEndings:
+    """
+    What an ending leaves behind.
+    """
+
+    @pytest.mark.parametrize(("end", "days"), [("completed", 3), ("cancelled", 5)])
+    def test_r41_r95_time_to_talk(self, end: str, days: int) -> None:
+        """
+        R41, R95: after each kind of ending its own time to talk.
+        """
+        windows = {"chat_after_completed": "P3D", "chat_after_cancelled": "P5D"}
+        story = IN[end](policies={"conversation": windows})
+
+        closed_at = story.order.closed_at
+        assert closed_at is not None
+        assert story.waits == [("conversation", paris(closed_at.add(days=days)))]
+
+    def test_r99_the_longest_life(self) -> None:
+        """
+        R99: the platform keeps what is held, and the ending says what brought it about.
+        """
+        story = expired()
+        story.sweep()
+
+        assert story.row == ("expired + late", "", "0/0/0/100")
+        assert story.ending == ("order_cap", "expire_order", "", False)
+
+    def test_without_a_reason(self) -> None:
+        """
+        Who gave no reason has said nothing: that is an empty text.
+        """
+        story = in_progress().buyer(ef.RequestCancellation(reason="x"))
+
+        story.seller(ef.AcceptCancellation())
+
+        assert story.order.ending is not None
+        assert story.order.ending.reason == ""
 
 
 class TestRulings:
