@@ -108,6 +108,8 @@ class TestAfterTheEnd:
 
         assert story.names[-1] == "conversation_closed"
         assert story.refused(ANA, HELLO) == ("conversation_closed",)
+        (blocker,) = story.option(ANA, ef.SendMessage).blockers
+        assert blocker.params == {"closed_at": ended_at.add(days=7)}
 
     def test_r95_approved_at_the_last_moment(self) -> None:
         """
@@ -143,6 +145,8 @@ class TestAfterTheEnd:
         assert story.refused(ANA, ef.LeaveConversation()) == (
             "conversation_closes_by_itself",
         )
+        (blocker,) = story.option(ANA, ef.LeaveConversation).blockers
+        assert blocker.params == {"closes_at": story.order.conversation.closes_at}
 
     def test_cancelled_closes_all_the_same(self) -> None:
         """

@@ -57,6 +57,19 @@ class TestReview:
         assert story.order.review is not None
         assert (story.order.review.rating, story.order.review.text) == (rating, "so")
         assert story.told("review_left") == {"seller"}
+        assert story.ending == ("reviewed", "leave_review", "", False)
+
+    def test_c13_approval_completes(self) -> None:
+        """
+        C13: where a review completes nothing, the delivery is approved first.
+        """
+        policies = {"completion": {"completion_triggers": {"approve"}}}
+        (blocker,) = delivered(policies=policies).option(ANA, ef.LeaveReview).blockers
+
+        assert blocker.code == "approval_completes"
+        assert [(way.command, way.by) for way in blocker.unblocked_by] == [
+            ("approve_delivery", ANA.role)
+        ]
 
     @pytest.mark.parametrize("rating", [0, 6, 3.5, True, "5"])
     def test_rating_is_one_to_five(self, rating: object) -> None:
@@ -104,6 +117,24 @@ class TestReply:
     """
     The seller's word.
     """
+
+    def test_r97_nothing_to_reply_to(self) -> None:
+        """
+        R97: before there is a review, the buyer would have to leave one; of one that
+        was removed it is told why.
+        """
+        (none,) = completed().option(LUC, ef.ReplyToReview).blockers
+        story = reviewed().staff(ef.RemoveReview(cause="unlawful"))
+        (removed,) = story.option(LUC, ef.ReplyToReview).blockers
+
+        assert none.code == "no_review"
+        assert [(way.command, way.by) for way in none.unblocked_by] == [
+            ("leave_review", ANA.role)
+        ]
+        assert (removed.code, removed.params) == (
+            "review_removed",
+            {"cause": "unlawful"},
+        )
 
     def test_r97_once(self) -> None:
         """
