@@ -8,11 +8,13 @@ a script, this file draws them anew.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
@@ -104,6 +106,11 @@ def run_blocks(page: Path) -> None:
             before = printed.tell()
             exec(compile(padding + block[1], str(page), "exec"), namespace)
             assert block[2] is None or printed.getvalue()[before:] == block[2]
+    with warnings.catch_warnings():
+        # Pages close nothing: where they are followed, the process ends.
+        warnings.simplefilter("ignore", ResourceWarning)
+        namespace.clear()
+        gc.collect()
 
 
 @each_page
