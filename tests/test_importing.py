@@ -125,6 +125,7 @@ class TestWindow:
         brought = told("from escrowflow import *", "sorted(globals())")
 
         assert set(escrowflow.__all__) <= set(listed)
+        assert set(listed) <= set(dir(escrowflow))
         assert set(escrowflow.__all__) <= set(brought)
 
     @pytest.mark.parametrize(
