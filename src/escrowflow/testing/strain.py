@@ -60,6 +60,9 @@ _SHARED: Final = Capability.SHARED
 # The orders of each round of the crash test; a batch changes all of them.
 _FLEET: Final = ("crash-1", "crash-2", "crash-3")
 
+# So often they are looked at after a kill, at most, until they are whole.
+_LOOKS_MAX: Final = 20
+
 
 def _full(order_id: str = "o-1") -> Change:
     """
@@ -552,17 +555,25 @@ class Strain(Checks):
             for _ in range(self.crashes):
                 said = self._killed(storage, choice)
                 storage = self.reopened(storage)
-                last = max(storage.load(name).version for name in _FLEET)
-                while (before := reference.load(_FLEET[0]).version) < last:
-                    put(reference, *(_step(name, before) for name in _FLEET))
-                    whole.append({name: _seen(reference, name) for name in _FLEET})
-                # A change is whole, the batch need not be: its orders may differ.
+                for _ in range(_LOOKS_MAX):
+                    last = max(storage.load(name).version for name in _FLEET)
+                    while (before := reference.load(_FLEET[0]).version) < last:
+                        put(reference, *(_step(name, before) for name in _FLEET))
+                        whole.append({name: _seen(reference, name) for name in _FLEET})
+                    found = {name: _seen(storage, name) for name in _FLEET}
+                    # A change is whole, the batch need not be: its orders may differ.
+                    halves = [
+                        name
+                        for name in _FLEET
+                        if found[name] not in [orders[name] for orders in whole[-2:]]
+                    ]
+                    # A server may still carry out what was sent before, while we look.
+                    if not halves:
+                        break
+                assert halves == [], f"half of a change; seed {seed}"
                 for name in _FLEET:
-                    seen = _seen(storage, name)
-                    assert seen["load"].version >= said, f"forgotten; seed {seed}"
-                    assert seen in [orders[name] for orders in whole[-2:]], (
-                        f"half of a change; seed {seed}"
-                    )
+                    there = found[name]["load"].version
+                    assert there >= said, f"forgotten; seed {seed}"
                 # The next round begins with all of them at one version.
                 for name in _FLEET:
                     if storage.load(name).version < last:
