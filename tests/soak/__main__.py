@@ -1,8 +1,8 @@
 """
 The long run: `make soak`, or `python -m tests.soak --share 0.1` for a tenth of it.
 
-Writes `reliability.json`; ends with status 1 if anything was lost, doubled, stuck or
-did not add up.
+Writes `reliability.json`, anew after every trial; ends with status 1 if anything was
+lost, doubled, stuck or did not add up.
 """
 
 from __future__ import annotations
@@ -180,18 +180,25 @@ def main() -> int:
                     f"{figures.violations} violations, {figures.seconds:.0f} s",
                     flush=True,
                 )
+                _write(chosen.to, chosen.share, found)
     finally:
         spare.close()
         server.stop()
+    if not found:
+        parser.error(f"no trial has {chosen.only!r} in its name")
+    return int(any(one["violations"] for one in found.values()))
+
+
+def _write(path: Path, share: float, found: dict[str, dict[str, Any]]) -> None:
+    # After every trial: a run of hours that is stopped keeps what it has shown.
     report = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "share": chosen.share,
+        "share": share,
         "trials": found,
         "violations": sum(one["violations"] for one in found.values()),
     }
-    chosen.to.write_text(json.dumps(report, indent=2) + "\n")
-    return int(report["violations"] > 0)
+    path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
