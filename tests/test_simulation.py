@@ -70,6 +70,9 @@ class TestStorm:
     @pytest.mark.parametrize(
         "seed",
         [
+            # What had been sent under a second key comes back, and afterwards it is told
+            # once more that it was paid.
+            3104,
             # How a chargeback ended is told while its order is in no backup.
             281,
             # A refund came back, and that is told before the payment it was made of.

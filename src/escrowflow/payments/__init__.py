@@ -488,7 +488,10 @@ class _Mover:
             return found
         for key in effect.later_keys:
             later = gateway.look_up(attrs.evolve(effect, key=key))
-            if isinstance(later, (Done, RetryAt)):
+            if isinstance(later, Done):
+                # Once more under a key that was used would be no new request.
+                return attrs.evolve(later, key=key)
+            if isinstance(later, RetryAt):
                 return later
         return found
 
