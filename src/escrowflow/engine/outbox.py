@@ -419,7 +419,8 @@ def _carried_out(
             claim.key,
             what_is(claim.order_id),
             claim.order_id,
-            exc_info=error,
+            # Once says where; what is down for hours is tried many times.
+            exc_info=error if claim.attempts <= 1 else None,
             extra=told(
                 "handler_raised",
                 **_named(claim),
