@@ -150,6 +150,13 @@ class Flawed:
     def look_up(self, effect: Movement) -> Result | None:
         return self.inner.look_up(effect)
 
+    # Written out: since Python 3.12 a protocol looks for methods, and asks nobody.
+    def charge(self, effect: Charge) -> Result:
+        return self.inner.charge(effect)
+
+    def release(self, effect: ReleaseHold) -> Result:
+        return self.inner.release(effect)
+
 
 def other_key(effect: Any) -> Any:
     """
