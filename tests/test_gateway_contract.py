@@ -137,6 +137,9 @@ class Flawed:
     def __init__(self) -> None:
         self.inner = SimulatedGateway("perfect", FakeClock(T0), face_value=False)
         self.name = "flawed"
+        # Written out, as what follows is: since Python 3.12 a protocol looks for a member,
+        # and asks nobody.
+        self.capabilities = self.inner.capabilities
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -150,7 +153,6 @@ class Flawed:
     def look_up(self, effect: Movement) -> Result | None:
         return self.inner.look_up(effect)
 
-    # Written out: since Python 3.12 a protocol looks for methods, and asks nobody.
     def charge(self, effect: Charge) -> Result:
         return self.inner.charge(effect)
 
