@@ -18,7 +18,7 @@ from ...commands import (
     ReportPayout,
     ReportRefund,
 )
-from ...effects import Charge, NotDone, PayOut, Refund
+from ...effects import Charge, NotDone, PayOut, Refund, Withdraw
 from ...errors import EscrowflowError
 from ...history import evolve
 from ...order import Order
@@ -45,6 +45,7 @@ _PAGE: Final = 500
 _REPORTS: Final[Mapping[str, Any]] = {
     Refund.name: ReportRefund,
     PayOut.name: ReportPayout,
+    Withdraw.name: ReportPayout,
     Charge.name: ReportCharge,
 }
 
@@ -194,9 +195,9 @@ class Quiet:
         I12: whatever is not done is listed, with a reason.
         """
         listed = {(one.order_id, one.key) for one in self._engine.stuck(limit=1000)}
-        for order_id, shadow in self._auditor.orders.items():
+        for order_id, outgoing in self._auditor.outgoing():
             rows = {row.key: row for row in self._world.inner.effects(order_id)}
-            if set(rows) != set(shadow.rows):
+            if set(rows) != set(outgoing.rows):
                 self._auditor.fail("I12", "effects were dropped, or came up", order_id)
             for key, row in rows.items():
                 if row.status != "done" and (order_id, key) not in listed:
@@ -287,10 +288,30 @@ class Quiet:
             self._auditor.moving.closes(order_id)
         self._auditor.purses.closed()
         for wallet_id in self._auditor.purses.ids:
-            for fault in self._engine.verify(wallet_id).faults:
-                self._auditor.fail("I15", fault.problem, wallet_id)
+            self._has_settled(wallet_id, scarred=wallet_id in scarred)
         if not self._auditor.found:
             Evidence(self._world, self._engine).holds()
+
+    def _has_settled(self, wallet_id: str, *, scarred: bool) -> None:
+        """
+        I11, I15, I30, I35: nothing of a wallet is on its way any more, it is what was
+        committed, and what the gateway paid out of it is what its books say.
+        """
+        for fault in self._engine.verify(wallet_id).faults:
+            self._auditor.fail("I15", fault.problem, wallet_id)
+        loaded = self._world.inner.load(wallet_id)
+        if (loaded.version, loaded.head) != self._auditor.purses.head(wallet_id):
+            self._auditor.fail("I35", "a wallet is not what was committed", wallet_id)
+        if scarred:
+            # What was paid for a reason that is lost is for whoever holds the report of
+            # the gateway against the wallets.
+            self._world.count["withdrawn for a reason that was lost"] += 1
+            return
+        for owed in self._auditor.moving.unpaid(wallet_id):
+            self._auditor.fail(
+                "I11", f"{owed.amount} are withdrawn for ever", wallet_id
+            )
+        self._auditor.moving.agrees(wallet_id)
 
     def _is_reported(self, order_id: str) -> None:
         """

@@ -14,6 +14,7 @@ from .crowd import Crowd
 from .restoring import Keeper
 from .shadow import Said
 from .tape import GoneError
+from .withdrawing import Owners
 from .world import ASTRAY_MAX, DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
@@ -43,6 +44,7 @@ class Storm:
         self._world = world
         self._crowd = Crowd(world)
         self._keeper = Keeper(world)
+        self._owners = Owners(world)
 
     def passes(self) -> None:
         """
@@ -97,6 +99,7 @@ class Storm:
             2 if "storage restored" in self._world.rates else 0,
             2 if self._moves_rules() else 0,
             self._wallets_used(),
+            6 if self._world.withdraws and self._world.auditor.purses.ids else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -122,6 +125,8 @@ class Storm:
             self._crowd.migrates()
         elif what == 10:
             self._crowd.uses_wallet()
+        elif what == 11:
+            self._owners.act()
         else:
             self._jump()
 

@@ -18,11 +18,12 @@ import attrs
 from pendulum import DateTime
 
 from ...clock import from_micros
-from ...commands import Command, ConfirmPayment
+from ...commands import Command, ConfirmPayment, ReportPayout
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import AsyncEngine, Engine, Outcome
 from ...engine.driving import undriven
+from ...engine.withdrawals import report
 from ...errors import (
     CorruptJournalError,
     EscrowflowError,
@@ -32,6 +33,7 @@ from ...errors import (
     ProcessError,
     StorageError,
     UnknownProcessError,
+    WalletRefusedError,
 )
 from ...money import Money
 from ...order import Order
@@ -41,6 +43,7 @@ from ...payments.wallets import Wallets
 from ...states import Process
 from ...storage import Storage, StoredOrder
 from ...storage.codec import decode_order
+from ...wallet import PREFIX, Entry
 from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
 from .awaiting import AwaitedEngine, AwaitedStorage
@@ -107,6 +110,7 @@ FAULTS: Final = (
     "handler raises",
     "rules changed",
     "wallets",
+    "withdrawals",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -267,7 +271,7 @@ class World:
             what the provider has told since then.
 
         has_wallets: Whether people have wallets; *earned*, whether sellers are paid into
-            them.
+            them; *withdraws*, whether people have money paid out of them.
 
         restored_at: When a backup was put back last, if one was.
 
@@ -359,6 +363,7 @@ class World:
             and ConfirmPayment in self.process.commands.values()
         )
         self.earned = tape.chance("earned", 400)
+        self.withdraws = self.has_wallets and "withdrawals" in self.rates
 
     def engine(self, node: Node, storage: Storage | None = None) -> Engine:
         """
@@ -606,7 +611,7 @@ class World:
         Let somebody send a command.
         """
         bare = self.bare(node)
-        name = f"{said.by.role.text} {said.command.name} {said.order_id}"
+        name = f"{said.by.role.text} {said.verb} {said.order_id}"
         if said.purse:
             # Whoever pays asks wallets and orders in one go.
             payer = undriven(self.wallets(node))
@@ -616,6 +621,16 @@ class World:
                 by=Buyer(self.auditor.orders[said.order_id].buyer_id),
                 key=said.purse,
             )
+        elif said.withdraws is not None:
+            asking = undriven(self.wallets(node)).withdraw(
+                said.order_id.removeprefix(PREFIX),
+                said.withdraws.amount,
+                said.key,
+                payee_id=said.withdraws.payee_id,
+            )
+        elif said.of_wallet and said.by.role is Role.PROVIDER:
+            assert isinstance(said.command, ReportPayout)
+            asking = report(node.now(), said.order_id, said.command, None)
         elif said.placing:
             asking = bare.place(
                 said.command, by=said.by, key=said.key, order_id=said.order_id
@@ -635,8 +650,10 @@ class World:
         if said is None:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
+        if said.of_wallet and said.by.role is Role.PROVIDER:
+            return
         self.auditor.replied(said, answer)
-        if isinstance(answer, Outcome) and not said.purse:
+        if isinstance(answer, (Outcome, Entry)) and not said.purse:
             self.done.append(said)
         if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
             # A host says so, and the provider comes back with it some days later.
@@ -650,6 +667,14 @@ class World:
             # Of these nobody but we can be the cause.
             self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
         if isinstance(error, (OrderNotFoundError, UnknownProcessError)):
+            self._unheard(task)
+        said = task.said
+        if (
+            isinstance(error, WalletRefusedError)
+            and said is not None
+            and said.of_wallet
+        ):
+            self.count[f"withdrawal refused {error.code}"] += 1
             self._unheard(task)
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
@@ -665,7 +690,8 @@ class World:
     def _unheard(self, task: Task) -> None:
         """
         Note that an old release met an order that was moved to other rules; or that an
-        order is not in the backup, and is placed again when whoever bought it repeats.
+        order is not in the backup, and is placed again when whoever bought it repeats;
+        or that a wallet does not know of what it is told.
         """
         said = task.said
         if said is not None and said.by.role is Role.PROVIDER and not said.purse:
