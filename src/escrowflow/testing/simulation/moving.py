@@ -42,6 +42,9 @@ class Moving:
         self._bodies: dict[str, Any] = {}
         # What was moved for reasons that a backup has forgotten, by its reference.
         self._lost: set[str] = set()
+        # The keys of these, if nobody can ask: what is sent again under one of them is
+        # taken for the first, whatever the provider says of either.
+        self._doubted: set[str] = set()
 
     def calls(self, effect: Any) -> None:
         """
@@ -85,7 +88,7 @@ class Moving:
             if applied.status == "failed":
                 continue
             owed, _, _, amount = known
-            if applied.key in shadow.failed:
+            if applied.key in shadow.failed and applied.key not in self._doubted:
                 self._fail(
                     "I29",
                     f"{applied.kind} of {amount} happened, and is said not to have",
@@ -121,6 +124,8 @@ class Moving:
             shadow = self._outgoing(applied.order_id)
             if shadow is None or applied.key not in shadow.keys:
                 self._lost.add(applied.reference)
+                if not self._gateway.capabilities.look_up:
+                    self._doubted.add(applied.key)
         found = self._gateway.capabilities.look_up
         moved = {applied.key for applied in self._gateway.applied if found}
         for request in self._gateway.requests:
@@ -147,9 +152,18 @@ class Moving:
         return {
             applied.order_id
             for applied in self._gateway.applied
-            if applied.reference in self._lost and applied.status != "failed"
-            if not self._is_known(applied)
+            if applied.reference in self._lost
+            and not self._is_known(applied)
+            and (applied.status != "failed" or self._is_sent_again(applied))
         }
+
+    def _is_sent_again(self, applied: Applied) -> bool:
+        outgoing = self._outgoing(applied.order_id)
+        return (
+            applied.key in self._doubted
+            and outgoing is not None
+            and applied.key in outgoing.keys
+        )
 
     def _is_known(self, applied: Applied) -> bool:
         shadow = self._outgoing(applied.order_id)

@@ -30,7 +30,7 @@ from ...wallet import FINGERPRINT
 from ...worker import Worker
 from .evidence import Evidence
 from .shadow import Said
-from .world import LEASE, World
+from .world import LEASE, MINUTE, World
 
 __all__ = ["Quiet"]
 
@@ -39,6 +39,9 @@ _ROUNDS_MAX: Final = 3000
 
 # So often a human looks at what is stuck.
 _LOOKS: Final = 4
+
+# No request to a gateway is on its way for longer.
+_ON_ITS_WAY: Final = 3 * MINUTE
 
 _PAGE: Final = 500
 
@@ -217,7 +220,12 @@ class Quiet:
         Do what a human does about what is stuck; false if there was nothing to do.
         """
         done = False
-        for one in self._engine.stuck(limit=1000):
+        stuck = self._engine.stuck(limit=1000)
+        if stuck:
+            # He looks at what is there once nothing is on its way any more (F30).
+            self._world.now += _ON_ITS_WAY
+            self._auditor.moving.moves()
+        for one in stuck:
             report = _REPORTS.get(one.kind)
             first = one.key not in self._tried
             moved = self._auditor.moving.moved(one.order_id, one.key)
