@@ -21,6 +21,7 @@ from ...order import Order
 from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ...terms import AddOn, Terms
 from ...wallet import BY
+from .hosting import Hosts
 from .personas import Act, Persona, Scene, spellings
 from .shadow import Said
 from .world import DAY, Node, World
@@ -45,8 +46,9 @@ class Crowd:
     The people of a world.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         self._begun = 0
 
     def acts(self) -> None:
@@ -148,8 +150,7 @@ class Crowd:
         said = Said(order_id, act.by, command, key, act.if_version)
         self._world.say(f"{act.by.role.text} sends {command.name} {act.times} times")
         self._timed(order_id, node)
-        for _ in range(act.times):
-            self._world.submit(said, node)
+        self._hosts.gives(said, node, act.times)
 
     def _timed(self, order_id: str, node: Node) -> None:
         """
@@ -250,8 +251,7 @@ class Crowd:
         purse = f"pay-{world.step}"
         said = Said(order_id, BY, nothing, None, purse=purse)
         world.say(f"buyer pays {order_id} from his wallet")
-        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
-            world.submit(said, node)
+        self._hosts.gives(said, node, 1 + (tape.choose("clicks", 3) == 0))
 
     def _tops_up(self, name: str, node: Node) -> None:
         tape, world = self._world.tape, self._world
@@ -328,8 +328,7 @@ class Crowd:
             self._world.mail.append((order_id, ConfirmPayment(payment=whole)))
         said = Said(order_id, Buyer(buyer), command, f"place-{number}", placing=True)
         self._world.say(f"buyer places {order_id}")
-        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
-            self._world.submit(said, node)
+        self._hosts.gives(said, node, 1 + (tape.choose("clicks", 3) == 0))
 
     def _terms(self) -> Terms:
         tape = self._world.tape

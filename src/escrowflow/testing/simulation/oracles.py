@@ -103,6 +103,13 @@ class Auditor:
         """
         return self._findings.orders
 
+    def rows(self, order_id: str) -> set[str]:
+        """
+        Return the keys of what an order, or a wallet, has asked others to carry out.
+        """
+        outgoing = self._findings.outgoing(order_id)
+        return set() if outgoing is None else set(outgoing.rows)
+
     def outgoing(self) -> Iterator[tuple[str, Outgoing]]:
         """
         Yield every order and every wallet, by its id.

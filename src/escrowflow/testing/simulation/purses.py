@@ -180,8 +180,8 @@ class Purses:
         """
         Return how many events a wallet has, and the hash of the last one.
         """
-        purse = self._purses[wallet_id]
-        return purse.version, purse.head
+        purse = self._purses.get(wallet_id)
+        return (0, b"") if purse is None else (purse.version, purse.head)
 
     def committed(self, change: Change, said: Said | None) -> None:
         """

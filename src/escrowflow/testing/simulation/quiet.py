@@ -29,6 +29,7 @@ from ...storage import StoredEvent
 from ...wallet import FINGERPRINT
 from ...worker import Worker
 from .evidence import Evidence
+from .hosting import Hosts
 from .shadow import Said
 from .world import LEASE, MINUTE, World
 
@@ -59,8 +60,9 @@ class Quiet:
     What becomes of a world that is left alone.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         self._auditor = world.auditor
         self._engine = world.engine(world.nodes[0])
         wallets = Wallets(world.storage, clock=world.nodes[0])
@@ -294,6 +296,7 @@ class Quiet:
                         "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
             self._auditor.moving.closes(order_id)
+        self._hosts.holds()
         self._auditor.purses.closed()
         for wallet_id in self._auditor.purses.ids:
             self._has_settled(wallet_id, scarred=wallet_id in scarred)

@@ -107,6 +107,13 @@ class Said:
         return self.command.name if self.withdraws is None else "withdraw"
 
     @property
+    def what(self) -> str:
+        """
+        Who says what of which order, or wallet.
+        """
+        return f"{self.by.role.text} {self.verb} {self.order_id}"
+
+    @property
     def of_wallet(self) -> bool:
         """
         Whether it is said of a wallet.

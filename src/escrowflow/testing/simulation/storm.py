@@ -11,6 +11,7 @@ from typing import Final, final
 from ...engine.driving import undriven
 from ...parties import Provider
 from .crowd import Crowd
+from .hosting import Hosts
 from .restoring import Keeper
 from .shadow import Said
 from .tape import GoneError
@@ -40,11 +41,11 @@ class Storm:
     What happens to a world, step by step.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
-        self._crowd = Crowd(world)
-        self._keeper = Keeper(world)
-        self._owners = Owners(world)
+        self._crowd = Crowd(world, hosts)
+        self._keeper = Keeper(world, hosts)
+        self._owners = Owners(world, hosts)
 
     def passes(self) -> None:
         """

@@ -14,6 +14,7 @@ from ...commands import CancelOrder, ReportPayout
 from ...money import Money
 from ...parties import Actor, Buyer, Operator, Provider, Seller
 from ...wallet import PREFIX
+from .hosting import Hosts
 from .shadow import Said, Withdrawal
 from .world import Node, World
 
@@ -35,8 +36,9 @@ class Owners:
     Those who have wallets, in a world.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         # What was asked for under which key: the key, and the wallet.
         self._asked: list[tuple[str, str]] = []
 
@@ -81,7 +83,7 @@ class Owners:
         self._asked.append((key, wallet_id))
         self._world.say(f"{owner} withdraws")
         said = Said(wallet_id, Buyer(owner), _NOTHING, key, withdraws=wanted)
-        self._world.submit(said, node)
+        self._hosts.gives(said, node)
 
     def _attacks(self, node: Node) -> None:
         """

@@ -84,7 +84,7 @@ _START: Final = 1_777_968_000 * SECOND
 LEASE: Final = MINUTE
 
 # Each is on with a probability of six tenths, with a rate of its own: a swarm.  The last
-# two are no faults: what else there may be.
+# few are no faults: what else there may be.
 FAULTS: Final = (
     "storage fails",
     "storage unknown",
@@ -111,6 +111,7 @@ FAULTS: Final = (
     "rules changed",
     "wallets",
     "withdrawals",
+    "within",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -336,7 +337,7 @@ class World:
         for name in FAULTS:
             tape.section(f"fault {name}")
             on, rate = tape.chance("on", 600), tape.pick("rate", _RATES)
-            if name.startswith(("gateway", "webhook")):
+            if name.startswith(("gateway", "webhook", "within")):
                 rate *= _OFTENER
             fixed = setting.faults.get(name)
             if fixed is None or name in self.without.faults:
@@ -595,6 +596,8 @@ class World:
             task.asks = asking.send(None)
         except StopIteration as stop:
             self._finished(task, stop.value)
+        except Killed:
+            self.died(task)
         except EscrowflowError as error:
             self._failed(task, error)
         else:
@@ -610,19 +613,32 @@ class World:
         """
         Let somebody send a command.
         """
-        bare = self.bare(node)
-        name = f"{said.by.role.text} {said.verb} {said.order_id}"
         if said.purse:
             # Whoever pays asks wallets and orders in one go.
-            payer = undriven(self.wallets(node))
-            asking = payer.pay(
-                self.engine(node),
+            asking = self.asked(said, node, self.engine(node), self.wallets(node))
+        else:
+            asking = self.asked(said, node, self.bare(node), self.wallets(node))
+        self.begin(said.what, node, asking, said=said)
+
+    def asked(self, said: Said, node: Node, engine: Any, wallets: Wallets) -> Asked:
+        """
+        Return what somebody asks who says something, one call after the other.
+
+        Args:
+            engine: An engine whose methods are undriven; of a payment from a wallet,
+                one that answers by itself.
+        """
+        asks = undriven(wallets)
+        asking: Asked
+        if said.purse:
+            asking = asks.pay(
+                engine,
                 said.order_id,
                 by=Buyer(self.auditor.orders[said.order_id].buyer_id),
                 key=said.purse,
             )
         elif said.withdraws is not None:
-            asking = undriven(self.wallets(node)).withdraw(
+            asking = asks.withdraw(
                 said.order_id.removeprefix(PREFIX),
                 said.withdraws.amount,
                 said.key,
@@ -632,18 +648,18 @@ class World:
             assert isinstance(said.command, ReportPayout)
             asking = report(node.now(), said.order_id, said.command, None)
         elif said.placing:
-            asking = bare.place(
+            asking = engine.place(
                 said.command, by=said.by, key=said.key, order_id=said.order_id
             )
         else:
-            asking = bare.attempt(
+            asking = engine.attempt(
                 said.order_id,
                 said.command,
                 by=said.by,
                 key=said.key,
                 if_version=said.if_version,
             )
-        self.begin(name, node, asking, said=said)
+        return asking
 
     def _finished(self, task: Task, answer: Any) -> None:
         said = task.said
