@@ -45,6 +45,9 @@ __all__ = ["Hosts"]
 _ENDS: Final = ("commits", "rolls back", "dies before", "dies after")
 _WEIGHTS: Final = (55, 20, 12, 13)
 
+# The host's table, where there is a database.
+_TABLE: Final = "escrowflow_simulated_host"
+
 # So many calls a command makes at the most, as a rule: one of them may fail.
 _CALLS: Final = 5
 
@@ -259,16 +262,16 @@ class _Real:
     Implements: `_Shop`
     """
 
-    _TABLE: Final = "CREATE TABLE IF NOT EXISTS host_row (name TEXT PRIMARY KEY)"
-
     def __init__(self, inner: Any, connect: Any, mark: str, begin: str) -> None:
         self._inner = inner
         self._connect = connect
         self._begin = begin
-        self._insert = f"INSERT INTO host_row VALUES ({mark}) ON CONFLICT DO NOTHING"
+        self._insert = f"INSERT INTO {_TABLE} VALUES ({mark}) ON CONFLICT DO NOTHING"
         self._link = connect()
         inner.migrate()
-        self._link.execute(self._TABLE)
+        # The storage is new: what is there was another seed's.
+        self._link.execute(f"DROP TABLE IF EXISTS {_TABLE}")
+        self._link.execute(f"CREATE TABLE {_TABLE} (name TEXT PRIMARY KEY)")
         self._link.commit()
 
     def begin(self) -> Any:
@@ -295,7 +298,7 @@ class _Real:
         self._link = self._connect()
 
     def rows(self) -> set[str]:
-        found = {name for (name,) in self._link.execute("SELECT name FROM host_row")}
+        found = {name for (name,) in self._link.execute(f"SELECT name FROM {_TABLE}")}
         self._link.rollback()
         return found
 

@@ -65,6 +65,7 @@ class Keeper:
         world.tasks.clear()
         world.now += _OUTAGE
         world.auditor.moving.moves()
+        self._hosts.close()
         # What was asked for under a clock that is fast was asked for before, too.
         fastest = max(0, *(node.wrong for node in world.nodes))
         world.put_back(from_micros(world.now + fastest))
