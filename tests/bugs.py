@@ -58,10 +58,11 @@ from escrowflow.parties import Role
 from escrowflow.payments import reconciliation
 from escrowflow.processes import comeup
 from escrowflow.states import Process
-from escrowflow.storage import CommitResult, EffectResult, memory
+from escrowflow.storage import CommitResult, EffectResult, hosts, memory
 from escrowflow.storage.chain import link
 from escrowflow.storage.codec import decode_effect, dump_result, encode_event
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.testing import personas
 from escrowflow.wallet import PREFIX, WithdrawalAsked, WithdrawalFailed
 
@@ -1003,6 +1004,40 @@ def overdrawn() -> AbstractContextManager[Any]:
         return before(wallet_, event)
 
     return swapped(wallets, "booked", booked)
+
+
+# Whoever gives commands does so in transactions of his own, and often rolls them back.
+WITHIN: Final = {"within": 300, "storage fails": 20}
+
+
+@bug(
+    "what is written in a host's transaction is committed at once",
+    storage="sqlite",
+    faults=WITHIN,
+)
+def hasty() -> AbstractContextManager[Any]:
+    before = hosts.Joined._write
+
+    def write(self: Any, asking: Any) -> Any:
+        done = before(self, asking)
+        self._host._connection.commit()
+        return done
+
+    return swapped(hosts.Joined, "_write", write)
+
+
+@bug(
+    "what is written in a host's transaction is written beside it",
+    storage="sqlite",
+    faults=WITHIN,
+)
+def beside() -> AbstractContextManager[Any]:
+    def within(self: Any, handle: Any) -> Any:
+        # The host's lock would keep everybody else from writing.
+        handle.rollback()
+        return self
+
+    return swapped(SqliteStorage, "within", within)
 
 
 @bug("a cent too much is sent back")
