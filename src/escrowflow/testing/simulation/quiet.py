@@ -26,7 +26,7 @@ from ...parties import Actor, Operator, Provider
 from ...payments import reconcile
 from ...payments.wallets import Wallets
 from ...storage import StoredEvent
-from ...wallet import FINGERPRINT
+from ...wallet import FINGERPRINT, PREFIX
 from ...worker import Worker
 from .evidence import Evidence
 from .hosting import Hosts
@@ -45,6 +45,9 @@ _LOOKS: Final = 4
 _ON_ITS_WAY: Final = 3 * MINUTE
 
 _PAGE: Final = 500
+
+# The lines of a statement that tell of withdrawals.
+_SIGNS: Final[Mapping[str, int]] = {"withdrawn": 1, "withdrawal_failed": -1}
 
 _REPORTS: Final[Mapping[str, Any]] = {
     Refund.name: ReportRefund,
@@ -65,11 +68,11 @@ class Quiet:
         self._hosts = hosts
         self._auditor = world.auditor
         self._engine = world.engine(world.nodes[0])
-        wallets = Wallets(world.storage, clock=world.nodes[0])
+        self._wallets = Wallets(world.storage, clock=world.nodes[0])
         self._worker = Worker(
             self._engine,
             self._watched(),
-            wallets=wallets if world.has_wallets else None,
+            wallets=self._wallets if world.has_wallets else None,
         )
         self._tried: set[str] = set()
         # How much had happened when the provider's letters were delivered last.
@@ -313,16 +316,44 @@ class Quiet:
         loaded = self._world.inner.load(wallet_id)
         if (loaded.version, loaded.head) != self._auditor.purses.head(wallet_id):
             self._auditor.fail("I35", "a wallet is not what was committed", wallet_id)
+        told = self._differs(wallet_id)
         if scarred:
             # What was paid for a reason that is lost is for whoever holds the report of
             # the gateway against the wallets.
             self._world.count["withdrawn for a reason that was lost"] += 1
+            if any(self._auditor.moving.differences(wallet_id)) and not told:
+                self._auditor.fail("I30", "nobody tells what differs", wallet_id)
             return
+        if told:
+            self._auditor.fail(
+                "I30", f"the statement is {told} off that of the gateway", wallet_id
+            )
         for owed in self._auditor.moving.unpaid(wallet_id):
             self._auditor.fail(
                 "I11", f"{owed.amount} are withdrawn for ever", wallet_id
             )
         self._auditor.moving.agrees(wallet_id)
+
+    def _differs(self, wallet_id: str) -> int:
+        """
+        Return by how much more a wallet says it has paid out than the gateway says, as a
+        host finds it who holds one against the other.
+        """
+        user_id = wallet_id.removeprefix(PREFIX)
+        ours, after = -self._wallets.wallet(user_id).leaving("EUR").minor, None
+        while True:
+            page = self._wallets.statement(user_id, "EUR", after=after, limit=_PAGE)
+            for line in page.items:
+                ours += _SIGNS.get(line.kind, 0) * line.amount.minor
+            after = page.after
+            if after is None:
+                break
+        return ours - sum(
+            line.amount.minor
+            for line in self._world.gateway.statement()
+            if (line.kind, line.order_id, line.status)
+            == (PayOut.name, wallet_id, "paid")
+        )
 
     def _is_reported(self, order_id: str) -> None:
         """

@@ -100,7 +100,7 @@ class Storm:
             2 if "storage restored" in self._world.rates else 0,
             2 if self._moves_rules() else 0,
             self._wallets_used(),
-            6 if self._world.withdraws and self._world.auditor.purses.ids else 0,
+            6 if self._world.withdraws and self._owners.are_there else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:

@@ -8,6 +8,7 @@ wallet of their own, and to tell a wallet of what another one sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, final
 
 from ...commands import CancelOrder, ReportPayout
@@ -42,18 +43,25 @@ class Owners:
         # What was asked for under which key: the key, and the wallet.
         self._asked: list[tuple[str, str]] = []
 
+    @property
+    def are_there(self) -> bool:
+        """
+        Whether anybody has a wallet.
+        """
+        return bool(self._wallets())
+
     def act(self) -> None:
         """
         Let somebody withdraw, or somebody else try to.
         """
         tape, world = self._world.tape, self._world
         node = tape.pick("node", world.nodes)
-        full = [one for one in world.auditor.purses.ids if self._has(one)]
+        full = [one for one in self._wallets() if self._has(one)]
         if tape.chance("attack", 120):
             self._attacks(node)
             return
         # Whoever has nothing may ask as well.
-        among = full if full and tape.chance("full", 900) else world.auditor.purses.ids
+        among = full if full and tape.chance("full", 900) else self._wallets()
         wallet_id = tape.pick("wallet", among)
         has = self._has(wallet_id)
         how = tape.weighted("how", (50, 30, 15, 5))
@@ -74,6 +82,13 @@ class Owners:
         for _ in range(1 + (tape.choose("clicks", 3) == 0)):
             self._asks(wallet_id, amount, key, node)
 
+    def _wallets(self) -> Sequence[str]:
+        """
+        Return the ids of all wallets; one that bars an order's id is nobody's.
+        """
+        ids = self._world.auditor.purses.ids
+        return [one for one in ids if one.startswith(PREFIX)]
+
     def _has(self, wallet_id: str) -> int:
         return self._world.auditor.purses.balance(wallet_id)
 
@@ -90,8 +105,8 @@ class Owners:
         Let somebody try what is none of his business.
         """
         tape, world = self._world.tape, self._world
-        victim = tape.pick("victim", world.auditor.purses.ids)
-        others = [one for one in world.auditor.purses.ids if one != victim]
+        victim = tape.pick("victim", self._wallets())
+        others = [one for one in self._wallets() if one != victim]
         others.append(f"{PREFIX}{_STRANGER}")
         other = tape.pick("other", others)
         how = tape.choose("attack", 4)
