@@ -37,6 +37,7 @@ GOALS: Final[Mapping[str, int]] = {
     "moved to other rules": 15,
     "paid from a wallet": 15,
     "back in a wallet": 8,
+    "debited first": 5,
     "withdrawal asked": 80,
     "withdrawal beside another": 40,
     "withdrawal paid": 70,

@@ -80,6 +80,8 @@ class Said:
 
         purse: The key under which it is paid from a wallet, if it is.
 
+        debits: What is taken out of the wallet before the order is placed.
+
         withdraws: What is asked of a wallet instead of a command: `order_id` is its id.
 
         first: The first and last number of the events it was told to have made; of a
@@ -95,6 +97,7 @@ class Said:
     tries: int = 0
     stale: bool = False
     purse: str = ""
+    debits: Money | None = None
     withdraws: Withdrawal | None = None
     commits: int = 0
     first: tuple[int, int] | None = None

@@ -18,7 +18,7 @@ import attrs
 from pendulum import DateTime
 
 from ...clock import from_micros
-from ...commands import Command, ConfirmPayment, ReportPayout
+from ...commands import Command, ConfirmPayment, PlaceOrder, ReportPayout
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import AsyncEngine, Engine, Outcome
@@ -625,12 +625,14 @@ class World:
         Return what somebody asks who says something, one call after the other.
 
         Args:
-            engine: An engine whose methods are undriven; of a payment from a wallet,
-                one that answers by itself.
+            engine: An engine whose methods are undriven; of money from a wallet, one
+                that answers by itself.
         """
         asks = undriven(wallets)
         asking: Asked
-        if said.purse:
+        if said.debits is not None:
+            asking = _debited_first(said, said.debits, engine, asks)
+        elif said.purse:
             asking = asks.pay(
                 engine,
                 said.order_id,
@@ -819,6 +821,34 @@ class World:
         A hash of everything that happened.
         """
         return self._digest.hexdigest()
+
+
+def _debited_first(said: Said, amount: Money, engine: Any, asks: Any) -> Asked:
+    """
+    Take money out of a wallet, and place an order that is paid with it; if that is
+    refused, give it back.
+
+    Args:
+        asks: The wallets, undriven.
+    """
+    payment = yield from asks.debit(
+        said.by.id, amount, said.purse, order_id=said.order_id
+    )
+    assert isinstance(said.command, PlaceOrder)
+    command = attrs.evolve(said.command, payment=(payment,))
+    try:
+        answer = yield from undriven(engine).place(
+            command, by=said.by, key=said.key, order_id=said.order_id
+        )
+    except StorageError:
+        # Nobody knows: it is repeated, or a worker asks the order.
+        raise
+    except EscrowflowError:
+        yield from asks.give_back(payment, engine)
+        raise
+    if isinstance(answer, Refusal):
+        yield from asks.give_back(payment, engine)
+    return answer
 
 
 def _may_be_old(said: Said | None) -> bool:
