@@ -350,12 +350,13 @@ class TestFailure:
 
     def test_what_does_not_matter_is_left_out(self, failed: Report) -> None:
         """
-        Of more than a hundred steps few are needed, and of the faults none.
+        Of more than a hundred steps few are needed, and of the faults none: that people
+        pay from wallets, or in a host's transaction, is no fault.
         """
         (failure,) = failed.failures
 
         assert 2 <= len(failure.script) <= 12
-        assert not failure.faults
+        assert not {*failure.faults} - {"wallets", "withdrawals", "within"}
 
     def test_nobody_is_quoted(self, failed: Report) -> None:
         """

@@ -306,13 +306,21 @@ class _Real:
         self._link.close()
 
 
+def _is(storage: Any, room: str, name: str) -> bool:
+    """
+    Whether it is one of ours, of a kind that was imported by whoever made it.
+    """
+    there = sys.modules.get(f"escrowflow.storage.{room}")
+    return there is not None and isinstance(storage, getattr(there, name))
+
+
 def _shop_of(inner: Any) -> _Shop:
     """
     Return a host beside the orders of a storage.
     """
     if Capability.WITHIN in inner.capabilities:
         # Whoever keeps orders there has imported its driver.
-        if hasattr(inner, "path"):
+        if _is(inner, "sqlite", "SqliteStorage"):
             sqlite3 = sys.modules["sqlite3"]
             relaxed = inner.durability == "relaxed"
 
@@ -323,7 +331,7 @@ def _shop_of(inner: Any) -> _Shop:
                 return link
 
             return _Real(inner, connect, "?", "BEGIN IMMEDIATE")
-        if hasattr(inner, "dsn"):
+        if _is(inner, "postgres", "PostgresStorage"):
             psycopg = sys.modules["psycopg"]
             return _Real(inner, partial(psycopg.connect, inner.dsn), "%s", "")
     return _Kept(inner)
@@ -528,6 +536,14 @@ class Hosts:
         except EscrowflowError as error:
             # No failed statement: he goes on.
             refused = error
+        except Exception as error:
+            # Whatever is no error of ours must never reach a host.
+            shop.roll_back()
+            kind = type(error).__name__
+            self._world.auditor.fail(
+                "I35", f"host: {said.what}: {kind} leaked", said.order_id
+            )
+            raise StorageError("what is no error of ours was raised") from error
         rows = [] if refused else [*self._written(inside, answers)]
         for row in rows:
             shop.write(row.name)
