@@ -66,7 +66,8 @@ def lowest(session: nox.Session) -> None:
         *("--no-header", "--output-file", str(lowest)),
         external=True,
     )
-    session.install("--constraint", str(lowest), "--group", "test", "--editable", ".")
+    groups = ("--group", "test", "--group", "build")
+    session.install("--constraint", str(lowest), *groups, "--editable", ".")
     session.run(*PYTEST, *session.posargs)
 
 
