@@ -137,12 +137,15 @@ class Flawed:
     def __init__(self) -> None:
         self.inner = SimulatedGateway("perfect", FakeClock(T0), face_value=False)
         self.name = "flawed"
-        # Written out, as what follows is: since Python 3.12 a protocol looks for a member,
-        # and asks nobody.
-        self.capabilities = self.inner.capabilities
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    # Written out, as what follows is: since Python 3.12 a protocol looks for a member, and
+    # asks nobody.
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
 
     def refund(self, effect: Refund) -> Result:
         return self.inner.refund(effect)

@@ -1310,6 +1310,29 @@ class TestWithdrawals:
         assert [one.amount for one in self.bank.applied] == [eur(60), eur(5)]
         assert wallets.wallet("luc").withdrawals == ()
 
+    @pytest.mark.parametrize("status", ["failed", "paid"])
+    def test_another_under_the_same_key(self, status: Any) -> None:
+        """
+        How something ended that is not what was booked changes nothing, and is said: after
+        a restored backup it may have left twice.  Without its name it is what was booked.
+        """
+        key = self.key
+        self.run()
+        (sent,) = self.bank.applied
+        before = self.account()
+        other = c.ReportPayout(key=key, status=status, reference="po_0")
+
+        with pytest.raises(WalletRefusedError) as caught:
+            self.wallets.report("wallet:luc", other)
+
+        assert caught.value.code == "reference_differs"
+        assert caught.value.params == {"name": "po_0", "ours": sent.reference}
+        assert self.account() == before
+        for reference in ("", sent.reference):
+            same = c.ReportPayout(key=key, status=status, reference=reference)
+            self.wallets.report("wallet:luc", same)
+        assert (self.account() == before) is (status == "paid")
+
     @pytest.mark.parametrize("named", [True, False], ids=["its key", "its name"])
     def test_after_a_backup_it_comes_back(self, clock: FakeClock, named: bool) -> None:
         """

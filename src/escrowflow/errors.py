@@ -366,7 +366,8 @@ class WalletRefusedError(EscrowflowError):
             key), `no_order` (a debit that names no order), `unknown_withdrawal`,
             `amount_differs`, `other_key` (it was sent under another key since),
             `was_given_back` (this withdrawal failed, it was said, and is back in the
-            wallet), `not_in_the_debit` (in the reason of a refund: more was to come
+            wallet), `reference_differs` (something else that was sent under its key),
+            `not_in_the_debit` (in the reason of a refund: more was to come
             back than was paid).
 
         params: The parts of the sentence, by name, such as `balance` and `amount`.

@@ -276,6 +276,52 @@ class TestReports:
 
         assert [one.status for one in order.refunds] == ["failed", "owed"]
 
+    @pytest.mark.parametrize(
+        ("booked", "told"), [("sent", "failed"), ("paid", "failed"), ("paid", "paid")]
+    )
+    def test_of_another_under_the_same_key(self, booked: Any, told: Any) -> None:
+        """
+        How something ended that is not what was booked changes nothing, and is said: after
+        a restored backup it may have left twice.  Without its name it is what was booked.
+        """
+        engine = split()
+        paypal, _, payout = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status=booked, reference="re_2"))
+        before = tell(
+            engine, c.ReportPayout(key=payout, status=booked, reference="tr_2")
+        )
+
+        for report in (
+            c.ReportRefund(key=paypal, status=told, reference="re_1"),
+            c.ReportPayout(key=payout, status=told, reference="tr_1"),
+        ):
+            with pytest.raises(CommandRefusedError) as caught:
+                tell(engine, report)
+            (blocker,) = caught.value.blockers
+            assert blocker.code == "reference_differs"
+            ours = report.reference.replace("1", "2")
+            assert blocker.params == {"name": report.reference, "ours": ours}
+        assert engine.order("o1").version == before.version
+
+        tell(engine, c.ReportRefund(key=paypal, status=told))
+        order = tell(engine, c.ReportPayout(key=payout, status=told, reference="tr_2"))
+        assert (order.refunds[0].status, order.payouts[0].status) == (told, told)
+
+    def test_its_name_comes_late(self) -> None:
+        """
+        What is on its way may be called otherwise once it has arrived.
+        """
+        engine = split()
+        paypal, _, _ = keys_of(engine)
+        tell(engine, c.ReportRefund(key=paypal, status="sent", reference="batch_1"))
+
+        order = tell(
+            engine, c.ReportRefund(key=paypal, status="paid", reference="re_1")
+        )
+
+        refund = order.refunds[0]
+        assert (refund.status, refund.reference) == ("paid", "re_1")
+
     @pytest.mark.parametrize("by", [STRIPE, OPS])
     @pytest.mark.parametrize(
         ("fields", "code"),

@@ -242,6 +242,26 @@ def reported_differs(
         )
     if owed.status == "covered":
         yield Blocker(code="refund_covered", params={"amount": owed.amount})
+    if _is_another(owed, command):
+        # After a restored backup it may have left twice under one key.
+        yield Blocker(
+            code="reference_differs",
+            params={"name": command.reference, "ours": owed.reference},
+        )
+
+
+def _is_another(
+    owed: Moved, command: ReportRefund | ReportPayout | ReportCharge
+) -> bool:
+    """
+    Whether a report tells the end of something else that was sent under the same key.
+    """
+    return (
+        command.key == owed.key
+        and "" not in (command.reference, owed.reference)
+        and command.reference != owed.reference
+        and (command.status == "failed" or command.status == owed.status == "paid")
+    )
 
 
 @decides(ReportRefund)

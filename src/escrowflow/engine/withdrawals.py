@@ -75,6 +75,7 @@ def report(
         if result is None:
             rows = yield "effects", (wallet_id,)
             command = _with_key(command, rows)
+            _is_it(wallet, command, rows)
         event: Event | None = None
         if wallet.withdrawal(command.key) is not None:
             event = _under_way(wallet, command)
@@ -203,6 +204,26 @@ def _same(wallet: Wallet, command: ReportPayout, amount: Money) -> None:
             Blocker(
                 code="amount_differs",
                 params={"amount": command.amount, "expected": amount},
+            ),
+        )
+
+
+def _is_it(wallet: Wallet, command: ReportPayout, rows: Sequence[StoredEffect]) -> None:
+    """
+    Raise if a report tells the end of something else that was sent under the same key:
+    after a restored backup it may have left twice.
+    """
+    row = next((row for row in rows if row.key == command.key), None)
+    ours = "" if row is None else str(noted_before(row).get("reference", ""))
+    if "" in (ours, command.reference) or ours == command.reference:
+        return
+    over = wallet.withdrawal(command.key) is None
+    if command.status == "failed" or (command.status == "paid" and over):
+        raise WalletRefusedError(
+            wallet.user_id,
+            Blocker(
+                code="reference_differs",
+                params={"name": command.reference, "ours": ours},
             ),
         )
 

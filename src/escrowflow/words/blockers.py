@@ -335,6 +335,11 @@ BLOCKERS: Final[Mapping[str, tuple[Sentence, ...]]] = {
         "The buyer’s bank paid these %(amount)s: nothing more was to be sent.",
         "The buyer’s bank paid this: nothing more was to be sent.",
     ),
+    "reference_differs": (
+        "What left under this key is called %(ours)s, and the report is about %(name)s: "
+        "look whether the money left twice, and report the one that was booked.",
+        "The report is about something else that was sent under this key.",
+    ),
     "no_payout_to_redirect": (
         "There is no payout that has surely not left: nothing can be paid to "
         "somebody else.",
