@@ -149,7 +149,7 @@ PARTS: Final[Mapping[str, Part]] = {
     ),
     "states": Part(
         modules=("states", "rows", "soundness"),
-        tests=("tests/test_states.py", "tests/test_grid.py"),
+        tests=("tests/test_states.py", "tests/test_grid.py", "tests/test_forms.py"),
     ),
     "acceptance": _chapter("acceptance"),
     "delivery": _chapter(

@@ -137,8 +137,7 @@ class _Step(transitions.Transition):
     """
 
     def execute(self, event_data: Any) -> bool:
-        if self.dest is not None:
-            event_data.state = self.dest
+        event_data.state = self.dest
         return True
 
 
@@ -545,10 +544,8 @@ def _built(
         states=list(states),
         initial=initial,
         auto_transitions=False,
-        queued=False,
         transitions=[
-            # Without a destination the state stays, and nothing is entered.
-            {"trigger": trigger, "source": state, "dest": to if to != state else None}
+            {"trigger": trigger, "source": state, "dest": to}
             for (trigger, state), to in steps
         ],
     )
