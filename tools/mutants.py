@@ -151,7 +151,10 @@ PARTS: Final[Mapping[str, Part]] = {
         modules=("states", "rows", "soundness"),
         tests=("tests/test_states.py", "tests/test_grid.py", "tests/test_forms.py"),
     ),
-    "acceptance": _chapter("acceptance"),
+    "acceptance": _chapter(
+        "acceptance",
+        tests=("tests/rules/test_acceptance.py", "tests/rules/test_charging.py"),
+    ),
     "delivery": _chapter(
         "delivery",
         *("delivery", "extension"),
