@@ -327,10 +327,11 @@ class Process(Generic[P]):
         if command is not PlaceOrder and (
             command is None or not self._for_people(command)
         ):
-            near = get_close_matches(str(name)[:100], self.commands, 1)
+            said = str(name)[:100]
+            near = get_close_matches(said, self.commands)
             meant = f": did you mean {near[0]!r}?" if near else ""
             raise InvalidInputError(
-                "command", f"{self.name} has no command {str(name)[:100]!r}{meant}"
+                "command", f"{self.name} has no command {said!r}{meant}"
             )
         return parse(command, data, by, vouched)
 
