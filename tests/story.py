@@ -305,6 +305,13 @@ class Story:
         """
         Send a command that must be refused, and return why: every code.
         """
+        return tuple(code for code, _, _ in self.why(actor, command))
+
+    def why(self, actor: ef.Actor, command: ef.Command) -> list[Why]:
+        """
+        Send a command that must be refused, and return everything the refusal says: of
+        each blocker its code, its parts with instants in Paris, and the ways out.
+        """
         before = self.order
         answer = self.engine.attempt(self.id, command, by=actor)
         assert isinstance(answer, ef.Refusal), f"{command.name} was not refused"
@@ -314,16 +321,6 @@ class Story:
             assert self.order == before
         for blocker in answer.blockers:
             assert blocker.code in BLOCKERS
-        return tuple(blocker.code for blocker in answer.blockers)
-
-    def why(self, actor: ef.Actor, command: ef.Command) -> list[Why]:
-        """
-        Send a command that must be refused, and return everything the refusal says: of
-        each blocker its code, its parts with instants in Paris, and the ways out.
-        """
-        self.refused(actor, command)
-        answer = self.engine.attempt(self.id, command, by=actor)
-        assert isinstance(answer, ef.Refusal)
         return [_told(blocker) for blocker in answer.blockers]
 
     def blocked(self, actor: ef.Actor, command: type[ef.Command]) -> list[Why]:

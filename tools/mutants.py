@@ -162,7 +162,9 @@ PARTS: Final[Mapping[str, Part]] = {
     ),
     "revision": _chapter("revision"),
     "dispute": _chapter("dispute"),
-    "extras": _chapter("extras"),
+    "extras": _chapter(
+        "extras", tests=("tests/rules/test_extras.py", "tests/test_decisions.py")
+    ),
     "placing": _chapter("placing"),
     "charging": _chapter("charging"),
     "reports": _chapter("reports"),

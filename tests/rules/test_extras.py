@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import escrowflow as ef
+from escrowflow.money import AMOUNT_MAX
 from tests.story import (
     ANA,
     ASK_REVISION,
@@ -20,6 +21,7 @@ from tests.story import (
     IN,
     LUC,
     Story,
+    Why,
     delivered,
     euros,
     in_progress,
@@ -137,6 +139,25 @@ class TestAddOn:
 
         assert story.order.add_ons == ()
         assert story.refunds == [("pay-2", amount.rstrip("0"))]
+
+    def test_what_would_be_right(self) -> None:
+        """
+        R17: the refusal names the full price, fees included; several payments that do
+        not add up are told the same.
+        """
+        story = in_progress(policies=FEES)
+        halves = [
+            ef.Payment("card", "a", euros("10")),
+            ef.Payment("card", "b", euros("9")),
+        ]
+        twice = ef.BuyAddOn(title="x", price=euros("20"), payment=halves)
+
+        differs: Why = ("payment_differs", {"amount": euros("21")}, [])
+
+        assert story.why(ANA, buy(amount="20")) == [differs]
+        assert story.why(ANA, twice) == [differs]
+        whole = ef.Payment("card", "c", euros("21"))
+        story.buyer(ef.BuyAddOn(title="x", price=euros("20"), payment=whole))
 
     def test_confirmed_with_another_amount(self) -> None:
         """
@@ -346,8 +367,27 @@ class TestOffer:
         story = in_progress().seller(offer(), offer("25"))
         story.buyer(ef.RefuseOffer(offer_id="offer-1"))
 
-        assert story.refused(ANA, pay()) == ("offer_closed",)
-        assert story.refused(ANA, pay("offer-7", "5")) == ("no_such_offer",)
+        assert story.why(ANA, pay()) == [
+            ("offer_closed", {"offer": "offer-1", "status": "refused"}, [])
+        ]
+        assert story.why(ANA, pay("offer-7", "5")) == [
+            ("no_such_offer", {"offer": "offer-7"}, [])
+        ]
+
+    @pytest.mark.parametrize(
+        ("begin", "ways"), [(in_progress, ["seller send_offer"]), (delivered, [])]
+    )
+    @pytest.mark.parametrize(
+        ("actor", "command"),
+        [(ANA, ef.PayOffer), (ANA, ef.RefuseOffer), (LUC, ef.WithdrawOffer)],
+    )
+    def test_r20_none_at_all(
+        self, begin: Any, ways: list[str], actor: ef.Actor, command: type[ef.Command]
+    ) -> None:
+        """
+        R20: where no offer is open, one can be sent; if it can be sent here.
+        """
+        assert begin().blocked(actor, command) == [("no_open_offer", {}, ways)]
 
     def test_r21_only_once(self) -> None:
         """
@@ -418,6 +458,72 @@ class TestOffer:
 
         assert story.refused(ANA, pay()) == ("order_ended",)
         assert story.books == "0/130/0/0"
+
+
+def minor(amount: int) -> ef.Money:
+    """
+    Return an amount in cents.
+    """
+    return ef.Money(amount, "EUR")
+
+
+def sold(story: Story, price: int, *, paid: bool) -> Story:
+    """
+    Let the buyer take an option for so many cents.
+    """
+    payment = ef.Payment("card", "pay-2") if paid else None
+    return story.buyer(ef.BuyAddOn(title="x", price=minor(price), payment=payment))
+
+
+class TestWorth:
+    """
+    What one order may be worth at most, whatever it is made of.
+    """
+
+    @pytest.mark.parametrize(
+        ("build", "taken"),
+        [
+            (in_progress, 10_000),
+            (lambda **more: in_progress(tip=euros("20"), **more), 12_000),
+            (lambda **more: sold(in_progress(**more), 700, paid=True), 10_700),
+            (lambda **more: sold(in_progress(**more), 700, paid=False), 10_700),
+            (lambda **more: in_progress(**more).seller(offer()), 13_000),
+            (lambda **more: in_progress(**more).seller(offer()).buyer(pay()), 13_000),
+            (
+                lambda **more: in_progress(**more).seller(
+                    offer(), ef.WithdrawOffer(offer_id="offer-1")
+                ),
+                10_000,
+            ),
+        ],
+        ids=["price", "tip", "paid", "bought", "offered", "taken", "withdrawn"],
+    )
+    @pytest.mark.parametrize("bps", [0, 500])
+    def test_to_the_cent(self, build: Any, taken: int, bps: int) -> None:
+        """
+        The form says how much more there may be, fees included; a cent more is refused,
+        of an option and of an offer.
+        """
+        story = build(policies={"fees": {"buyer_fee": ef.Fee(bps=bps)}})
+        (price,) = (
+            field
+            for field in story.option(ANA, ef.BuyAddOn).fields
+            if field.name == "price"
+        )
+        worth = AMOUNT_MAX - taken
+        most = price.maximum
+
+        if not bps:
+            assert most == minor(worth)
+        over = minor(most.minor + 1)
+        full: list[Why] = [("order_worth_too_much", {"maximum": minor(AMOUNT_MAX)}, [])]
+        unpaid = ef.BuyAddOn(title="x", price=over, payment=None)
+        assert story.why(ANA, unpaid) == full
+        assert story.why(LUC, ef.SendOffer(title="x", price=over)) == full
+        story.buyer(ef.BuyAddOn(title="x", price=most, payment=None))
+        if not bps:
+            assert story.blocked(ANA, ef.BuyAddOn) == full
+            assert story.blocked(LUC, ef.SendOffer) == full
 
 
 def with_deadline(value: str, **kwargs: Any) -> Story:
