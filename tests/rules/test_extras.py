@@ -475,10 +475,64 @@ def sold(story: Story, price: int, *, paid: bool) -> Story:
     return story.buyer(ef.BuyAddOn(title="x", price=minor(price), payment=payment))
 
 
+def field_of(option: ef.Option, name: str) -> ef.Field:
+    """
+    Return what a form says of one of its fields.
+    """
+    return next(field for field in option.fields if field.name == name)
+
+
+def most_of(story: Story) -> ef.Money:
+    """
+    Return the highest price that a form takes: the same of options and of offers.
+    """
+    most = field_of(story.option(ANA, ef.BuyAddOn), "price").maximum
+    assert most == field_of(story.option(LUC, ef.SendOffer), "price").maximum
+    assert isinstance(most, ef.Money)
+    return most
+
+
 class TestWorth:
     """
     What one order may be worth at most, whatever it is made of.
     """
+
+    @pytest.mark.parametrize("less", range(1, 14))
+    def test_the_last_cents(self, less: int) -> None:
+        """
+        Where little room is left, and half of it is for fees, the form is right all
+        the same.
+        """
+        worth = minor(AMOUNT_MAX * 2 // 3 - less)
+        story = in_progress(
+            price=str(worth.amount), policies={"fees": {"buyer_fee": ef.Fee(bps=5000)}}
+        )
+        most = most_of(story)
+
+        over = ef.SendOffer(title="x", price=minor(most.minor + 1))
+        assert story.refused(LUC, over) == ("order_worth_too_much",)
+        story.buyer(ef.BuyAddOn(title="x", price=most, payment=None))
+
+    def test_the_last_cent(self) -> None:
+        """
+        There may be room for just one.
+        """
+        story = in_progress(price=str(minor(AMOUNT_MAX - 1).amount))
+
+        assert most_of(story) == minor(1)
+
+    @pytest.mark.parametrize("command", [ef.BuyAddOn, ef.PayOffer])
+    def test_one_payment(self, command: type[ef.Command]) -> None:
+        """
+        The form asks for one payment, of the full price, by a reference not used yet.
+        """
+        story = in_progress().seller(offer())
+
+        payment = field_of(story.option(ANA, command), "payment")
+
+        assert payment.maximum == 1
+        assert [field.name for field in payment.fields] == ["method", "reference"]
+        assert payment.fields[1].excludes == ("pay-1",)
 
     @pytest.mark.parametrize(
         ("build", "taken"),
@@ -505,13 +559,8 @@ class TestWorth:
         of an option and of an offer.
         """
         story = build(policies={"fees": {"buyer_fee": ef.Fee(bps=bps)}})
-        (price,) = (
-            field
-            for field in story.option(ANA, ef.BuyAddOn).fields
-            if field.name == "price"
-        )
         worth = AMOUNT_MAX - taken
-        most = price.maximum
+        most = most_of(story)
 
         if not bps:
             assert most == minor(worth)
