@@ -10,6 +10,7 @@ import pytest
 from pendulum import DateTime
 
 import escrowflow as ef
+from escrowflow.clock import WINDOW_DAYS_MAX
 from tests.story import (
     ACCEPT,
     ANA,
@@ -27,10 +28,12 @@ from tests.story import (
     OPS,
     REVIEW,
     Story,
+    Why,
     cancellation_requested,
     delivered,
     disputed,
     euros,
+    frozen,
     in_progress,
     late,
     paris,
@@ -38,6 +41,8 @@ from tests.story import (
     revision_refused,
     revision_requested,
 )
+
+CLAIM_FIRST = "claim_then_mediator"
 
 ACCEPTED = [
     "in_progress",
@@ -99,8 +104,27 @@ class TestClaim:
         """
         story = in_progress().buyer(CLAIM)
 
-        assert story.refused(ANA, CLAIM) == ("claim_open",)
-        assert story.refused(LUC, CLAIM) == ("claim_open",)
+        assert story.why(ANA, CLAIM) == [("claim_open", {}, ["buyer withdraw_claim"])]
+        assert story.why(LUC, CLAIM) == [("claim_open", {}, ["buyer withdraw_claim"])]
+        # Nobody takes it back once a mediator has looked at it.
+        assert story.mediator(ASSIGN).why(ANA, CLAIM) == [("claim_open", {}, [])]
+
+    @pytest.mark.parametrize(
+        ("openers", "codes"),
+        [("buyer", ((), ("may_not_call_mediator",))),
+         ("seller", (("may_not_call_mediator",), ()))],
+    )  # fmt: skip
+    def test_c3_who_may_call(self, openers: str, codes: Any) -> None:
+        """
+        C3: where only one side may call for a mediator, the other is told so.
+        """
+        story = revision_refused(policies={"dispute": {"dispute_openers": {openers}}})
+
+        for actor, expected in zip((ANA, LUC), codes, strict=True):
+            found = story.blocked(actor, ef.FileClaim)
+            assert found == [(code, {}, []) for code in expected]
+        found = story.blocked(ANA, ef.OpenDispute)
+        assert found == [(code, {}, []) for code in codes[0]]
 
     def test_r69_stops_no_timer(self) -> None:
         """
@@ -154,7 +178,7 @@ class TestClaim:
         """
         story = in_progress().buyer(CLAIM)
 
-        assert story.refused(LUC, command) == ("not_the_filer",)
+        assert story.why(LUC, command) == [("not_the_filer", {"filer": "buyer"}, [])]
 
     @pytest.mark.parametrize(
         "command", [ef.EditClaim(reason="x"), ef.WithdrawClaim()], ids=lambda c: c.name
@@ -282,11 +306,50 @@ class TestOpening:
         """
         story = begin().after(hours=48, microseconds=-1)
         assert story.refused(ANA, DISPUTE) == ("answer_still_due",)
+        (blocker,) = story.option(ANA, ef.OpenDispute).blockers
+        assert blocker.unblocked_at == story.order.due_at
 
         story.after(microseconds=1).buyer(DISPUTE)
 
         assert story.order.dispute is not None
         assert story.order.dispute.cause == cause
+
+    @pytest.mark.parametrize(
+        ("policies", "why"),
+        [
+            (
+                {"dispute": {"dispute_entry": {"revision_refused": CLAIM_FIRST}}},
+                ("claim_first", {}, ["buyer file_claim"]),
+            ),
+            (
+                {"revision": {"dispute_after_revision_refusals": 2}},
+                ("too_few_refusals", {}, ["buyer request_revision"]),
+            ),
+        ],
+        ids=["C3", "C4"],
+    )
+    def test_c3_c4_another_way_first(self, policies: Any, why: Why) -> None:
+        """
+        C3, C4: by way of a claim, or only after one more refusal.
+        """
+        assert revision_refused(policies=policies).why(ANA, DISPUTE) == [why]
+
+    def test_r69_to_r73_what_was_said(self) -> None:
+        """
+        R69 to R73: every reason is on record, a claim's as it was last said.
+        """
+        story = in_progress().seller(CLAIM, ef.EditClaim(reason="look closely"))
+        story.mediator(ASSIGN, ef.RejectClaim(reason="no ground"))
+        story.buyer(CLAIM).mediator(ASSIGN, ef.ConvertClaim())
+
+        assert story.reasons == [
+            "please look at this",
+            "look closely",
+            "no ground",
+            "please look at this",
+            "please look at this",
+        ]
+        assert revision_refused().buyer(DISPUTE).reasons[-1] == "we do not agree"
 
     @pytest.mark.parametrize("state", ["pending", "in_progress", "delivered"])
     def test_r73_otherwise_a_claim(self, state: str) -> None:
@@ -414,12 +477,26 @@ class TestDisputed:
         """
         story = disputed()
 
-        assert story.refused(MIA, ASSIGN) == ("mediator_assigned",)
+        assert story.why(MIA, ASSIGN) == [
+            ("mediator_assigned", {}, ["operator assign_mediator"])
+        ]
         story.staff(ef.AssignMediator(mediator_id="zoe"))
 
         assert story.order.mediator_id == "zoe"
         with pytest.raises(ef.OrderNotFoundError):
             story.mediator(FULL_REFUND)
+
+    def test_r76_who_is_asked_for(self) -> None:
+        """
+        R76: a mediator's form names him alone, that of staff everybody but the parties.
+        """
+        story = revision_refused().buyer(DISPUTE)
+
+        (himself,) = story.option(MIA, ef.AssignMediator).fields
+        (anybody,) = story.option(OPS, ef.AssignMediator).fields
+
+        assert (himself.name, himself.choices) == ("mediator_id", ("mia",))
+        assert (anybody.name, anybody.excludes) == ("mediator_id", ("ana", "luc"))
 
     @pytest.mark.parametrize("party", ["ana", "luc"])
     def test_r76_neither_party(self, party: str) -> None:
@@ -445,6 +522,15 @@ class TestDisputed:
 
         assert story.told("parties_asked") == {"buyer", "seller"}
         assert story.told("mediator_answered") == {"mediator"}
+        said = [
+            (recorded.data["text"], recorded.data.get("files", ()))
+            for recorded in story.engine.history(story.id)[-3:]
+        ]
+        assert said == [
+            ("what was agreed?", ()),
+            ("blue", ("chat.png",)),
+            ("green", ()),
+        ]
 
     def test_r77_everything_on_the_platform(self) -> None:
         """
@@ -578,6 +664,9 @@ class TestRuling:
 
         assert story.row == ("cancelled", "", "0/115/0/0")
         assert story.ending == ("ruled", "rule_dispute", "seller", False)
+        assert story.reasons[-1] == "seen everything"
+        assert story.order.ending is not None
+        assert story.order.ending.reason == "seen everything"
         assert story.told("dispute_ruled") == {"buyer", "seller"}
 
     def test_r79_split(self) -> None:
@@ -630,6 +719,32 @@ class TestRuling:
             rule(ef.PaySeller(), " ")
 
         assert caught.value.field == "reason"
+
+    @pytest.mark.parametrize(
+        ("build", "actor", "choices"),
+        [
+            (disputed, MIA, ("full_refund", "split", "relaunch", "pay_seller")),
+            (frozen, OPS, ("full_refund", "split", "pay_seller")),
+        ],
+    )
+    def test_r78_to_r81_the_choices(
+        self, build: Any, actor: ef.Actor, choices: tuple[str, ...]
+    ) -> None:
+        """
+        R78 to R81: the form says which rulings there are, and how much a split may give
+        back; staff does not send a frozen order back to work, but unfreezes it.
+        """
+        story = build()
+        ruling, _ = story.option(actor, ef.RuleDispute).fields
+        inside = {field.name: field for field in ruling.fields}
+
+        assert (ruling.name, ruling.choices) == ("ruling", choices)
+        assert inside["to_buyer"].maximum == euros("99.99")
+        assert "due_at" not in inside
+        if actor is OPS:
+            assert story.why(OPS, RELAUNCH) == [
+                ("unfreeze_instead", {}, ["operator unfreeze_order"])
+            ]
 
     @pytest.mark.parametrize("amount", ["100", "100.01"])
     def test_gap_split_is_less_than_held(self, amount: str) -> None:
@@ -738,10 +853,31 @@ class TestRelaunch:
         past = ef.Relaunch(due_at="2026-06-20T12:00:00+02:00")
         assert story.refused(MIA, rule(past)) == ("due_at_passed",)
         never = ef.Relaunch(due_at="9999-12-31T23:59:59Z")
-        assert story.refused(MIA, rule(never)) == ("due_at_too_late",)
+        latest = story.clock.now().add(days=WINDOW_DAYS_MAX)
+        assert story.why(MIA, rule(never)) == [
+            ("due_at_too_late", {"latest": paris(latest)}, [])
+        ]
+        ruling, _ = story.option(MIA, ef.RuleDispute).fields
+        (due_at,) = (field for field in ruling.fields if field.name == "due_at")
+        soonest = story.clock.now().add(microseconds=1)
+        assert due_at.required
+        assert (due_at.minimum, due_at.maximum) == (soonest, latest)
         relaunched(story, ef.Relaunch(due_at="2026-06-29T09:00:00+02:00"))
 
         assert story.row == ("in_progress", "2026-06-29T09:00:00+02:00", "100/0/0/0")
+
+    @pytest.mark.parametrize("ahead", [{"microseconds": 1}, {"days": WINDOW_DAYS_MAX}])
+    def test_mediator_sets_any_date(self, ahead: dict[str, int]) -> None:
+        """
+        Gap, `mediator_sets`: from the very next moment to the longest there is.
+        """
+        policies = {"delivery": {"relaunch_deadline": "mediator_sets"}}
+        story = disputed(policies=policies)
+        due_at = story.clock.now().add(**ahead)
+
+        relaunched(story, ef.Relaunch(due_at=due_at))
+
+        assert story.order.due_at == due_at
 
     def test_date_refused_elsewhere(self) -> None:
         """
