@@ -82,7 +82,9 @@ class TestAddOn:
 
         assert story.books == "120/0/0/0"
         assert story.order.standing == standing
-        assert [item.paid for item in story.order.add_ons] == [True]
+        assert [(item.title, item.paid) for item in story.order.add_ons] == [
+            ("Vector file", True)
+        ]
 
     def test_r17_with_fees(self) -> None:
         """
@@ -288,6 +290,7 @@ class TestOffer:
         story = IN[state]().seller(offer())
         assert story.books == "100/0/0/0"
         assert story.told("offer_sent") == {"buyer"}
+        assert story.order.offers[0].title == "Poster"
 
         story.buyer(pay())
 
@@ -303,6 +306,20 @@ class TestOffer:
         story.buyer(pay())
 
         assert story.books == "136.8/0/0/0"
+
+    @pytest.mark.parametrize(("amount", "right"), [("30", False), ("31.5", True)])
+    def test_r18_the_full_price(self, amount: str, right: bool) -> None:
+        """
+        R18: it is paid whole, fees included.
+        """
+        story = in_progress(policies=FEES).seller(offer())
+
+        if right:
+            assert story.buyer(pay(amount=amount)).books == "136.8/0/0/0"
+        else:
+            assert story.why(ANA, pay(amount=amount)) == [
+                ("payment_differs", {"amount": euros("31.50")}, [])
+            ]
 
     def test_r18_may_be_confirmed_later(self) -> None:
         """
@@ -515,11 +532,15 @@ class TestWorth:
 
     def test_the_last_cent(self) -> None:
         """
-        There may be room for just one.
+        There may be room for just one, in an option or in an offer.
         """
         story = in_progress(price=str(minor(AMOUNT_MAX - 1).amount))
-
         assert most_of(story) == minor(1)
+
+        story.seller(ef.SendOffer(title="x", price=minor(1)))
+        story.seller(ef.WithdrawOffer(offer_id="offer-1"))
+
+        sold(story, 1, paid=False)
 
     @pytest.mark.parametrize("command", [ef.BuyAddOn, ef.PayOffer])
     def test_one_payment(self, command: type[ef.Command]) -> None:
