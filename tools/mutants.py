@@ -161,7 +161,9 @@ PARTS: Final[Mapping[str, Part]] = {
         tests=("tests/rules/test_delivery.py", "tests/rules/test_recommended.py"),
     ),
     "revision": _chapter("revision"),
-    "dispute": _chapter("dispute"),
+    "dispute": _chapter(
+        "dispute", tests=("tests/rules/test_dispute.py", "tests/rules/test_charging.py")
+    ),
     "extras": _chapter(
         "extras", tests=("tests/rules/test_extras.py", "tests/test_decisions.py")
     ),

@@ -4,8 +4,10 @@ Claims, mediators and rulings: R69 to R82.
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from pendulum import DateTime
 
@@ -279,6 +281,37 @@ class TestClaim:
         assert offered == {"M assign_mediator"}
 
 
+@attrs.frozen
+class Rulings:
+    """
+    A host's own rules of disputes: the usual ones, but for what nobody ruled on.
+    """
+
+    version: ClassVar[str] = "1"
+
+    ruling: Any
+    usual: ef.DisputeRules = attrs.field(factory=ef.DisputeRules)
+
+    def __getattr__(self, name: str) -> Any:
+        """
+        As usual.
+        """
+        return getattr(object.__getattribute__(self, "usual"), name)
+
+    @property
+    def ruling_window(self) -> timedelta:
+        """
+        A day.
+        """
+        return timedelta(days=1)
+
+    def by_default(self, *, delivered: bool) -> Any:
+        """
+        What the host says.
+        """
+        return self.ruling
+
+
 class TestOpening:
     """
     The direct ways into a dispute.
@@ -341,6 +374,8 @@ class TestOpening:
         story = in_progress().seller(CLAIM, ef.EditClaim(reason="look closely"))
         story.mediator(ASSIGN, ef.RejectClaim(reason="no ground"))
         story.buyer(CLAIM).mediator(ASSIGN, ef.ConvertClaim())
+
+        assert story.names[-2:] == ["claim_converted", "dispute_opened"]
 
         assert story.reasons == [
             "please look at this",
@@ -915,6 +950,7 @@ class TestRelaunch:
         cap = story.order.deadline("lifetime")
         assert cap is not None
         assert cap.due_at == at.add(days=7)
+        assert story.order.due_at == at.add(days=4)
 
     def test_gap_cap_not_passed(self) -> None:
         """
@@ -978,6 +1014,22 @@ class TestNobodyRules:
 
         assert ("no_timed_exit", "disputed") in declared
 
+    @pytest.mark.parametrize("ruling", [None, ef.Relaunch()])
+    def test_a_ruling_of_ones_own_ends_the_order(self, ruling: Any) -> None:
+        """
+        A host's policy that lets the time run out, and then does not end the order, is
+        a mistake of the process.
+        """
+        story = disputed(policies={"dispute": Rulings(ruling)}).after(days=1)
+
+        with pytest.raises(ef.ProcessError) as caught:
+            story.sweep()
+
+        assert caught.value.process == "comeup"
+        assert caught.value.findings == (
+            "a ruling_window needs a ruling that ends the order",
+        )
+
     def test_gap_default_ruling(self) -> None:
         """
         Gap: with one, the default is ruled at its end, by nobody.
@@ -996,4 +1048,6 @@ class TestNobodyRules:
         assert story.row == ("completed", "", "0/0/100/0")
         assert story.order.dispute is not None
         assert story.order.dispute.by_default
+        assert story.ending == ("ruled", "default_ruling", "", False)
+        assert story.reasons[-1] == ""
         assert paris(story.order.closed_at) == "2026-06-16T15:00:00+02:00"

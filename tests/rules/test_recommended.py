@@ -425,6 +425,10 @@ class TestDelay:
         story = late(**ours()).seller(CLAIM).after(days=7)
 
         assert story.row[::2] == ("disputed + late", HELD)
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == "claim_unanswered"
+        story.sweep()
+        assert story.reasons == ["please look at this", "please look at this"]
 
     def test_the_buyer_called_for_help(self) -> None:
         """
@@ -531,6 +535,8 @@ class TestClaims:
         assert story.after(hours=1).row[::2] == ("disputed", HELD)
         assert story.order.dispute is not None
         assert story.order.dispute.cause == "claim_unanswered"
+        story.sweep()
+        assert story.reasons[-2:] == ["please look at this", "please look at this"]
 
     def test_withdrawn(self) -> None:
         """
@@ -544,13 +550,19 @@ class TestClaims:
         assert dict(story.waits)["verification"] == "2026-06-12T12:00:00+02:00"
         assert "claim" not in dict(story.waits)
 
-    def test_at_least_a_day(self) -> None:
+    @pytest.mark.parametrize("rejected", [False, True])
+    def test_at_least_a_day(self, rejected: bool) -> None:
         """
-        A claim that the other side takes back in the last second leaves time to act.
+        A claim that the other side takes back in the last second, or that is rejected,
+        leaves time to act.
         """
         story = delivered(**ours()).at("06-09 11:59").seller(CLAIM)
 
-        story.after(days=3).seller(ef.WithdrawClaim())
+        story.after(days=3)
+        if rejected:
+            story.mediator(ASSIGN, ef.RejectClaim(reason="it is what was ordered"))
+        else:
+            story.seller(ef.WithdrawClaim())
 
         assert dict(story.waits)["verification"] == "2026-06-13T11:59:00+02:00"
 
@@ -700,6 +712,16 @@ class TestLifetime:
 
         assert story.state == "in_progress"
         assert dict(story.waits)["lifetime"] == "2026-08-14T10:00:00+02:00"
+
+    def test_an_order_without_one(self) -> None:
+        """
+        Where an order lives as long as it takes, none is too old to be sent back.
+        """
+        story = disputed(**ours(lifetime={"order_cap": None})).after(days=13)
+
+        story.mediator(ef.RuleDispute(ruling=ef.Relaunch(), reason="go on"))
+
+        assert story.state == "in_progress"
 
 
 class TestStatistics:
