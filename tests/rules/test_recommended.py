@@ -658,6 +658,8 @@ class TestLifetime:
         assert story.row == ("disputed", "2026-08-28T10:00:00+02:00", HELD)
         assert story.order.dispute is not None
         assert story.order.dispute.cause == "order_cap"
+        story.sweep()
+        assert story.reasons == [""]
         assert story.after(days=14).row == ("cancelled", "", BACK)
 
     def test_a_freeze_does_not_stop_it(self) -> None:
@@ -675,6 +677,7 @@ class TestLifetime:
         story = pending(**ours()).staff(FREEZE).at("08-14 10:00")
 
         assert story.row == ("cancelled", "", BACK)
+        assert story.ending == ("order_cap", "expire_order", "", False)
 
     def test_staff_does_not_move_it(self) -> None:
         """
