@@ -13,6 +13,7 @@ from pendulum import DateTime
 
 import escrowflow as ef
 from escrowflow.clock import WINDOW_DAYS_MAX
+from escrowflow.events import DisputeRuled
 from tests.story import (
     ACCEPT,
     ANA,
@@ -1014,6 +1015,25 @@ class TestNobodyRules:
 
         assert ("no_timed_exit", "disputed") in declared
 
+    def test_gap_nobody_gave_a_reason(self) -> None:
+        """
+        Gap: whoever asks first is told of the ruling, and that it has no reasons.
+        """
+        policies = {
+            "dispute": {"ruling_window": "P14D", "default_ruling": ef.FullRefund()}
+        }
+        story = disputed(policies=policies).after(days=14)
+
+        answer = story.engine.attempt(story.id, DISPUTE, by=ANA)
+
+        assert isinstance(answer, ef.Refusal)
+        (ruled,) = (
+            recorded.event
+            for recorded in answer.recorded
+            if isinstance(recorded.event, DisputeRuled)
+        )
+        assert (ruled.by_default, ruled.reason) == (True, "")
+
     @pytest.mark.parametrize("ruling", [None, ef.Relaunch()])
     def test_a_ruling_of_ones_own_ends_the_order(self, ruling: Any) -> None:
         """
@@ -1049,5 +1069,4 @@ class TestNobodyRules:
         assert story.order.dispute is not None
         assert story.order.dispute.by_default
         assert story.ending == ("ruled", "default_ruling", "", False)
-        assert story.reasons[-1] == ""
         assert paris(story.order.closed_at) == "2026-06-16T15:00:00+02:00"
