@@ -13,6 +13,7 @@ from pendulum import DateTime
 
 import escrowflow as ef
 from escrowflow.clock import WINDOW_DAYS_MAX
+from escrowflow.decisions import settle
 from escrowflow.events import DisputeRuled
 from tests.story import (
     ACCEPT,
@@ -1017,21 +1018,18 @@ class TestNobodyRules:
 
     def test_gap_nobody_gave_a_reason(self) -> None:
         """
-        Gap: whoever asks first is told of the ruling, and that it has no reasons.
+        Gap: a ruling that nobody made has no reasons, and is no less a ruling.
         """
         policies = {
             "dispute": {"ruling_window": "P14D", "default_ruling": ef.FullRefund()}
         }
-        story = disputed(policies=policies).after(days=14)
+        story = disputed(policies=policies)
+        order, at = story.order, story.clock.now().add(days=14)
 
-        answer = story.engine.attempt(story.id, DISPUTE, by=ANA)
+        settled = settle(story.process, order, now=at, recorded_at=at)
 
-        assert isinstance(answer, ef.Refusal)
-        (ruled,) = (
-            recorded.event
-            for recorded in answer.recorded
-            if isinstance(recorded.event, DisputeRuled)
-        )
+        ruled = settled.recorded[0].event
+        assert isinstance(ruled, DisputeRuled)
         assert (ruled.by_default, ruled.reason) == (True, "")
 
     @pytest.mark.parametrize("ruling", [None, ef.Relaunch()])
