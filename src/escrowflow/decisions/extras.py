@@ -161,7 +161,6 @@ def _payment(case: Case) -> Iterable[Narrowing]:
     """
     yield "payment", {"maximum": 1}
     yield "payment.amount", {"left_out": True}
-    yield "payment.held_until", {"left_out": True}
     yield "payment.reference", {"excludes": case.order.references}
 
 
