@@ -296,6 +296,7 @@ class TestOffer:
 
         assert story.books == "130/0/0/0"
         assert story.told("offer_paid") == {"seller"}
+        assert "offer" not in [name for name, _ in story.waits]
 
     def test_r18_with_fees(self) -> None:
         """
@@ -657,14 +658,18 @@ class TestDeliveryTime:
             ("max", False, "2026-06-11T12:00:00+02:00"),
         ],
     )
-    def test_once_late(self, value: str, is_late: bool, due: str) -> None:
+    @pytest.mark.parametrize("kind", ["add-on", "offer"])
+    def test_once_late(self, kind: str, value: str, is_late: bool, due: str) -> None:
         """
         Gap: late, time is added from now, and a new later deadline clears `late`.
         """
         story = with_deadline(value).at("06-08 12:00")
         assert story.order.late
 
-        story.buyer(buy(window="P3D"))
+        if kind == "add-on":
+            story.buyer(buy(window="P3D"))
+        else:
+            story.seller(offer(window="P3D")).buyer(pay())
 
         assert story.order.late is is_late
         assert story.order.ever_late
