@@ -4,12 +4,15 @@ Add-ons and custom offers: R17 to R22.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pendulum import DateTime
 
 import escrowflow as ef
 from escrowflow.money import AMOUNT_MAX
+from escrowflow.policies import TimePolicy
 from tests.story import (
     ANA,
     ASK_REVISION,
@@ -478,6 +481,30 @@ class TestOffer:
         assert story.books == "0/130/0/0"
 
 
+class AtOnce:
+    """
+    A host's own answer to what an extra does to the deadline: it is due at once.
+    """
+
+    version = "1"
+    offer_window = timedelta(days=7)
+    tip_max = ef.Share.percent(20)
+
+    def extended(self, window: timedelta, extra: timedelta) -> timedelta:
+        """
+        As long as before.
+        """
+        return window
+
+    def moved(
+        self, due_at: DateTime, *, now: DateTime, extra: timedelta, time: TimePolicy
+    ) -> DateTime:
+        """
+        Now.
+        """
+        return now
+
+
 def minor(amount: int) -> ef.Money:
     """
     Return an amount in cents.
@@ -694,6 +721,18 @@ class TestDeliveryTime:
         story.at("06-03 12:00").seller(ef.AcceptRevision())
 
         assert story.due == f"2026-06-{3 + days:02}T12:00:00+02:00"
+
+    def test_no_deadline_is_made_to_pass(self) -> None:
+        """
+        Gap: whatever a host's policy says, an extra makes nobody late, and takes
+        lateness from nobody who has no time for it.
+        """
+        story = in_progress(policies={"extras": AtOnce()})
+        due = story.due
+
+        assert story.buyer(buy(window="P3D")).row == ("in_progress", due, "120/0/0/0")
+        late_one = late(policies={"extras": AtOnce()})
+        assert late_one.buyer(buy(window="P3D")).state == "in_progress + late"
 
     def test_bought_while_stopped(self) -> None:
         """
