@@ -10,6 +10,8 @@ mutmut makes the mutants and runs the tests.  What it cannot do is done here:
 - It leaves decorated functions alone, and most of what decides about an order is
   decorated.  So it is given a copy in which `@decides(X)` above a function is
   `f = decides(X)(f)` below it.
+- It imports the package once for all mutants, so what runs then runs without any.  What
+  survives is tried once more, in a process that begins with the mutant.
 - A survivor that only says something else in an error is counted and set aside: the
   words of an error are read by people.  Its field, its code and its figures are not
   words.
