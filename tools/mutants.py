@@ -169,7 +169,9 @@ PARTS: Final[Mapping[str, Part]] = {
     "extras": _chapter(
         "extras", tests=("tests/rules/test_extras.py", "tests/test_decisions.py")
     ),
-    "placing": _chapter("placing"),
+    "placing": _chapter(
+        "placing", tests=("tests/rules/test_placing.py", "tests/rules/test_charging.py")
+    ),
     "charging": _chapter("charging"),
     "reports": _chapter("reports"),
     "reviews": _chapter("reviews"),

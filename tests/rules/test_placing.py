@@ -278,6 +278,7 @@ class TestBrief:
         if required:
             story.buyer(ef.SubmitBrief(text="blue", files=("plan.pdf",)))
             assert story.order.brief is not None
+            assert story.order.brief.text == "blue"
             assert story.order.brief.files == ("plan.pdf",)
         assert story.why(ANA, ef.SubmitBrief(text="green")) == [
             ("brief_not_owed", {}, ["buyer send_message"])
@@ -719,6 +720,18 @@ class TestMoneyTooLate:
 
         assert codes == ("no_open_offer", "offer_closed")
         assert story.refunds == [("late", "30")]
+
+    def test_an_open_amount_has_its_fees(self) -> None:
+        """
+        An offer that is confirmed without an amount is paid with its fees.
+        """
+        story = in_progress(policies=FEES)
+        story.seller(ef.SendOffer(title="More", price=euros("30")))
+        assert story.books == "106.3/0/0/0"
+
+        story.provider(confirm(None, item="offer-1"))
+
+        assert story.books == "138.1/0/0/0"
 
     def test_unknown_item_needs_an_amount(self) -> None:
         """
