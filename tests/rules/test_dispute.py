@@ -940,11 +940,19 @@ class TestRelaunch:
         assert story.order.dispute.ruling is None
         assert [name for name, _ in story.waits] == ["mediator"]
 
-    def test_gap_cap_passed_meanwhile(self) -> None:
+    @pytest.mark.parametrize(
+        ("deadline", "days"), [("remaining", 4), ("restart_full", 5)]
+    )
+    def test_gap_cap_passed_meanwhile(self, deadline: str, days: int) -> None:
         """
-        Gap, `grace`: seven days after the ruling if the cap passed in the dispute.
+        Gap, `grace`: seven days after the ruling if the cap passed in the dispute; the
+        work has its own deadline.
         """
-        story = disputed(policies={"lifetime": {"order_cap": "P5M"}}).after(days=200)
+        policies = {
+            "lifetime": {"order_cap": "P5M"},
+            "delivery": {"relaunch_deadline": deadline},
+        }
+        story = disputed(policies=policies).after(days=200)
         at = story.clock.now()
 
         relaunched(story)
@@ -952,7 +960,7 @@ class TestRelaunch:
         cap = story.order.deadline("lifetime")
         assert cap is not None
         assert cap.due_at == at.add(days=7)
-        assert story.order.due_at == at.add(days=4)
+        assert story.order.due_at == at.add(days=days)
 
     def test_gap_cap_not_passed(self) -> None:
         """
