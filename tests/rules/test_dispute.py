@@ -1004,6 +1004,17 @@ class TestNobodyRules:
         assert story.row == ("disputed", "", "100/0/0/0")
         assert story.told("mediator_alerted") == {"operator"}
 
+    def test_c23_both_waits(self) -> None:
+        """
+        C23: where a ruling has its time, a mediator still has to be found in his.
+        """
+        policies = {
+            "dispute": {"ruling_window": "P14D", "default_ruling": ef.PaySeller()}
+        }
+        story = revision_refused(policies=policies).buyer(DISPUTE)
+
+        assert [name for name, _ in story.waits] == ["mediator", "ruling"]
+
     def test_c23_not_once_assigned(self) -> None:
         """
         C23: an assigned mediator raises none, however long he takes.
