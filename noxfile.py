@@ -44,7 +44,8 @@ def installed(session: nox.Session, lock: str) -> None:
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
-@nox.session(python=PYTHONS)
+# With pip, as in any environment: a test installs the wheel.
+@nox.session(python=PYTHONS, venv_params=["--seed"])
 def tests(session: nox.Session) -> None:
     """
     The tests, with the locked versions.
@@ -53,7 +54,7 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, *session.posargs)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=PYTHONS[0], venv_params=["--seed"])
 def lowest(session: nox.Session) -> None:
     """
     The tests, with the lowest version of each direct dependency.
@@ -65,7 +66,8 @@ def lowest(session: nox.Session) -> None:
         *("--no-header", "--output-file", str(lowest)),
         external=True,
     )
-    session.install("--constraint", str(lowest), "--group", "test", "--editable", ".")
+    groups = ("--group", "test", "--group", "build")
+    session.install("--constraint", str(lowest), *groups, "--editable", ".")
     session.run(*PYTEST, *session.posargs)
 
 

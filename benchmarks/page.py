@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from . import decision, durable, server
+from . import decision, durable, server, sweep
 from .goals import lines, ratio, span
 from .picture import described, picture
 from .rounds import CONTROL, Figures
@@ -160,11 +160,13 @@ def _sweeps(figures: Figures) -> Iterator[str]:
     yield ""
     yield "Seconds until all that is due is settled, in batches, every commit synced."
     yield ""
-    yield "| database | open orders | due | by hand | escrowflow |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
+    names = ("by hand", "escrowflow", sweep.TWO)
+    yield f"| database | open orders | due | {' | '.join(names)} |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for one in figures["sweep"]:
-        hand, ours = (_seconds(one[name]) for name in ("by hand", "escrowflow"))
-        yield f"| {one['database']} | {one['open']:,} | {one['due']:,} | {hand} | {ours} |"
+        taken = (_seconds(one[name]) if name in one else "–" for name in names)
+        size = f"{one['open']:,} | {one['due']:,}"
+        yield f"| {one['database']} | {size} | {' | '.join(taken)} |"
 
 
 def _imports(figures: Figures) -> Iterator[str]:

@@ -8,12 +8,15 @@ and snapshot.  The open ones around them are copies of one order, made in SQL.
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +31,16 @@ from tests.pg import Server
 from .life import BUYER, STEPS, placing
 from .rounds import Figures, rounded
 
-__all__ = ["OPEN", "POSTGRES", "SQLITE", "measure"]
+__all__ = ["OPEN", "POSTGRES", "SQLITE", "TWO", "measure"]
 
 SQLITE: Final = "SQLite"
 POSTGRES: Final = "PostgreSQL"
+
+# Two processes on one database; they share the cores with its server.
+TWO: Final = "escrowflow, two workers"
+
+# Seconds until a worker that died is not waited for.
+_PATIENCE: Final = 300
 
 DUE: Final = 10_000
 OPEN: Final = (10_000, 100_000, 1_000_000)
@@ -277,7 +286,9 @@ def _by_hand_postgres(dsn: str, size: _Size) -> Iterator[float]:
     link.close()
 
 
-def _ours_postgres(url: str, dsn: str, size: _Size) -> Iterator[float]:
+def _ours_postgres(
+    url: str, dsn: str, size: _Size, workers: int = 1
+) -> Iterator[float]:
     import psycopg
     from psycopg.rows import tuple_row
 
@@ -323,8 +334,47 @@ def _ours_postgres(url: str, dsn: str, size: _Size) -> Iterator[float]:
                 (names,),
             )
             link.execute("VACUUM ANALYZE escrowflow_order")
-            yield _swept(engine, size.due)
+            if workers == 1:
+                yield _swept(engine, size.due)
+            else:
+                yield _swept_by(workers, url, engine.clock.now().isoformat(), size.due)
         link.close()
+
+
+def _swept_by(workers: int, url: str, now: str, due: int) -> float:
+    """
+    Return how long so many processes take until all is settled, from the moment at
+    which the last of them was ready.
+    """
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(workers + 1)
+    settled: Queue[int] = context.Queue()
+    everybody = [
+        context.Process(target=_work, args=(url, now, ready, settled), daemon=True)
+        for _ in range(workers)
+    ]
+    for one in everybody:
+        one.start()
+    ready.wait(_PATIENCE)
+    begun = time.perf_counter()
+    done = sum(settled.get(timeout=_PATIENCE) for _ in everybody)
+    seconds = time.perf_counter() - begun
+    for one in everybody:
+        one.join(_PATIENCE)
+    assert done == due, done
+    return seconds
+
+
+def _work(url: str, now: str, ready: Barrier, settled: Queue[int]) -> None:
+    with open_storage(url) as storage:
+        engine = ef.Engine(comeup(), storage, clock=FakeClock(now))
+        # Everything is loaded, and a connection open.
+        engine.next_due_at()
+        ready.wait(_PATIENCE)
+        done = 0
+        while (report := engine.run_due(BATCH)).orders:
+            done += report.moves
+        settled.put(done)
 
 
 def measure(*, quick: bool) -> list[Figures]:
@@ -341,21 +391,28 @@ def measure(*, quick: bool) -> list[Figures]:
             ours = _ours_sqlite(Path(name) / f"ours{size.open}.db", size)
             figures.append(_in_turn(SQLITE, size, hand, ours))
         for size in sizes:
-            one, other = server.database(), server.database()
+            one, *others = (server.database() for _ in range(3))
             hand = _by_hand_postgres(server.dsn_of(one), size)
-            ours = _ours_postgres(server.url_of(other), server.dsn_of(other), size)
-            figures.append(_in_turn(POSTGRES, size, hand, ours))
+            ours, two = (
+                _ours_postgres(server.url_of(name), server.dsn_of(name), size, workers)
+                for workers, name in enumerate(others, start=1)
+            )
+            figures.append(_in_turn(POSTGRES, size, hand, ours, two))
     return figures
 
 
 def _in_turn(
-    database: str, size: _Size, hand: Iterator[float], ours: Iterator[float]
+    database: str,
+    size: _Size,
+    hand: Iterator[float],
+    ours: Iterator[float],
+    two: Iterator[float] | None = None,
 ) -> Figures:
-    pairs = [*zip(hand, ours, strict=True)][1:]
-    return {
-        "database": database,
-        "open": size.open,
-        "due": size.due,
-        "by hand": [rounded(pair[0]) for pair in pairs],
-        "escrowflow": [rounded(pair[1]) for pair in pairs],
+    contestants = {"by hand": hand, "escrowflow": ours}
+    if two is not None:
+        contestants[TWO] = two
+    rounds = [*zip(*contestants.values(), strict=True)][1:]
+    return {"database": database, "open": size.open, "due": size.due} | {
+        name: [rounded(one[place]) for one in rounds]
+        for place, name in enumerate(contestants)
     }

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-from escrowflow import decisions, inputs, payments
+from escrowflow import decisions, inputs, payments, wallet
 from escrowflow.commands import AssignMediator, RefuseOrder
 from escrowflow.decisions import (
     case,
@@ -47,6 +47,7 @@ from escrowflow.engine import (
     outbox,
     sweep,
     wallets,
+    withdrawals,
 )
 from escrowflow.errors import InvalidInputError, OutcomeUnknownError, StorageError
 from escrowflow.events import MediatorAssigned, PaymentBooked, Recorded, RefundPaid
@@ -57,11 +58,13 @@ from escrowflow.parties import Role
 from escrowflow.payments import reconciliation
 from escrowflow.processes import comeup
 from escrowflow.states import Process
-from escrowflow.storage import CommitResult, EffectResult, memory
+from escrowflow.storage import CommitResult, EffectResult, hosts, memory
 from escrowflow.storage.chain import link
 from escrowflow.storage.codec import decode_effect, dump_result, encode_event
 from escrowflow.storage.memory import MemoryStorage
+from escrowflow.storage.sqlite import SqliteStorage
 from escrowflow.testing import personas
+from escrowflow.wallet import PREFIX, WithdrawalAsked, WithdrawalFailed
 
 __all__ = ["BUGS", "Bug"]
 
@@ -930,6 +933,111 @@ def widowed() -> AbstractContextManager[Any]:
         return SweepReport()
 
     return swapped(wallets.WalletCore, "run_due", run_due)
+
+
+# Whoever withdraws meets a bank that often does not answer, refuses, or is slow.
+WITHDRAWALS: Final = {
+    "wallets": 1,
+    "withdrawals": 1,
+    "gateway unanswered": 200,
+    "gateway refused": 200,
+    "gateway pending": 200,
+}
+
+
+@bug(
+    "a withdrawal is sent again, and nobody looks",
+    _keys(hides=True),
+    faults=WITHDRAWALS,
+)
+def withdrawn_twice() -> AbstractContextManager[Any]:
+    before = payments._Mover.move
+
+    def move(self: Any, gateway: Any, send: Any, effect: Any) -> Any:
+        if effect.order_id.startswith(PREFIX):
+            return send(effect)
+        return before(self, gateway, send, effect)
+
+    return swapped(payments._Mover, "move", move)
+
+
+@bug("a withdrawal that failed is not given back", faults=WITHDRAWALS)
+def pocketed() -> AbstractContextManager[Any]:
+    before = withdrawals._under_way
+
+    def under_way(wallet_: Any, command: Any) -> Any:
+        event = before(wallet_, command)
+        return None if isinstance(event, WithdrawalFailed) else event
+
+    return swapped(withdrawals, "_under_way", under_way)
+
+
+def _lax_accounts() -> AbstractContextManager[Any]:
+    post = wallet.Accounts.post
+
+    def lax(self: Any, postings: Mapping[str, int]) -> Any:
+        lacking = max(0, -(self.balance + postings.get("balance", 0)))
+        if lacking:
+            postings = {
+                **postings,
+                "balance": postings["balance"] + lacking,
+                "outside": postings.get("outside", 0) - lacking,
+            }
+        return post(self, postings)
+
+    return swapped(wallet.Accounts, "post", lax)
+
+
+@bug(
+    "a withdrawal does not look at the balance",
+    Sibling(name="books take no more than there is", hides=False, off=_lax_accounts),
+    faults=WITHDRAWALS,
+)
+def overdrawn() -> AbstractContextManager[Any]:
+    before = wallet.booked
+
+    def booked(wallet_: Any, event: Any) -> Any:
+        if isinstance(event, WithdrawalAsked):
+            has = wallet_.balance(event.amount.currency)
+            if event.amount > has:
+                return attrs.evolve(event, balance=has - has)
+        return before(wallet_, event)
+
+    return swapped(wallets, "booked", booked)
+
+
+# Whoever gives commands does so in transactions of his own, and often rolls them back.
+WITHIN: Final = {"within": 300, "storage fails": 20}
+
+
+@bug(
+    "what is written in a host's transaction is committed at once",
+    storage="sqlite",
+    faults=WITHIN,
+)
+def hasty() -> AbstractContextManager[Any]:
+    before = hosts.Joined._write
+
+    def write(self: Any, asking: Any) -> Any:
+        done = before(self, asking)
+        self._host._connection.commit()
+        return done
+
+    return swapped(hosts.Joined, "_write", write)
+
+
+@bug(
+    "what is written in a host's transaction is written beside it",
+    storage="sqlite",
+    faults=WITHIN,
+)
+def beside() -> AbstractContextManager[Any]:
+    def within(self: Any, handle: Any) -> Any:
+        # The host's lock would keep everybody else from writing.
+        handle.rollback()
+        return self
+
+    return swapped(SqliteStorage, "within", within)
 
 
 @bug("a cent too much is sent back")

@@ -509,10 +509,10 @@ class _DjangoShop(Shop):
             cursor.execute(sql)
 
     def savepoint(self) -> None:
-        self._nested = transaction.savepoint(self.handle)
+        self._nested = connections[self.handle].savepoint()
 
     def undo(self) -> None:
-        transaction.savepoint_rollback(self._nested, self.handle)
+        connections[self.handle].savepoint_rollback(self._nested)
 
     def commit(self) -> None:
         self._end()

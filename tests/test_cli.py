@@ -509,6 +509,23 @@ class TestWorkerOnce:
         told = {line.rpartition(" ")[0] for line in result.stdout.splitlines()}
         assert {"refund late", "pay_out good"} <= told
 
+    def test_with_caution_it_is_too_much(self, folder: Path) -> None:
+        """
+        What is held back is said, by the status too; what may be done is done.
+        """
+        engine = an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO))
+        with engine:
+            for number in range(60):
+                brought_to(engine, "pending", f"late{number}")
+        handlers = f"{shop_of(folder)}:handlers"
+
+        result = invoked("worker", *DB, "--once", "--caution", "--handlers", handlers)
+
+        assert "until the minute is over" in one_line(result)
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            states = [engine.order(f"late{n}").state for n in range(60)]
+        assert 0 < states.count("pending") < 60
+
     def test_only_some_kinds(self, folder: Path) -> None:
         """
         A worker may carry out some kinds only, and leaves the others.

@@ -30,7 +30,7 @@ from escrowflow.decisions.settlement import refund_parts
 from escrowflow.events import AcceptanceReminded, MessageSent, OrderAccepted
 from escrowflow.parties import Role
 from escrowflow.processes import comeup
-from escrowflow.rules import ByConsent, CancellationRights, DisputeRules, Situation
+from escrowflow.rules import ByConsent, CancellationRights, Situation
 from escrowflow.states import STAY
 from escrowflow.storage import open_storage
 from tests.story import ACCEPT, ANA, DELIVER, LUC, OPS, Story, Why, euros, in_progress
@@ -112,11 +112,16 @@ class TestOwnDecisions:
         @attrs.frozen
         class Again:
             version = "1"
-            usual: DisputeRules = attrs.field(factory=DisputeRules)
-            ruling_window: timedelta = timedelta(days=1)
+            dispute_chat: str = "mediator_thread_only"
+            mediator_sla: timedelta = timedelta(days=2)
+            ruling_window: timedelta | None = timedelta(days=1)
+            claim_window: timedelta | None = None
 
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.usual, name)
+            def may_open(self, role: Role) -> bool:
+                return True
+
+            def direct(self, route: str) -> bool:
+                return True
 
             def by_default(self, *, delivered: bool) -> ef.Relaunch:
                 return ef.Relaunch()

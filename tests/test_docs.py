@@ -39,8 +39,9 @@ PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE]
 API: Final = DOCS / "reference" / "api"
 PICTURES: Final = DOCS / "pictures"
 
-# Settings of Django are those of a whole process: this page has one of its own.
-ALONE: Final = {DOCS / "how-to" / "django.md"}
+# Settings of Django, and of the log, are those of a whole process: these pages have one
+# of their own.
+ALONE: Final = {DOCS / "how-to" / name for name in ("django.md", "logs.md")}
 
 # A block, and what it prints, where that stands right below it.
 BLOCK: Final = re.compile(

@@ -137,6 +137,9 @@ class Flawed:
     def __init__(self) -> None:
         self.inner = SimulatedGateway("perfect", FakeClock(T0), face_value=False)
         self.name = "flawed"
+        # Written out, as what follows is: since Python 3.12 a protocol looks for a member,
+        # and asks nobody.
+        self.capabilities = self.inner.capabilities
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -149,6 +152,12 @@ class Flawed:
 
     def look_up(self, effect: Movement) -> Result | None:
         return self.inner.look_up(effect)
+
+    def charge(self, effect: Charge) -> Result:
+        return self.inner.charge(effect)
+
+    def release(self, effect: ReleaseHold) -> Result:
+        return self.inner.release(effect)
 
 
 def other_key(effect: Any) -> Any:

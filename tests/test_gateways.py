@@ -634,6 +634,37 @@ class TestRestored:
         assert till.closed() == 0
         assert len(till.card.requests) == 1
 
+    @pytest.mark.parametrize("profile", ASKED)
+    @pytest.mark.parametrize("life", ["completed", "cancelled"])
+    def test_what_comes_back_is_sent_once_more(self, profile: str, life: str) -> None:
+        """
+        Money that had been sent under its second key, before that was lost, comes back
+        afterwards: it leaves once more, under a key that nobody has used, though the
+        gateway tells once more that it was paid.
+        """
+        till, sent = forgotten(profile, life)
+
+        till.settle()
+
+        sent_anew(till, sent)
+
+    @pytest.mark.parametrize("profile", ASKED)
+    @pytest.mark.parametrize("life", ["completed", "cancelled"])
+    def test_what_a_human_found_comes_back(self, profile: str, life: str) -> None:
+        """
+        The same where a human found that it had left, and reported it under the only
+        key that the order knows.
+        """
+        till, sent = forgotten(profile, life)
+        owing: list[Any] = [*till.order.refunds, *till.order.payouts]
+        causes = till.causes()
+        (key,) = (one.key for one in owing if causes[one.key] == causes[sent.key])
+        report = c.ReportRefund if sent.kind == "refund" else c.ReportPayout
+        found = report(key=key, status="paid", reference=sent.reference)
+        till.engine.execute("o1", found, by=OPS)
+
+        sent_anew(till, sent)
+
 
 class TestPoison:
     """
@@ -670,6 +701,41 @@ def restored(till: Till, backup: list[str]) -> None:
     Put the database back to what it was.
     """
     till.put_back(MemoryStorage(), backup)
+
+
+def forgotten(profile: str, life: str) -> tuple[Till, Applied]:
+    """
+    Return a till that has forgotten what its gateway for cards did under a second key.
+    """
+    till = Till(profile, (life,))
+    backup = [*till.engine.export()]
+    till.card.next(REFUSED)
+    assert till.closed() == 1
+    (sent,) = till.card.applied
+    assert till.card.requests[0].key != sent.key
+    restored(till, backup)
+    return till, sent
+
+
+def sent_anew(till: Till, sent: Applied) -> None:
+    """
+    Have money come back, and check that it leaves once more; whatever the gateway still
+    says about the time before.
+    """
+    till.card.bounce(sent.reference)
+    till.tell(till.webhooks())
+    report = c.ReportRefund if sent.kind == "refund" else c.ReportPayout
+    for key in (sent.key, ""):
+        old = report(key=key, status="paid", reference=sent.reference)
+        till.tell([("o1", old)])
+
+    till.closed()
+
+    back, anew = till.card.applied
+    assert (back.status, anew.status) == ("failed", "paid")
+    keys = [request.key for request in till.card.requests]
+    assert keys.count(anew.key) == 1
+    assert anew.key not in {back.key, keys[0]}
 
 
 class Around:

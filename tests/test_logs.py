@@ -185,6 +185,25 @@ class TestRecords:
             told_ = {k: v for k, v in vars(record).items() if not k.startswith("exc_")}
             assert CANARY not in f"{record.getMessage()} {told_}"
 
+    def test_a_handler_that_goes_on_raising(
+        self, clock: FakeClock, storage: Storage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The first line says where it was raised, those after it that it was again.
+        """
+        engine = an_engine(storage, clock=clock)
+        brought_to(engine, "pending")
+
+        def breaks(_: Effect) -> Done:
+            raise ValueError
+
+        for _ in range(3):
+            engine.run_effects({Notify: breaks}, ["notify"], limit=1)
+            clock.advance(hours=2)
+
+        raised = [one for one in caplog.records if one.levelname == "WARNING"]
+        assert [one.exc_info is not None for one in raised] == [True, False, False]
+
     def test_a_late_result(
         self, clock: FakeClock, storage: Storage, caplog: pytest.LogCaptureFixture
     ) -> None:

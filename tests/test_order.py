@@ -95,6 +95,28 @@ def completed(settlement: Settlement) -> e.OrderCompleted:
     return e.OrderCompleted(ending=ending, settlement=settlement)
 
 
+class TestShown:
+    """
+    What a log or a failing test shows of an order.
+    """
+
+    def test_one_short_line(self, engine: Engine) -> None:
+        """
+        It says which order, where it stands and what is held; nothing that anybody wrote.
+        """
+        brought_to(engine, "disputed")
+        order = engine.order("o1")
+
+        shown = repr(order)
+
+        assert len(shown) < 250
+        assert "\n" not in shown
+        for part in (order.id, order.state, str(order.ledger.held), order.buyer_id):
+            assert part in shown
+        assert order.dispute is not None
+        assert order.dispute.reason not in shown
+
+
 class TestReplay:
     """
     I15: the history is the truth; what it adds up to is the order.

@@ -242,6 +242,8 @@ class TestCapabilities:
         [
             (None, timedelta(days=3650), True),
             (timedelta(), timedelta(), False),
+            # A clock was set back since it was sent.
+            (timedelta(), -timedelta(seconds=40), False),
             ("PT24H", timedelta(hours=23, minutes=54), True),
             ("PT24H", timedelta(hours=23, minutes=55), False),
             ("PT6M", timedelta(minutes=2), True),

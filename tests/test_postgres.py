@@ -27,7 +27,7 @@ from escrowflow.storage import (
     Storage,
 )
 from escrowflow.storage.postgres import AsyncPostgresStorage, PostgresStorage
-from escrowflow.testing import AsyncStorageContract, StorageContract
+from escrowflow.testing import AsyncStorageContract, Simulation, StorageContract
 from escrowflow.testing.given import (
     CONFLICT,
     DONE,
@@ -739,3 +739,26 @@ def test_its_clock_is_asked(dsn: str) -> None:
 
         for held in (said, asyncio.run(ask(clock, caution))):
             assert (held and held.reason) == reason
+
+
+def test_a_host_in_a_storm(spare: Spare) -> None:
+    """
+    Storms in which commands are given in a host's transaction come to the same as in
+    memory, where his transactions are kept back for him (I16, I35).
+    """
+
+    def emptied() -> PostgresStorage:
+        spare.give_back()
+        return PostgresStorage(spare.take(), durability="relaxed")
+
+    faults = {"within": 300, "storage restored": 20, "wallets": 1, "withdrawals": 1}
+    memory = Simulation(orders=2, steps=100, faults=faults).run(seeds=3)
+
+    report = Simulation(storage=emptied, orders=2, steps=100, faults=faults).run(
+        seeds=3
+    )
+
+    goals = {"a host commits": 3, "a host rolls back": 2}
+    report.require(violations=0, stuck=0, goals=goals)
+    assert report.histories == memory.histories
+    assert report.traces == memory.traces

@@ -1310,6 +1310,39 @@ class TestWithdrawals:
         assert [one.amount for one in self.bank.applied] == [eur(60), eur(5)]
         assert wallets.wallet("luc").withdrawals == ()
 
+    @pytest.mark.parametrize("named", [True, False], ids=["its key", "its name"])
+    def test_after_a_backup_it_comes_back(self, clock: FakeClock, named: bool) -> None:
+        """
+        It had left under its second key before that was lost: when it comes back from
+        the bank, whatever the bank calls it, it is in the wallet again.
+        """
+        first = self.key
+        self._again({Withdraw: lambda _: NotDone("proved", again=True)})
+        clock.advance(hours=2)
+        self.run()
+        (sent,) = self.bank.applied
+        assert sent.key != first
+        fresh = MemoryStorage()
+        wallets, engine = Wallets(fresh, clock=clock), an_engine(fresh, clock=clock)
+        wallets.credit("luc", eur(100), "k1")
+        wallets.withdraw("luc", eur(60), "w1", payee_id="iban")
+        clock.advance(minutes=10)
+        restored = payments.handlers(
+            wallets, withdrawals=self.bank, clock=clock, restored_at=clock.now()
+        )
+        engine.run_effects(restored, ["withdraw"])
+        assert wallets.wallet("luc").withdrawals == ()
+
+        self.bank.bounce(sent.reference)
+        back = c.ReportPayout(
+            key=sent.key if named else "", status="failed", reference=sent.reference
+        )
+        for _ in range(2):
+            wallets.report("wallet:luc", back)
+
+        assert wallets.balance("luc", "EUR") == eur(100)
+        assert len(self.bank.applied) == 1
+
     def test_not_known_for_ever(self) -> None:
         """
         What nobody knows is for a human, and what he says counts.

@@ -47,6 +47,7 @@ from escrowflow.inputs import Text
 from escrowflow.parties import BUYER, OPERATOR, SELLER, Buyer
 from escrowflow.processes import recommended
 from escrowflow.storage import open_async_storage, open_storage
+from escrowflow.storage.threads import ThreadedStorage
 from escrowflow.terms import AddOn, Split
 from escrowflow.testing import strategies
 from escrowflow.worker import Worker
@@ -885,6 +886,38 @@ class TestHandler:
         assert [(one.kind, "410" in one.reason) for one in engine.stuck()] == [
             ("publish", True)
         ]
+
+    def test_who_is_down_leaves_one_line(
+        self, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is tried again, its reason stands in `effects`, and the log has no traceback.
+        """
+        engine = self.engine(clock)
+        engine.place(an_order(payment=None), by=ANA, order_id="o1")
+
+        def send(message: Message) -> Answer:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+        async def send_awaited(message: Message) -> Answer:
+            return send(message)
+
+        async def awaited() -> None:
+            storage = ThreadedStorage(engine.storage)
+            other = AsyncEngine(COMEUP, storage, clock=clock, publish=True)
+            publish = handler(other, an_endpoint(), send_awaited)
+            await other.run_effects(quiet(publish), ["publish"])
+
+        engine.run_effects(quiet(handler(engine, an_endpoint(), send)), ["publish"])
+        clock.advance(hours=1)
+        asyncio.run(awaited())
+
+        (one,) = (
+            one for one in engine.effects("o1") if isinstance(one.effect, Publish)
+        )
+        assert (one.status, one.attempts) == ("waiting", 2)
+        assert one.reason == "the receiver was not reached: ConnectionRefusedError"
+        assert not any(record.exc_info for record in caplog.records)
 
     def test_awaited(self, clock: FakeClock) -> None:
         """

@@ -83,7 +83,8 @@ class TestTheHostsOwnWays:
         """
         database = databases["sqlite"]
         written = StoredText(ref="r", subject_id="ana", salt=b"", text="here")
-        with sa.create_engine(database.alchemy("pysqlite")).connect() as handle:
+        engine = sa.create_engine(database.alchemy("pysqlite"))
+        with engine.connect() as handle:
             storage = database.engine.within(handle).storage
             storage.commit([change(order_id, texts=(written,))])
             handle.exec_driver_sql(
@@ -94,6 +95,7 @@ class TestTheHostsOwnWays:
                 storage.texts(order_id)
 
             assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+        engine.dispose()
 
     @pytest.mark.parametrize("name", ["sqlite", "postgresql"])
     def test_cursors_that_log(

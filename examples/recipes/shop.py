@@ -1,8 +1,9 @@
 """
 The shop that all recipes work for: its engine, and what carries effects out.
 
-ESCROWFLOW_URL names the database of the orders.  The provider is a file of its own,
-PROVIDER_DB, that does nothing twice under one key, as real ones do.
+ESCROWFLOW_URL names the database of the orders, `orders.db` here unless said.  The
+provider is a file of its own, PROVIDER_DB, that does nothing twice under one key, as real
+ones do.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from escrowflow.storage import open_storage
 
 __all__ = ["HANDLERS", "URL", "work", "worker"]
 
-URL: Final = os.environ["ESCROWFLOW_URL"]
+URL: Final = os.environ.get("ESCROWFLOW_URL", "sqlite:///orders.db")
 
 
 def send(effect: ef.Refund | ef.PayOut) -> ef.Done:
     """
     Move money, under the key of the effect.
     """
-    path = os.environ["PROVIDER_DB"]
+    path = os.environ.get("PROVIDER_DB", "provider.db")
     with closing(sqlite3.connect(path, timeout=60)) as provider, provider:
         provider.execute(
             "CREATE TABLE IF NOT EXISTS moved (key TEXT PRIMARY KEY, kind TEXT,"

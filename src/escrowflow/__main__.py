@@ -188,8 +188,11 @@ def worker(
                 caution=Caution() if caution else None,
             )
             if once:
-                while not work.run_once().idle:
+                while not (report := work.run_once()).idle:
                     pass
+                if report.held_back is not None:
+                    # Whoever runs it every minute looks at its status, not at its log.
+                    raise click.ClickException(str(report.held_back))
                 return
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: work.stop())

@@ -335,9 +335,13 @@ class Done:
 
     Attributes:
         reference: What whoever did it calls it: a refund's id at the provider.
+
+        key: Under which of the effect's `later_keys` it was done, if a restored backup
+            has forgotten that it was sent under one; empty for its own key.
     """
 
     reference: str = attrs.field(default="", converter=_as_said)
+    key: str = attrs.field(default="", converter=_as_said, kw_only=True)
 
 
 @final

@@ -530,6 +530,15 @@ class Order:
     extra: Mapping[str, Any] = attrs.field(factory=FrozenDict)
     as_of: DateTime | None = attrs.field(default=None, eq=False)
 
+    def __repr__(self) -> str:
+        # All of it is some kilobytes, with what people wrote in it: too much for a log.
+        due_at = "" if self.due_at is None else f", due_at={self.due_at.isoformat()}"
+        return (
+            f"<Order {self.id!r} {self.state}, version {self.version}: "
+            f"buyer {self.buyer_id!r}, seller {self.seller_id!r}, price {self.price}, "
+            f"held {self.ledger.held}{due_at}>"
+        )
+
     @property
     def state(self) -> str:
         """

@@ -686,7 +686,10 @@ def handler(engine: Engine | AsyncEngine, endpoint: Endpoint, send: Send) -> Han
             for event in endpoint.events(
                 effect.order_id, history, effect.first, effect.last
             ):
-                answer = send(endpoint.message(event, now()))
+                try:
+                    answer = send(endpoint.message(event, now()))
+                except OSError as error:
+                    return _unreached(error)
                 result = result_of(answer, now())
                 if not isinstance(result, Done):
                     return result
@@ -699,13 +702,22 @@ def handler(engine: Engine | AsyncEngine, endpoint: Endpoint, send: Send) -> Han
         for event in endpoint.events(
             effect.order_id, history, effect.first, effect.last
         ):
-            answer = send(endpoint.message(event, now()))
-            result = result_of(await answer if isawaitable(answer) else answer, now())
+            try:
+                answer = send(endpoint.message(event, now()))
+                answered = await answer if isawaitable(answer) else answer
+            except OSError as error:
+                return _unreached(error)
+            result = result_of(answered, now())
             if not isinstance(result, Done):
                 return result
         return Done()
 
     return publish_awaited
+
+
+def _unreached(error: OSError) -> Unknown:
+    # A receiver that is down is no fault of the program: no traceback is logged.
+    return Unknown(f"the receiver was not reached: {kind_of(error)}")
 
 
 # --- receiving --------------------------------------------------------------------

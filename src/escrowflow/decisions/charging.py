@@ -270,7 +270,7 @@ def _failed(case: Case, hold: Hold, command: ReportCharge) -> Iterable[Step]:
 
 
 def _found(order: Order, command: ReportCharge) -> Hold | None:
-    found = reported_on(order.holds, command)
+    found = reported_on(order, order.holds, command)
     return found if found is not None else order.hold(command.reference)
 
 

@@ -35,6 +35,7 @@ from ..events import (
     RefundPaid,
     RefundSent,
 )
+from ..inputs import Text
 from ..money import Money
 from ..order import Chargeback, Hold, Order, OwedPayout, OwedRefund
 from ..parts import Covered
@@ -157,18 +158,22 @@ def next_key(order: Order, owed: Moved, step: int = 1) -> str:
 
 
 def reported_on(
-    owed: tuple[_Moved, ...], command: ReportRefund | ReportPayout | ReportCharge
+    order: Order,
+    owed: tuple[_Moved, ...],
+    command: ReportRefund | ReportPayout | ReportCharge,
 ) -> _Moved | None:
     """
-    Return what a report is about: by its key, or by what the provider calls it.
-
-    After a restored backup what was sent under a later key is known by its name only.
+    Return what a report is about: by its key, or by what the provider calls it; or by a
+    key under which it would be sent later: a restored backup has forgotten that it was.
     """
     for name in ("key", "reference"):
         said = getattr(command, name)
         for one in owed:
             if said and getattr(one, name) == said:
                 return one
+    for one in owed:
+        if one.status not in _OVER and command.key in later_keys(order, one):
+            return one
     return None
 
 
@@ -182,6 +187,11 @@ def _reported(
     Record a report, unless it says nothing new.
     """
     sent, paid, failed = kinds
+    if command.key != owed.key and (
+        command.status == "failed" or owed.status not in _OVER
+    ):
+        yield from _catches_up(case, owed, command.key, failed)
+        owed = case.order.refund(command.key) or case.order.payout(command.key) or owed
     if command.status == "failed":
         event = failed(
             key=owed.key,
@@ -196,6 +206,23 @@ def _reported(
             yield Step(events=(paid(key=owed.key, reference=command.reference),))
     elif owed.status in UNSENT:
         yield Step(events=(sent(key=owed.key, reference=command.reference),))
+
+
+def _catches_up(
+    case: Case, owed: OwedRefund | OwedPayout, key: str, failed: Any
+) -> Iterable[Step]:
+    """
+    Give up all keys before one under which something was sent: under a key that is used
+    up nothing is ever sent again (I29).
+    """
+    keys = later_keys(case.order, owed)
+    if key not in keys:
+        return
+    before = owed.key
+    for later in keys[: keys.index(key) + 1]:
+        given_up = failed(key=before, next_key=later, reason=Text(), again=True)
+        yield Step(events=(given_up,))
+        before = later
 
 
 def reported_differs(
@@ -222,7 +249,7 @@ def report_refund(case: Case, command: ReportRefund) -> Iterable[Step]:
     """
     What is owed is paid, or owed again.
     """
-    owed = reported_on(case.order.refunds, command)
+    owed = reported_on(case.order, case.order.refunds, command)
     assert owed is not None
     yield from _reported(case, owed, command, (RefundSent, RefundPaid, RefundFailed))
 
@@ -235,7 +262,9 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_refund.within
 def _(case: Case, command: ReportRefund) -> Iterable[Blocker]:
-    yield from reported_differs(reported_on(case.order.refunds, command), command)
+    yield from reported_differs(
+        reported_on(case.order, case.order.refunds, command), command
+    )
 
 
 @decides(ReportPayout)
@@ -243,7 +272,7 @@ def report_payout(case: Case, command: ReportPayout) -> Iterable[Step]:
     """
     What the seller earned is paid, or owed again.
     """
-    owed = reported_on(case.order.payouts, command)
+    owed = reported_on(case.order, case.order.payouts, command)
     assert owed is not None
     yield from _reported(case, owed, command, (PayoutSent, PayoutPaid, PayoutFailed))
 
@@ -256,7 +285,9 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_payout.within
 def _(case: Case, command: ReportPayout) -> Iterable[Blocker]:
-    yield from reported_differs(reported_on(case.order.payouts, command), command)
+    yield from reported_differs(
+        reported_on(case.order, case.order.payouts, command), command
+    )
 
 
 @decides(RedirectPayout)

@@ -419,7 +419,8 @@ def _carried_out(
             claim.key,
             what_is(claim.order_id),
             claim.order_id,
-            exc_info=error,
+            # Once says where; what is down for hours is tried many times.
+            exc_info=error if claim.attempts <= 1 else None,
             extra=told(
                 "handler_raised",
                 **_named(claim),
@@ -679,7 +680,9 @@ def _report(effect: Effect, said: Result) -> Command | None:
     if command is None:
         return None
     if isinstance(said, Done):
-        return command(key=effect.key, status="paid", reference=_name(said.reference))
+        return command(
+            key=_under(effect, said), status="paid", reference=_name(said.reference)
+        )
     if isinstance(said, NotDone):
         reason = said.reason or "no reason was given"
         return command(key=effect.key, status="failed", reason=reason, again=said.again)
@@ -699,3 +702,13 @@ def _name(reference: str) -> str:
         return as_id(reference, "reference") if reference else ""
     except InvalidInputError:
         return ""
+
+
+def _under(effect: Effect, said: Done) -> str:
+    """
+    Return the key under which money left.
+    """
+    if isinstance(effect, Withdraw) or not isinstance(effect, Movement):
+        # A wallet knows its withdrawals by what the gateway calls them, too.
+        return effect.key
+    return said.key if said.key in effect.later_keys else effect.key

@@ -240,9 +240,10 @@ def _results(
 
 def _with_key(command: ReportPayout, rows: Sequence[StoredEffect]) -> ReportPayout:
     """
-    Return a report with the key of what it calls by the name that the gateway gave it.
+    Return a report with the key of what it calls by the name that the gateway gave it:
+    it says no key, or one that a restored backup has forgotten.
     """
-    if command.key or not command.reference:
+    if not command.reference or any(row.key == command.key for row in rows):
         return command
     for row in rows:
         if noted_before(row).get("reference") == command.reference:

@@ -876,7 +876,7 @@ class Recorded:
     by: Actor
     effective_at: DateTime
     recorded_at: DateTime
-    standing: Standing | None = None
+    standing: Standing | None = attrs.field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -143,8 +143,7 @@ class Bookkeeping:
     def _named(
         self, shadow: Shadow, owed: Owed, key: str, money: dict[str, NewEffect]
     ) -> None:
-        owed.key = key
-        shadow.keys[key] = (owed, owed.kind, owed.part, owed.amount)
+        shadow.owe(owed, key)
         del money[key]
 
     def _over(self, shadow: Shadow, key: str, status: str) -> None:

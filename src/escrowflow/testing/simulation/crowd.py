@@ -20,7 +20,8 @@ from ...money import Money, Payment
 from ...order import Order
 from ...parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ...terms import AddOn, Terms
-from ...wallet import BY
+from ...wallet import BY, wallet_id_of
+from .hosting import Hosts
 from .personas import Act, Persona, Scene, spellings
 from .shadow import Said
 from .world import DAY, Node, World
@@ -30,6 +31,9 @@ __all__ = ["Crowd"]
 _BUYERS: Final = ("ana", "zoé", "bo")
 _SELLERS: Final = ("luc", "léa", "max")
 _MEDIATORS: Final = ("mia", "mo")
+
+# Whoever has so much in his wallet can pay for something at once.
+_RICH: Final = 5_000
 
 _BOTH: Final = (Role.BUYER, Role.SELLER)
 
@@ -45,8 +49,9 @@ class Crowd:
     The people of a world.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         self._begun = 0
 
     def acts(self) -> None:
@@ -148,8 +153,7 @@ class Crowd:
         said = Said(order_id, act.by, command, key, act.if_version)
         self._world.say(f"{act.by.role.text} sends {command.name} {act.times} times")
         self._timed(order_id, node)
-        for _ in range(act.times):
-            self._world.submit(said, node)
+        self._hosts.gives(said, node, act.times)
 
     def _timed(self, order_id: str, node: Node) -> None:
         """
@@ -250,8 +254,7 @@ class Crowd:
         purse = f"pay-{world.step}"
         said = Said(order_id, BY, nothing, None, purse=purse)
         world.say(f"buyer pays {order_id} from his wallet")
-        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
-            world.submit(said, node)
+        self._hosts.gives(said, node, 1 + (tape.choose("clicks", 3) == 0))
 
     def _tops_up(self, name: str, node: Node) -> None:
         tape, world = self._world.tape, self._world
@@ -272,11 +275,17 @@ class Crowd:
         self._begun += 1
         node = tape.pick("node", self._world.nodes)
         order_id = f"order-{number}"
-        buyer = tape.pick("buyer", _BUYERS)
+        rich = self._rich()
+        beforehand = bool(rich) and tape.chance("debits first", 600)
+        buyer = tape.pick("buyer", rich if beforehand else _BUYERS)
         seller = tape.pick("seller", _SELLERS)
         if tape.chance("with himself", 60):
             seller = tape.pick("spelling", spellings(buyer))
-        price = Money(1 + tape.choose("price", 20_000), "EUR")
+        most = 20_000
+        if beforehand:
+            # With all that may come on top of it.
+            most = self._world.auditor.purses.balance(wallet_id_of(buyer)) // 4
+        price = Money(1 + tape.choose("price", most), "EUR")
         try:
             command = PlaceOrder(
                 seller_id=seller,
@@ -304,7 +313,11 @@ class Crowd:
             return
         owed = placed.order.amount_due
         payment = self._payment(None)
-        if self._world.held:
+        debits: Money | None = None
+        if beforehand:
+            self._world.count["debited first"] += 1
+            debits = owed
+        elif self._world.held:
             until = from_micros(self._world.now + (1 + tape.choose("hold", 9)) * DAY)
             payment = attrs.evolve(payment, amount=owed, held_until=until)
             self._world.gateway.holds(payment)
@@ -326,10 +339,27 @@ class Crowd:
         else:
             whole = self._arrived(order_id, payment, owed)
             self._world.mail.append((order_id, ConfirmPayment(payment=whole)))
-        said = Said(order_id, Buyer(buyer), command, f"place-{number}", placing=True)
+        said = Said(
+            order_id,
+            Buyer(buyer),
+            command,
+            f"place-{number}",
+            placing=True,
+            purse="" if debits is None else f"debit-{number}",
+            debits=debits,
+        )
         self._world.say(f"buyer places {order_id}")
-        for _ in range(1 + (tape.choose("clicks", 3) == 0)):
-            self._world.submit(said, node)
+        self._hosts.gives(said, node, 1 + (tape.choose("clicks", 3) == 0))
+
+    def _rich(self) -> Sequence[str]:
+        """
+        Return the buyers who may place an order that is paid already, from a wallet.
+        """
+        world = self._world
+        if not world.has_wallets or "within" not in world.rates:
+            return ()
+        has = world.auditor.purses.balance
+        return [one for one in _BUYERS if has(wallet_id_of(one)) >= _RICH]
 
     def _terms(self) -> Terms:
         tape = self._world.tape

@@ -135,8 +135,18 @@ class Evidence:
         ]
         if written:
             self._world.tape.section("evidence")
-            self._is_noticed(self._world.tape.pick("altered", written))
+            kept = [*written, *self._wallets()]
+            self._is_noticed(self._world.tape.pick("altered", kept))
             self._is_forgotten(written)
+
+    def _wallets(self) -> Sequence[str]:
+        """
+        Return the wallets in which there is something to alter.
+        """
+        purses = self._world.auditor.purses
+        if not self._world.withdraws:
+            return ()
+        return [name for name in purses.ids if purses.head(name)[0] > 1]
 
     def _is_noticed(self, order_id: str) -> None:
         """

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, final
 
 from ...effects import Charge, PayOut, Refund
+from ...wallet import PREFIX
 from ..gateways import Applied, SimulatedGateway
 from .purses import Purses
 from .shadow import Findings, Owed
@@ -34,18 +35,22 @@ class Moving:
         self._gateway = gateway
         self._purses = purses
         self._orders = findings.orders
+        self._outgoing = findings.outgoing
         self._fail = findings.fail
         self._requests = 0
         self._seen = 0
         self._bodies: dict[str, Any] = {}
         # What was moved for reasons that a backup has forgotten, by its reference.
         self._lost: set[str] = set()
+        # The keys of these, if nobody can ask: what is sent again under one of them is
+        # taken for the first, whatever the provider says of either.
+        self._doubted: set[str] = set()
 
     def calls(self, effect: Any) -> None:
         """
         I7: nothing is carried out that was not committed before.
         """
-        shadow = self._orders.get(effect.order_id)
+        shadow = self._outgoing(effect.order_id)
         if shadow is None or effect.key not in shadow.rows:
             self._fail(
                 "I7",
@@ -69,7 +74,7 @@ class Moving:
             self._seen = len(everything)
             self._follow(everything)
         for applied in everything:
-            shadow = self._orders.get(applied.order_id)
+            shadow = self._outgoing(applied.order_id)
             known = None if shadow is None else shadow.keys.get(applied.key)
             if applied.reference in self._lost and (
                 known is None or not self._is_asked_for(applied, known)
@@ -83,7 +88,7 @@ class Moving:
             if applied.status == "failed":
                 continue
             owed, _, _, amount = known
-            if applied.key in shadow.failed:
+            if applied.key in shadow.failed and applied.key not in self._doubted:
                 self._fail(
                     "I29",
                     f"{applied.kind} of {amount} happened, and is said not to have",
@@ -116,13 +121,15 @@ class Moving:
         back.
         """
         for applied in self._gateway.applied:
-            shadow = self._orders.get(applied.order_id)
+            shadow = self._outgoing(applied.order_id)
             if shadow is None or applied.key not in shadow.keys:
                 self._lost.add(applied.reference)
+                if not self._gateway.capabilities.look_up:
+                    self._doubted.add(applied.key)
         found = self._gateway.capabilities.look_up
         moved = {applied.key for applied in self._gateway.applied if found}
         for request in self._gateway.requests:
-            shadow = self._orders.get(request.order_id)
+            shadow = self._outgoing(request.order_id)
             if request.key not in moved and (
                 shadow is None or request.key not in shadow.keys
             ):
@@ -139,18 +146,27 @@ class Moving:
 
     def scarred(self) -> set[str]:
         """
-        Return the orders of which money moved that nobody owes any more: what comes
-        after is for a human who has the report of the gateway (I30).
+        Return the orders, and wallets, of which money moved that nobody owes any more:
+        what comes after is for a human who has the report of the gateway (I30).
         """
         return {
             applied.order_id
             for applied in self._gateway.applied
-            if applied.reference in self._lost and applied.status != "failed"
-            if not self._is_known(applied)
+            if applied.reference in self._lost
+            and not self._is_known(applied)
+            and (applied.status != "failed" or self._is_sent_again(applied))
         }
 
+    def _is_sent_again(self, applied: Applied) -> bool:
+        outgoing = self._outgoing(applied.order_id)
+        return (
+            applied.key in self._doubted
+            and outgoing is not None
+            and applied.key in outgoing.keys
+        )
+
     def _is_known(self, applied: Applied) -> bool:
-        shadow = self._orders.get(applied.order_id)
+        shadow = self._outgoing(applied.order_id)
         known = None if shadow is None else shadow.keys.get(applied.key)
         return known is not None and self._is_asked_for(applied, known)
 
@@ -159,7 +175,7 @@ class Moving:
         Return what the gateway calls what moved under a key, or for a reason that was
         lost just like it; `None` if nothing did, or something else did.
         """
-        shadow = self._orders.get(order_id)
+        shadow = self._outgoing(order_id)
         known = None if shadow is None else shadow.keys.get(key)
         for one in self._gateway.applied:
             same = one.key == key or (
@@ -185,6 +201,7 @@ class Moving:
         for order_id, part, amount in self._payments():
             came[order_id, part] += amount
         whole: Counter[str] = Counter()
+        left: Counter[str] = Counter()
         for (order_id, _), amount in came.items():
             whole[order_id] += amount
         scarred = self.scarred() if self._lost else ()
@@ -192,6 +209,11 @@ class Moving:
             if one.status == "failed" or one.order_id in scarred:
                 continue
             amount = one.amount.minor
+            if one.order_id.startswith(PREFIX):
+                left[one.order_id] += amount
+                if left[one.order_id] > self._purses.funds(one.order_id):
+                    self._fail("I2", "more was paid out than was in it", one.order_id)
+                continue
             if one.kind == Charge.name:
                 came[one.order_id, one.part] += amount
                 whole[one.order_id] += amount
@@ -210,10 +232,7 @@ class Moving:
         and the gateway says the same.
         """
         shadow = self._orders[order_id]
-        for kind, booked, paid in self.differences(order_id):
-            self._fail(
-                "I30", f"{kind}: the books say {booked}, the gateway {paid}", order_id
-            )
+        self.agrees(order_id)
         paid_out = sum(
             paid for kind, paid in self._paid(order_id).items() if kind != Charge.name
         )
@@ -222,6 +241,15 @@ class Moving:
             self._fail("I2", "more went out than came in", order_id)
         if shadow.ended and shadow.escrow:
             self._fail("I3", f"{shadow.escrow} are still held", order_id)
+
+    def agrees(self, order_id: str) -> None:
+        """
+        I30: the books of an order, or of a wallet, are those of the gateway.
+        """
+        for kind, booked, paid in self.differences(order_id):
+            self._fail(
+                "I30", f"{kind}: the books say {booked}, the gateway {paid}", order_id
+            )
 
     def _paid(self, order_id: str) -> Counter[str]:
         paid: Counter[str] = Counter()
@@ -236,10 +264,12 @@ class Moving:
         much it is in the books, and how much at the gateway.
         """
         paid = self._paid(order_id)
+        outgoing = self._outgoing(order_id)
+        assert outgoing is not None
         for kind in (Refund.name, PayOut.name):
             booked = sum(
                 amount
-                for key, (owed, kind_, _, amount) in self._orders[order_id].keys.items()
+                for key, (owed, kind_, _, amount) in outgoing.keys.items()
                 if kind_ == kind and owed.status == "paid" and owed.key == key
             )
             if paid[kind] != booked:
@@ -249,7 +279,8 @@ class Moving:
         """
         Yield what is still owed.
         """
-        for owed in self._orders[order_id].owed:
+        outgoing = self._outgoing(order_id)
+        for owed in () if outgoing is None else outgoing.owed:
             if owed.status == "owed":
                 yield owed
 

@@ -13,7 +13,7 @@ finding names its invariant: I1 to I36, docs/how-to/simulate.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
 import attrs
@@ -26,14 +26,15 @@ from ...parties import OUTBOX, Role
 from ...states import Process
 from ...storage import Change, CommitResult, NewEvent, StoredEvent
 from ...storage.codec import decode_event
-from ...wallet import is_wallet
+from ...wallet import EVENTS as WALLETS
+from ...wallet import Entry, is_wallet
 from ..gateways import SimulatedGateway
 from .bookkeeping import MOVEMENTS, Bookkeeping
 from .conduct import RETURNED, Conduct
 from .coverage import Coverage
 from .moving import Moving
 from .purses import Purses
-from .shadow import Findings, Said, Shadow, Violation, hash_of
+from .shadow import Findings, Outgoing, Said, Shadow, Violation, hash_of
 
 __all__ = ["CALLS_MAX", "Auditor"]
 
@@ -79,6 +80,7 @@ class Auditor:
         self._events = {
             **e.EVENTS,
             **{kind.name: kind for one in processes for kind in one.events},
+            **WALLETS,
         }
         self._findings = Findings()
         self._conduct = Conduct(self._findings, coverage)
@@ -100,6 +102,20 @@ class Auditor:
         Every order, as it adds up.
         """
         return self._findings.orders
+
+    def rows(self, order_id: str) -> set[str]:
+        """
+        Return the keys of what an order, or a wallet, has asked others to carry out.
+        """
+        outgoing = self._findings.outgoing(order_id)
+        return set() if outgoing is None else set(outgoing.rows)
+
+    def outgoing(self) -> Iterator[tuple[str, Outgoing]]:
+        """
+        Yield every order and every wallet, by its id.
+        """
+        yield from self.orders.items()
+        yield from self._findings.wallets.items()
 
     def keep(self) -> None:
         """
@@ -140,7 +156,7 @@ class Auditor:
             self._ended(values[0], values[1])
 
     def _claimed(self, effect: Any) -> None:
-        shadow = self.orders.get(effect.order_id)
+        shadow = self._findings.outgoing(effect.order_id)
         if shadow is None or effect.key not in shadow.rows:
             self.fail("I7", f"{effect.kind} was never asked for", effect.order_id)
             return
@@ -151,7 +167,8 @@ class Auditor:
         shadow.tokens[effect.key] = effect.token
 
     def _ended(self, order_id: str, result: Any) -> None:
-        shadow = self.orders[order_id]
+        shadow = self._findings.outgoing(order_id)
+        assert shadow is not None
         if result.token != shadow.tokens.get(result.key, 0):
             self.fail("I27", "an attempt was ended under an old token", order_id)
         if result.key in shadow.done:
@@ -162,7 +179,9 @@ class Auditor:
     def _committed(self, change: Change, said: Said | None) -> None:
         order_id = change.order_id
         if is_wallet(change.snapshot):
-            self.purses.committed(change)
+            self.purses.committed(change, said)
+            for result in change.results:
+                self._ended(order_id, result)
             return
         shadow = self.orders.get(order_id)
         if shadow is None:
@@ -295,6 +314,9 @@ class Auditor:
         """
         I17, I35: what somebody is told is so, and is the same each time.
         """
+        if isinstance(answer, Entry):
+            self.purses.replied(said, answer)
+            return
         if isinstance(answer, Refusal):
             self._coverage.counts["refused"] += 1
             for blocker in answer.blockers:

@@ -18,7 +18,7 @@ from ...commands import (
     ReportPayout,
     ReportRefund,
 )
-from ...effects import Charge, NotDone, PayOut, Refund
+from ...effects import Charge, NotDone, PayOut, Refund, Withdraw
 from ...errors import EscrowflowError
 from ...history import evolve
 from ...order import Order
@@ -26,11 +26,12 @@ from ...parties import Actor, Operator, Provider
 from ...payments import reconcile
 from ...payments.wallets import Wallets
 from ...storage import StoredEvent
-from ...wallet import FINGERPRINT
+from ...wallet import FINGERPRINT, PREFIX
 from ...worker import Worker
 from .evidence import Evidence
+from .hosting import Hosts
 from .shadow import Said
-from .world import LEASE, World
+from .world import LEASE, MINUTE, World
 
 __all__ = ["Quiet"]
 
@@ -40,11 +41,18 @@ _ROUNDS_MAX: Final = 3000
 # So often a human looks at what is stuck.
 _LOOKS: Final = 4
 
+# No request to a gateway is on its way for longer.
+_ON_ITS_WAY: Final = 3 * MINUTE
+
 _PAGE: Final = 500
+
+# The lines of a statement that tell of withdrawals.
+_SIGNS: Final[Mapping[str, int]] = {"withdrawn": 1, "withdrawal_failed": -1}
 
 _REPORTS: Final[Mapping[str, Any]] = {
     Refund.name: ReportRefund,
     PayOut.name: ReportPayout,
+    Withdraw.name: ReportPayout,
     Charge.name: ReportCharge,
 }
 
@@ -55,15 +63,16 @@ class Quiet:
     What becomes of a world that is left alone.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         self._auditor = world.auditor
         self._engine = world.engine(world.nodes[0])
-        wallets = Wallets(world.storage, clock=world.nodes[0])
+        self._wallets = Wallets(world.storage, clock=world.nodes[0])
         self._worker = Worker(
             self._engine,
             self._watched(),
-            wallets=wallets if world.has_wallets else None,
+            wallets=self._wallets if world.has_wallets else None,
         )
         self._tried: set[str] = set()
         # How much had happened when the provider's letters were delivered last.
@@ -194,9 +203,9 @@ class Quiet:
         I12: whatever is not done is listed, with a reason.
         """
         listed = {(one.order_id, one.key) for one in self._engine.stuck(limit=1000)}
-        for order_id, shadow in self._auditor.orders.items():
+        for order_id, outgoing in self._auditor.outgoing():
             rows = {row.key: row for row in self._world.inner.effects(order_id)}
-            if set(rows) != set(shadow.rows):
+            if set(rows) != set(outgoing.rows):
                 self._auditor.fail("I12", "effects were dropped, or came up", order_id)
             for key, row in rows.items():
                 if row.status != "done" and (order_id, key) not in listed:
@@ -216,7 +225,12 @@ class Quiet:
         Do what a human does about what is stuck; false if there was nothing to do.
         """
         done = False
-        for one in self._engine.stuck(limit=1000):
+        stuck = self._engine.stuck(limit=1000)
+        if stuck:
+            # He looks at what is there once nothing is on its way any more (F30).
+            self._world.now += _ON_ITS_WAY
+            self._auditor.moving.moves()
+        for one in stuck:
             report = _REPORTS.get(one.kind)
             first = one.key not in self._tried
             moved = self._auditor.moving.moved(one.order_id, one.key)
@@ -285,12 +299,61 @@ class Quiet:
                         "I6", f"{owed.kind} of {owed.amount} is never paid", order_id
                     )
             self._auditor.moving.closes(order_id)
+        self._hosts.holds()
         self._auditor.purses.closed()
         for wallet_id in self._auditor.purses.ids:
-            for fault in self._engine.verify(wallet_id).faults:
-                self._auditor.fail("I15", fault.problem, wallet_id)
+            self._has_settled(wallet_id, scarred=wallet_id in scarred)
         if not self._auditor.found:
             Evidence(self._world, self._engine).holds()
+
+    def _has_settled(self, wallet_id: str, *, scarred: bool) -> None:
+        """
+        I11, I15, I30, I35: nothing of a wallet is on its way any more, it is what was
+        committed, and what the gateway paid out of it is what its books say.
+        """
+        for fault in self._engine.verify(wallet_id).faults:
+            self._auditor.fail("I15", fault.problem, wallet_id)
+        loaded = self._world.inner.load(wallet_id)
+        if (loaded.version, loaded.head) != self._auditor.purses.head(wallet_id):
+            self._auditor.fail("I35", "a wallet is not what was committed", wallet_id)
+        told = self._differs(wallet_id)
+        if scarred:
+            # What was paid for a reason that is lost is for whoever holds the report of
+            # the gateway against the wallets.
+            self._world.count["withdrawn for a reason that was lost"] += 1
+            if any(self._auditor.moving.differences(wallet_id)) and not told:
+                self._auditor.fail("I30", "nobody tells what differs", wallet_id)
+            return
+        if told:
+            self._auditor.fail(
+                "I30", f"the statement is {told} off that of the gateway", wallet_id
+            )
+        for owed in self._auditor.moving.unpaid(wallet_id):
+            self._auditor.fail(
+                "I11", f"{owed.amount} are withdrawn for ever", wallet_id
+            )
+        self._auditor.moving.agrees(wallet_id)
+
+    def _differs(self, wallet_id: str) -> int:
+        """
+        Return by how much more a wallet says it has paid out than the gateway says, as a
+        host finds it who holds one against the other.
+        """
+        user_id = wallet_id.removeprefix(PREFIX)
+        ours, after = -self._wallets.wallet(user_id).leaving("EUR").minor, None
+        while True:
+            page = self._wallets.statement(user_id, "EUR", after=after, limit=_PAGE)
+            for line in page.items:
+                ours += _SIGNS.get(line.kind, 0) * line.amount.minor
+            after = page.after
+            if after is None:
+                break
+        return ours - sum(
+            line.amount.minor
+            for line in self._world.gateway.statement()
+            if (line.kind, line.order_id, line.status)
+            == (PayOut.name, wallet_id, "paid")
+        )
 
     def _is_reported(self, order_id: str) -> None:
         """

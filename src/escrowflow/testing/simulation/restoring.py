@@ -14,6 +14,7 @@ import attrs
 
 from ...clock import from_micros
 from ...parties import Role
+from .hosting import Hosts
 from .world import MINUTE, World
 
 __all__ = ["Keeper"]
@@ -30,8 +31,9 @@ class Keeper:
     Whoever keeps backups of a world.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
+        self._hosts = hosts
         self._kept: list[str] | None = None
 
     def acts(self) -> None:
@@ -42,6 +44,7 @@ class Keeper:
         if self._kept is None or world.tape.chance("keep", 400):
             self._kept = [*world.engine(world.nodes[0], world.inner).export()]
             world.auditor.keep()
+            self._hosts.keep()
             world.done.clear()
             # What is being told just now is not in it.
             world.told = [
@@ -62,12 +65,14 @@ class Keeper:
         world.tasks.clear()
         world.now += _OUTAGE
         world.auditor.moving.moves()
+        self._hosts.close()
         # What was asked for under a clock that is fast was asked for before, too.
         fastest = max(0, *(node.wrong for node in world.nodes))
         world.put_back(from_micros(world.now + fastest))
         node = world.nodes[0]
         world.engine(node, world.inner).restore(kept)
         world.auditor.put_back()
+        self._hosts.put_back()
         world.say("a backup is put back")
         self._work_alone()
         world.mail += world.told

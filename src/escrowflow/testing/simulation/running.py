@@ -12,6 +12,7 @@ from typing import final
 import attrs
 
 from .coverage import Coverage
+from .hosting import Hosts
 from .quiet import Quiet
 from .shadow import Violation
 from .storm import Storm
@@ -75,18 +76,20 @@ def run(
         replay: The choices of an earlier run, made again.
     """
     world = World(setting, Tape(seed, replay=replay), without or Without())
+    hosts = Hosts(world)
     stuck = 0
     with _quietly():
         try:
-            Storm(world).passes()
+            Storm(world, hosts).passes()
             if not world.auditor.found:
-                stuck = Quiet(world).comes()
+                stuck = Quiet(world, hosts).comes()
             told = {
                 found.order_id: world.story(found.order_id)
                 for found in world.auditor.found
             }
             histories = world.histories()
         finally:
+            hosts.close()
             world.inner.close()
     return Ran(
         seed=seed,

@@ -5,7 +5,7 @@ What the oracles know of an order: what its events add up to, and nothing the en
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, final
 
@@ -13,12 +13,22 @@ import attrs
 
 from ...clock import to_micros
 from ...commands import Command
+from ...money import Money
 from ...parties import Actor
 from ...states import Process
 from ...storage import NewEvent, StoredEvent
 from ...wallet import PREFIX, what_is
 
-__all__ = ["Findings", "Owed", "Said", "Shadow", "Violation", "hash_of"]
+__all__ = [
+    "Findings",
+    "Outgoing",
+    "Owed",
+    "Said",
+    "Shadow",
+    "Violation",
+    "Withdrawal",
+    "hash_of",
+]
 
 
 @final
@@ -47,6 +57,17 @@ class Violation:
 
 
 @final
+@attrs.frozen(kw_only=True)
+class Withdrawal:
+    """
+    What somebody wants to have paid out of a wallet.
+    """
+
+    amount: Money
+    payee_id: str
+
+
+@final
 @attrs.define(eq=False)
 class Said:
     """
@@ -59,7 +80,12 @@ class Said:
 
         purse: The key under which it is paid from a wallet, if it is.
 
-        first: The first and last number of the events it was told to have made.
+        debits: What is taken out of the wallet before the order is placed.
+
+        withdraws: What is asked of a wallet instead of a command: `order_id` is its id.
+
+        first: The first and last number of the events it was told to have made; of a
+            withdrawal its number, and the balance after it.
     """
 
     order_id: str
@@ -71,8 +97,31 @@ class Said:
     tries: int = 0
     stale: bool = False
     purse: str = ""
+    debits: Money | None = None
+    withdraws: Withdrawal | None = None
     commits: int = 0
     first: tuple[int, int] | None = None
+
+    @property
+    def verb(self) -> str:
+        """
+        What it is called.
+        """
+        return self.command.name if self.withdraws is None else "withdraw"
+
+    @property
+    def what(self) -> str:
+        """
+        Who says what of which order, or wallet.
+        """
+        return f"{self.by.role.text} {self.verb} {self.order_id}"
+
+    @property
+    def of_wallet(self) -> bool:
+        """
+        Whether it is said of a wallet.
+        """
+        return self.order_id.startswith(PREFIX)
 
 
 @final
@@ -86,7 +135,7 @@ class Owed:
 
         key: The key under which it is owed now.
 
-        status: `"owed"`, `"paid"` or `"covered"`.
+        status: `"owed"`, `"paid"`, `"covered"`, or `"failed"`: nobody owes it any more.
     """
 
     root: tuple[int, str, str]
@@ -97,19 +146,12 @@ class Owed:
     status: str = "owed"
 
 
-@final
-@attrs.define(eq=False)
-class Shadow:
+@attrs.define(eq=False, kw_only=True)
+class Outgoing:
     """
-    An order, as its events add up to it here.
+    What an order, or a wallet, asks others to carry out, and the money that it owes.
 
     Attributes:
-        process: The rules it is under.
-
-        hashes: The hash of each event, as it was committed.
-
-        names: The name of each event.
-
         rows: The effects that were asked for, by key: their kind.
 
         keys: What money was ever owed under a key, as it was then: kind, part, amount.
@@ -119,6 +161,41 @@ class Shadow:
         tokens: The last token of each effect that was claimed.
 
         done: The effects that are done.
+    """
+
+    rows: dict[str, str] = attrs.field(factory=dict)
+    owed: list[Owed] = attrs.field(factory=list)
+    keys: dict[str, tuple[Owed, str, str, int]] = attrs.field(factory=dict)
+    failed: set[str] = attrs.field(factory=set)
+    tokens: dict[str, int] = attrs.field(factory=dict)
+    done: set[str] = attrs.field(factory=set)
+
+    def by_key(self, key: str) -> Owed | None:
+        """
+        Return what is owed under a key now.
+        """
+        return next((one for one in self.owed if one.key == key), None)
+
+    def owe(self, owed: Owed, key: str) -> None:
+        """
+        Note under which key something is owed from now on.
+        """
+        owed.key = key
+        self.keys[key] = (owed, owed.kind, owed.part, owed.amount)
+
+
+@final
+@attrs.define(eq=False)
+class Shadow(Outgoing):
+    """
+    An order, as its events add up to it here.
+
+    Attributes:
+        process: The rules it is under.
+
+        hashes: The hash of each event, as it was committed.
+
+        names: The name of each event.
 
         counted: The payments that it has, or had and gave back, by reference.
     """
@@ -147,15 +224,9 @@ class Shadow:
     hashes: list[bytes] = attrs.field(factory=list)
     names: list[str] = attrs.field(factory=list)
     receipts: set[str] = attrs.field(factory=set)
-    rows: dict[str, str] = attrs.field(factory=dict)
-    owed: list[Owed] = attrs.field(factory=list)
-    keys: dict[str, tuple[Owed, str, str, int]] = attrs.field(factory=dict)
-    failed: set[str] = attrs.field(factory=set)
     holds: dict[str, int] = attrs.field(factory=dict)
     asked: set[str] = attrs.field(factory=set)
     taken: dict[str, int] = attrs.field(factory=dict)
-    tokens: dict[str, int] = attrs.field(factory=dict)
-    done: set[str] = attrs.field(factory=set)
     counted: set[str] = attrs.field(factory=set)
 
     @property
@@ -179,12 +250,6 @@ class Shadow:
         boundary = getattr(time, "deadline_boundary", "exclusive")
         return to_micros(wait.due_at) + (1 if boundary == "inclusive" else 0)
 
-    def by_key(self, key: str) -> Owed | None:
-        """
-        Return what is owed under a key now.
-        """
-        return next((one for one in self.owed if one.key == key), None)
-
 
 def _running(standing: Any) -> list[Any]:
     return [
@@ -201,12 +266,21 @@ class Findings:
         found: What did not hold, the first thing first.
 
         orders: Every order, as it adds up.
+
+        wallets: Every wallet.
     """
 
     def __init__(self) -> None:
         self.found: list[Violation] = []
         self.orders: dict[str, Shadow] = {}
+        self.wallets: Mapping[str, Outgoing] = {}
         self._kept: dict[str, Shadow] = {}
+
+    def outgoing(self, order_id: str) -> Outgoing | None:
+        """
+        Return the order, or the wallet, with an id; `None` if there is none.
+        """
+        return self.orders.get(order_id) or self.wallets.get(order_id)
 
     def keep(self) -> None:
         """

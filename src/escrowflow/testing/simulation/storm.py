@@ -11,9 +11,11 @@ from typing import Final, final
 from ...engine.driving import undriven
 from ...parties import Provider
 from .crowd import Crowd
+from .hosting import Hosts
 from .restoring import Keeper
 from .shadow import Said
 from .tape import GoneError
+from .withdrawing import Owners
 from .world import ASTRAY_MAX, DAY, HOUR, LEASE, MINUTE, SECOND, SKEW_MAX, Task, World
 
 __all__ = ["Storm"]
@@ -39,10 +41,11 @@ class Storm:
     What happens to a world, step by step.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hosts: Hosts) -> None:
         self._world = world
-        self._crowd = Crowd(world)
-        self._keeper = Keeper(world)
+        self._crowd = Crowd(world, hosts)
+        self._keeper = Keeper(world, hosts)
+        self._owners = Owners(world, hosts)
 
     def passes(self) -> None:
         """
@@ -97,6 +100,7 @@ class Storm:
             2 if "storage restored" in self._world.rates else 0,
             2 if self._moves_rules() else 0,
             self._wallets_used(),
+            6 if self._world.withdraws and self._owners.are_there else 0,
         )
         what = self._world.tape.weighted("what", (*weights, 1))
         if what == 0:
@@ -122,6 +126,8 @@ class Storm:
             self._crowd.migrates()
         elif what == 10:
             self._crowd.uses_wallet()
+        elif what == 11:
+            self._owners.act()
         else:
             self._jump()
 

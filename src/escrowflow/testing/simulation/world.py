@@ -18,11 +18,12 @@ import attrs
 from pendulum import DateTime
 
 from ...clock import from_micros
-from ...commands import Command, ConfirmPayment
+from ...commands import Command, ConfirmPayment, PlaceOrder, ReportPayout
 from ...decisions import Refusal, as_of
 from ...effects import Movement, NotDone, Notify
 from ...engine import AsyncEngine, Engine, Outcome
 from ...engine.driving import undriven
+from ...engine.withdrawals import report
 from ...errors import (
     CorruptJournalError,
     EscrowflowError,
@@ -32,6 +33,7 @@ from ...errors import (
     ProcessError,
     StorageError,
     UnknownProcessError,
+    WalletRefusedError,
 )
 from ...money import Money
 from ...order import Order
@@ -41,6 +43,7 @@ from ...payments.wallets import Wallets
 from ...states import Process
 from ...storage import Storage, StoredOrder
 from ...storage.codec import decode_order
+from ...wallet import PREFIX, Entry
 from .. import gateways
 from ..gateways import Killed, Profile, SimulatedGateway
 from .awaiting import AwaitedEngine, AwaitedStorage
@@ -81,7 +84,7 @@ _START: Final = 1_777_968_000 * SECOND
 LEASE: Final = MINUTE
 
 # Each is on with a probability of six tenths, with a rate of its own: a swarm.  The last
-# two are no faults: what else there may be.
+# few are no faults: what else there may be.
 FAULTS: Final = (
     "storage fails",
     "storage unknown",
@@ -107,6 +110,8 @@ FAULTS: Final = (
     "handler raises",
     "rules changed",
     "wallets",
+    "withdrawals",
+    "within",
     "webhook twice",
 )
 _RATES: Final = (5, 15, 40, 90)
@@ -267,7 +272,7 @@ class World:
             what the provider has told since then.
 
         has_wallets: Whether people have wallets; *earned*, whether sellers are paid into
-            them.
+            them; *withdraws*, whether people have money paid out of them.
 
         restored_at: When a backup was put back last, if one was.
 
@@ -332,7 +337,7 @@ class World:
         for name in FAULTS:
             tape.section(f"fault {name}")
             on, rate = tape.chance("on", 600), tape.pick("rate", _RATES)
-            if name.startswith(("gateway", "webhook")):
+            if name.startswith(("gateway", "webhook", "within")):
                 rate *= _OFTENER
             fixed = setting.faults.get(name)
             if fixed is None or name in self.without.faults:
@@ -359,6 +364,7 @@ class World:
             and ConfirmPayment in self.process.commands.values()
         )
         self.earned = tape.chance("earned", 400)
+        self.withdraws = self.has_wallets and "withdrawals" in self.rates
 
     def engine(self, node: Node, storage: Storage | None = None) -> Engine:
         """
@@ -590,6 +596,8 @@ class World:
             task.asks = asking.send(None)
         except StopIteration as stop:
             self._finished(task, stop.value)
+        except Killed:
+            self.died(task)
         except EscrowflowError as error:
             self._failed(task, error)
         else:
@@ -605,38 +613,65 @@ class World:
         """
         Let somebody send a command.
         """
-        bare = self.bare(node)
-        name = f"{said.by.role.text} {said.command.name} {said.order_id}"
         if said.purse:
             # Whoever pays asks wallets and orders in one go.
-            payer = undriven(self.wallets(node))
-            asking = payer.pay(
-                self.engine(node),
+            asking = self.asked(said, node, self.engine(node), self.wallets(node))
+        else:
+            asking = self.asked(said, node, self.bare(node), self.wallets(node))
+        self.begin(said.what, node, asking, said=said)
+
+    def asked(self, said: Said, node: Node, engine: Any, wallets: Wallets) -> Asked:
+        """
+        Return what somebody asks who says something, one call after the other.
+
+        Args:
+            engine: An engine whose methods are undriven; of money from a wallet, one
+                that answers by itself.
+        """
+        asks = undriven(wallets)
+        asking: Asked
+        if said.debits is not None:
+            asking = _debited_first(said, said.debits, engine, asks)
+        elif said.purse:
+            asking = asks.pay(
+                engine,
                 said.order_id,
                 by=Buyer(self.auditor.orders[said.order_id].buyer_id),
                 key=said.purse,
             )
+        elif said.withdraws is not None:
+            asking = asks.withdraw(
+                said.order_id.removeprefix(PREFIX),
+                said.withdraws.amount,
+                said.key,
+                payee_id=said.withdraws.payee_id,
+            )
+        elif said.of_wallet and said.by.role is Role.PROVIDER:
+            assert isinstance(said.command, ReportPayout)
+            asking = report(node.now(), said.order_id, said.command, None)
         elif said.placing:
-            asking = bare.place(
+            asking = engine.place(
                 said.command, by=said.by, key=said.key, order_id=said.order_id
             )
         else:
-            asking = bare.attempt(
+            asking = engine.attempt(
                 said.order_id,
                 said.command,
                 by=said.by,
                 key=said.key,
                 if_version=said.if_version,
             )
-        self.begin(name, node, asking, said=said)
+        return asking
 
     def _finished(self, task: Task, answer: Any) -> None:
         said = task.said
         if said is None:
             return
         self.say(f"{task.name}: {_kind_of(answer)}")
+        if said.of_wallet and said.by.role is Role.PROVIDER:
+            return
         self.auditor.replied(said, answer)
-        if isinstance(answer, Outcome) and not said.purse:
+        if isinstance(answer, (Outcome, Entry)) and not said.purse:
             self.done.append(said)
         if isinstance(answer, Refusal) and said.by.role is Role.PROVIDER:
             # A host says so, and the provider comes back with it some days later.
@@ -650,6 +685,14 @@ class World:
             # Of these nobody but we can be the cause.
             self.auditor.fail("I15", f"{task.name}: {kind}", self._order_of(task))
         if isinstance(error, (OrderNotFoundError, UnknownProcessError)):
+            self._unheard(task)
+        said = task.said
+        if (
+            isinstance(error, WalletRefusedError)
+            and said is not None
+            and said.of_wallet
+        ):
+            self.count[f"withdrawal refused {error.code}"] += 1
             self._unheard(task)
         if "canary" in str(error):
             self.auditor.fail("I31", f"{kind} repeats what was written")
@@ -665,7 +708,8 @@ class World:
     def _unheard(self, task: Task) -> None:
         """
         Note that an old release met an order that was moved to other rules; or that an
-        order is not in the backup, and is placed again when whoever bought it repeats.
+        order is not in the backup, and is placed again when whoever bought it repeats;
+        or that a wallet does not know of what it is told.
         """
         said = task.said
         if said is not None and said.by.role is Role.PROVIDER and not said.purse:
@@ -777,6 +821,34 @@ class World:
         A hash of everything that happened.
         """
         return self._digest.hexdigest()
+
+
+def _debited_first(said: Said, amount: Money, engine: Any, asks: Any) -> Asked:
+    """
+    Take money out of a wallet, and place an order that is paid with it; if that is
+    refused, give it back.
+
+    Args:
+        asks: The wallets, undriven.
+    """
+    payment = yield from asks.debit(
+        said.by.id, amount, said.purse, order_id=said.order_id
+    )
+    assert isinstance(said.command, PlaceOrder)
+    command = attrs.evolve(said.command, payment=(payment,))
+    try:
+        answer = yield from undriven(engine).place(
+            command, by=said.by, key=said.key, order_id=said.order_id
+        )
+    except StorageError:
+        # Nobody knows: it is repeated, or a worker asks the order.
+        raise
+    except EscrowflowError:
+        yield from asks.give_back(payment, engine)
+        raise
+    if isinstance(answer, Refusal):
+        yield from asks.give_back(payment, engine)
+    return answer
 
 
 def _may_be_old(said: Said | None) -> bool:
