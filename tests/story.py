@@ -88,6 +88,19 @@ def plain(amount: ef.Money) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+# Code, parts and ways out of a blocker: ("claim_open", {}, ["buyer withdraw_claim"]).
+Why: TypeAlias = tuple[str, dict[str, Any], list[str]]
+
+
+def _told(blocker: ef.Blocker) -> Why:
+    params = {
+        name: paris(value) if isinstance(value, DateTime) else value
+        for name, value in blocker.params.items()
+    }
+    ways = [f"{way.by.text} {way.command}" for way in blocker.unblocked_by]
+    return blocker.code, params, ways
+
+
 # --- what is allowed --------------------------------------------------------------
 
 
@@ -292,6 +305,13 @@ class Story:
         """
         Send a command that must be refused, and return why: every code.
         """
+        return tuple(code for code, _, _ in self.why(actor, command))
+
+    def why(self, actor: ef.Actor, command: ef.Command) -> list[Why]:
+        """
+        Send a command that must be refused, and return everything the refusal says: of
+        each blocker its code, its parts with instants in Paris, and the ways out.
+        """
         before = self.order
         answer = self.engine.attempt(self.id, command, by=actor)
         assert isinstance(answer, ef.Refusal), f"{command.name} was not refused"
@@ -301,7 +321,13 @@ class Story:
             assert self.order == before
         for blocker in answer.blockers:
             assert blocker.code in BLOCKERS
-        return tuple(blocker.code for blocker in answer.blockers)
+        return [_told(blocker) for blocker in answer.blockers]
+
+    def blocked(self, actor: ef.Actor, command: type[ef.Command]) -> list[Why]:
+        """
+        Return the same of what an actor is told before he sends anything.
+        """
+        return [_told(blocker) for blocker in self.option(actor, command).blockers]
 
     def _each(self, actor: ef.Actor, commands: Sequence[ef.Command]) -> Story:
         for command in commands:

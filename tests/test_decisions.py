@@ -33,7 +33,7 @@ from escrowflow.processes import comeup
 from escrowflow.rules import ByConsent, CancellationRights, Situation
 from escrowflow.states import STAY
 from escrowflow.storage import open_storage
-from tests.story import ACCEPT, ANA, DELIVER, LUC, OPS, Story, euros, in_progress
+from tests.story import ACCEPT, ANA, DELIVER, LUC, OPS, Story, Why, euros, in_progress
 
 NOW = as_utc("2026-05-05T10:00:00+02:00", "now")
 
@@ -277,7 +277,9 @@ class TestRareMeetings:
                 story.id, ef.RefuseOffer(offer_id=f"offer-{number}"), by=ANA
             )
 
-        assert story.refused(LUC, offer) == ("too_many_extras",)
+        full: list[Why] = [("too_many_extras", {"maximum": 200}, [])]
+        assert story.why(LUC, offer) == full
+        assert story.blocked(ANA, ef.BuyAddOn) == full
 
     def test_c12_no_request_where_none_is_allowed(self) -> None:
         """

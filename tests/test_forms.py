@@ -509,6 +509,25 @@ class TestParse:
         with pytest.raises(InvalidInputError, match="did you mean 'approve_delivery'"):
             COMEUP.parse("aprove_delivery", {})
 
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("zzz", "'zzz'"),
+            (5, "'5'"),
+            (["accept_order"], "\"['accept_order']\": did you mean 'accept_order'?"),
+            ("z" * 101, repr("z" * 100)),
+        ],
+    )
+    def test_no_such_command(self, name: Any, shown: str) -> None:
+        """
+        Whatever a request calls it: no command of this process.
+        """
+        with pytest.raises(InvalidInputError) as caught:
+            COMEUP.parse(name, {})
+
+        assert caught.value.field == "command"
+        assert caught.value.problem == f"comeup has no command {shown}"
+
     def test_it_is_executed(self) -> None:
         """
         What was parsed is a command like any other.

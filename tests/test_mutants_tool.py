@@ -20,6 +20,7 @@ from tools.mutants import (
     Mutant,
     Result,
     changed,
+    doubtful,
     functions,
     held,
     is_wording,
@@ -151,6 +152,23 @@ class TestReadingMutants:
         """
         with pytest.raises(SystemExit, match="was not judged"):
             judged("money", MADE, {f"{OF}1": verdict})
+
+    @pytest.mark.parametrize(
+        ("verdict", "again"),
+        [
+            (0, [f"{OF}1"]),
+            (33, [f"{OF}1", f"{OF}2"]),
+            (36, [f"{OF}1", f"{OF}2"]),
+            (1, []),
+        ],
+        ids=["survived", "not reached", "never ended", "killed"],
+    )
+    def test_doubtful(self, verdict: int, again: list[str]) -> None:
+        """
+        What was not killed is tried once more from the start; of what survived, not
+        that which is only wording.
+        """
+        assert [*doubtful(MADE, {f"{OF}1": verdict, f"{OF}2": verdict})] == again
 
     def test_functions_bear_their_own_names(self) -> None:
         """

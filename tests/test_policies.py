@@ -7,6 +7,7 @@ story told under it, and what can be seen at its end.  A new field needs a line 
 
 from __future__ import annotations
 
+import enum
 import os
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import attrs
 import pytest
 
 import escrowflow as ef
-from escrowflow.clock import Months
+from escrowflow.calendars.holidays import target
+from escrowflow.clock import Months, as_utc
+from escrowflow.fields import by, checked, count, limit
 from escrowflow.policies import Alone, ByConsent, No, Right, Situation, Verdict
 from escrowflow.processes import comeup, vendor_consolidation
 from escrowflow.rules import CancellationRights, Policies, RevisionLimit, Statistics
@@ -1216,7 +1219,19 @@ class TestOwnPolicy:
         with pytest.raises(ef.ProcessError) as caught:
             comeup().with_policies(**changes)
 
+        assert caught.value.process == "Unversioned"
         assert "version" in str(caught.value)
+
+    @pytest.mark.parametrize("version", ["", 5, None])
+    def test_a_version_is_text(self, version: object) -> None:
+        """
+        What is empty, or no text, is no version.
+        """
+        odd: Any = Unversioned()
+        odd.version = version
+
+        with pytest.raises(ef.ProcessError):
+            comeup().with_policies(reviews=odd)
 
     def test_has_no_fields_to_change(self) -> None:
         """
@@ -1342,6 +1357,41 @@ class TestAnswers:
         assert statistics.counts(attrs.evolve(verdict, good=True))
 
     @pytest.mark.parametrize(
+        ("how", "extra", "moved"),
+        [
+            ("none", 9, None),
+            ("add_days", 1, 4),
+            ("max", 2, None),
+            ("max", 3, None),
+            ("max", 4, 4),
+        ],
+    )
+    def test_r17_r18_what_an_extra_does_to_the_deadline(
+        self, how: Any, extra: int, moved: int | None
+    ) -> None:
+        """
+        R17, R18: three days before the deadline: it moves, or is said to stay.
+        """
+        now = as_utc("2026-06-01T12:00:00Z", "now")
+        day = timedelta(days=1)
+
+        found = ef.Extras(addon_deadline=how).moved(
+            now + 3 * day, now=now, extra=extra * day, time=Policies().time
+        )
+
+        assert found == (None if moved is None else now + moved * day)
+
+    def test_r100_what_a_coupon_does_not_give_back(self) -> None:
+        """
+        R100: the fee of the bank, and the tax.
+        """
+        fees = ef.Fees(
+            buyer_fee=ef.Fee(bps=100), bank_fee=ef.Fee(bps=200), tax=ef.Fee(bps=2000)
+        )
+
+        assert fees.not_for_coupon(euros("10.00")) == euros("2.20")
+
+    @pytest.mark.parametrize(
         ("mode", "used", "agreed", "answer"),
         [
             ("soft", 0, 1, "within"),
@@ -1432,6 +1482,31 @@ class TestWithPolicies:
             ({"lifetime": {"cap_grace": "P1M"}}, "cap_grace"),
             ({"statistics": {"score_weights": {"on_time": -1}}}, "score_weights"),
             ({"statistics": {"minimum": -1}}, "minimum"),
+            ({"statistics": {"minimum": 1001}}, "minimum"),
+            ({"acceptance": {"reminders": 5}}, "reminders"),
+            ({"acceptance": {"reminders": timedelta(hours=1)}}, "reminders"),
+            ({"acceptance": {"reminders": ("soon",)}}, "reminders"),
+            (
+                {"cancellation": {"seller_cancel_states": {"pending", 5}}},
+                "seller_cancel_states",
+            ),
+            (
+                {"cancellation": {"seller_cancel_states": {"disputed"}}},
+                "seller_cancel_states",
+            ),
+            ({"completion": {"completion_triggers": set()}}, "completion_triggers"),
+            ({"dispute": {"dispute_entry": 5}}, "dispute_entry"),
+            ({"dispute": {"dispute_entry": {5: "direct"}}}, "dispute_entry"),
+            ({"refund_timing": {"refund_eta": 5}}, "refund_eta"),
+            ({"refund_timing": {"refund_eta": {5: 5}}}, "refund_eta"),
+            ({"refund_timing": {"refund_eta": {"card": 101}}}, "refund_eta"),
+            ({"refund_timing": {"refund_eta": {"card": (1, 2, 3)}}}, "refund_eta"),
+            ({"refund_timing": {"refund_eta": {"card": (1, 2.5)}}}, "refund_eta"),
+            ({"fees": {"buyer_bears": {"seller_fee"}}}, "buyer_bears"),
+            ({"fees": {"buyer_bears": 5}}, "buyer_bears"),
+            ({"statistics": {"score_weights": 5}}, "score_weights"),
+            ({"statistics": {"score_weights": {}}}, "score_weights"),
+            ({"statistics": {"score_weights": {"charm": 1}}}, "score_weights"),
         ],
         ids=lambda value: str(value)[:60],
     )
@@ -1443,6 +1518,89 @@ class TestWithPolicies:
             comeup().with_policies(**changes)
 
         assert caught.value.field == field
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"fees": {"tax": 20}}, "a Fee, not int"),
+            (
+                {"dispute": {"default_ruling": ef.Relaunch(), "ruling_window": "P1D"}},
+                "a FullRefund or a PaySeller or 'by_delivery', not Relaunch",
+            ),
+            ({"refund_timing": {"refund_eta": "card"}}, "a mapping, not str"),
+            (
+                {"completion": {"completion_triggers": set()}},
+                "at least one of approve, review",
+            ),
+            (
+                {"cancellation": {"cancel_request_states": {"frozen", "disputed"}}},
+                "never disputed, frozen",
+            ),
+            ({"cancellation": {"cancel_request_states": {5}}}, "names, not int"),
+        ],
+        ids=lambda value: str(value)[:60],
+    )
+    def test_what_would_be_right(self, changes: Changes, problem: str) -> None:
+        """
+        Beside the field, the error says what may stand there.
+        """
+        with pytest.raises(ef.InvalidInputError) as caught:
+            comeup().with_policies(**changes)
+
+        assert caught.value.problem == problem
+
+    @pytest.mark.parametrize(
+        ("subject", "field", "value", "kept"),
+        [
+            ("statistics", "minimum", 1000, 1000),
+            ("statistics", "score_weights", {"on_time": 0}, {"on_time": 0}),
+            ("revision", "revisions", "unlimited", None),
+            ("revision", "revisions", 1000, 1000),
+            ("refund_timing", "refund_eta", {"card": (0, 100)}, {"card": (0, 100)}),
+            ("refund_timing", "refund_eta", {"card": (3, 3)}, {"card": 3}),
+            (
+                "completion",
+                "reminders",
+                ["P1D", timedelta(days=3)],
+                (timedelta(days=3), timedelta(days=1)),
+            ),
+            ("fees", "buyer_bears", (), frozenset()),
+            ("fees", "buyer_bears", ["tax", "tax"], frozenset({"tax"})),
+            ("dispute", "dispute_openers", [ef.Role.BUYER], frozenset({"buyer"})),
+        ],
+    )
+    def test_kept(self, subject: str, field: str, value: Any, kept: Any) -> None:
+        """
+        Up to the very ends, and however it is written, a value is kept in one form.
+        """
+        process = comeup().with_policies(**{subject: {field: value}})
+
+        assert getattr(getattr(process.policies, subject), field) == kept
+
+    def test_every_field_under_its_own_name(self) -> None:
+        """
+        A check says no under the name of the field that it stands beside; a field
+        without one takes anything.
+        """
+
+        @attrs.frozen(kw_only=True, field_transformer=checked)
+        class Rules:
+            _rounds: int | None = attrs.field(default=1, metadata=by(limit))
+            pauses: int | None = attrs.field(
+                default=None, metadata=by(count, 1, none=True)
+            )
+            title: object = None
+
+        loose: Any = Rules
+        with pytest.raises(ef.InvalidInputError) as caught:
+            loose(rounds=-1)
+
+        assert caught.value.field == "rounds"
+        with pytest.raises(ef.InvalidInputError) as caught:
+            loose(pauses=0)
+
+        assert caught.value.field == "pauses"
+        assert loose(rounds="unlimited", title=5) == loose(rounds=None, title=5)
 
     def test_unknown_state(self) -> None:
         """
@@ -1547,6 +1705,77 @@ class TestFingerprint:
             comeup().with_policies(**one).fingerprint
             == comeup().with_policies(**other).fingerprint
         )
+
+    def test_plain_data(self) -> None:
+        """
+        What the hash is made of: whole policies, also ours from deeper down, and a
+        host's object by its name and version.
+        """
+        bundle = Policies().replacing(
+            refund_timing={
+                "business_calendar": target(),
+                "refund_eta": {"card": (1, 2)},
+            },
+            fees={"seller_fee": ef.Fee(bps=1000), "buyer_bears": {"tax", "bank_fee"}},
+            extras={"tip_max": 15},
+            cancellation=HalfBack(),
+        )
+
+        found = {
+            subject: bundle.canonical[subject]
+            for subject in ("refund_timing", "fees", "extras", "cancellation")
+        }
+
+        nothing = {"kind": "Fee", "flat": None, "bps": 0}
+        assert found == {
+            "refund_timing": {
+                "kind": "RefundTiming",
+                "refund_eta": {"card": [1, 2]},
+                "business_calendar": {
+                    "kind": "HolidayCalendar",
+                    "code": "XECB",
+                    "subdivision": "",
+                },
+            },
+            "fees": {
+                "kind": "Fees",
+                "buyer_fee": nothing,
+                "seller_fee": {**nothing, "bps": 1000},
+                "bank_fee": nothing,
+                "tax": nothing,
+                "buyer_bears": ["bank_fee", "tax"],
+            },
+            "extras": {
+                "kind": "Extras",
+                "offer_window": "P7D",
+                "addon_deadline": "none",
+                "tip_max": "15 %",
+            },
+            "cancellation": {"kind": f"{__name__}.HalfBack", "version": "1"},
+        }
+
+    @pytest.mark.parametrize(
+        ("subject", "field", "text", "other"),
+        [
+            ("time", "day_arithmetic", "civil", {}),
+            ("delivery", "revision_deadline", "remaining", {}),
+            ("dispute", "default_ruling", "by_delivery", {"ruling_window": "P1D"}),
+        ],
+    )
+    def test_a_member_is_its_text(
+        self, subject: str, field: str, text: str, other: Changes
+    ) -> None:
+        """
+        A member of a host's enum of texts is the same rule as its text, whatever it
+        prints.
+        """
+        kind = enum.Enum("kind", {"ONE": text}, type=str)
+
+        policies = Policies().replacing(**{subject: {**other, field: kind(text)}})
+        plain = Policies().replacing(**{subject: {**other, field: text}})
+
+        assert policies.canonical == plain.canonical
+        assert type(policies.canonical[subject][field]) is str
 
     @pytest.mark.parametrize("seed", ["1", "4711"])
     def test_in_another_process(self, seed: str) -> None:

@@ -23,7 +23,7 @@ from escrowflow.events import Event
 from escrowflow.history import fold
 from escrowflow.inputs import Text, as_text
 from escrowflow.parties import Role
-from escrowflow.processes import comeup, vendor_consolidation
+from escrowflow.processes import comeup, recommended, vendor_consolidation
 from escrowflow.refusals import Blocker
 from escrowflow.states import (
     BACK,
@@ -41,9 +41,11 @@ from escrowflow.storage.memory import MemoryStorage
 from tests.given import ANA, COMEUP, LUC, OPS, an_engine, an_order, brought_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from escrowflow.engine import Engine
+
+RECOMMENDED = recommended()
 
 B, S, M, O, Y = Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR, Role.SYSTEM  # noqa: E741
 
@@ -207,6 +209,37 @@ class _Hostile:
     version = ""
 
 
+class _Silent:
+    """
+    A decision of a host's own that says nothing of a version.
+    """
+
+    command = c.AcceptOrder
+
+
+class _Pinned:
+    """
+    A decision of a host's own that can be pinned.
+    """
+
+    command = c.AcceptOrder
+    version = "1"
+
+
+class _Bare:
+    """
+    A host's own bundle, with no policy in it.
+    """
+
+    canonical: Mapping[str, Any] = {}
+
+    def replacing(self, **changes: Any) -> _Bare:
+        """
+        There is nothing to replace.
+        """
+        return self
+
+
 # --- each check ---------------------------------------------------------------------
 
 NO_WAY = "add a deadline, or declare Gap('no_timed_exit', "
@@ -290,6 +323,37 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a shadowed row": (
         {"rows": (*COMEUP.rows, Row(c.SubmitBrief, B, "pending", STAY))},
         "submit_brief in pending: two rows for buyer; the second would never be used",
+    ),
+    "a shadowed row behind another": (
+        {
+            "rows": (
+                *COMEUP.rows,
+                Row(c.SubmitBrief, S, "pending", STAY),
+                Row(c.SubmitBrief, B | M, "pending", STAY),
+            )
+        },
+        "submit_brief in pending: two rows for buyer; the second would never be used",
+    ),
+    "what is no row": (
+        {"rows": (*COMEUP.rows, 5)},
+        "a Row, not int",
+    ),
+    "what is no deadline": (
+        {"deadlines": (*COMEUP.deadlines, "offer")},
+        "a DeadlineKind, not str",
+    ),
+    "a policy that arms a wait the table lacks": (
+        {"policies": COMEUP.policies.replacing(delivery={"late_window": "P7D"})},
+        "delivery.late_window needs a deadline 'delay': `recommended` has one",
+    ),
+    "an own decision that says nothing of a version": (
+        {
+            "decisions": (
+                *(d for d in COMEUP.decisions if d.command is not c.AcceptOrder),
+                _Silent(),
+            )
+        },
+        "accept_order: a decision of your own needs `version`",
     ),
     "rows that disagree": (
         {"rows": (*COMEUP.rows, Row(c.SubmitBrief, S, "pending", "in_progress"))},
@@ -398,6 +462,47 @@ class TestProof:
         assert caught.value.process == "broken"
         assert str(caught.value).startswith("process 'broken': ")
 
+    @pytest.mark.parametrize("name", ["", "a b", "1st", "na\u00efve", 5])
+    def test_a_name(self, name: Any) -> None:
+        """
+        A name is one word, in letters that every system knows.
+        """
+        with pytest.raises(ProcessError) as caught:
+            attrs.evolve(COMEUP, name=name)
+
+        assert caught.value.findings == (
+            "a name has letters, digits and _, and no digit first",
+        )
+
+    def test_an_own_decision_is_pinned(self) -> None:
+        """
+        A decision of any class will do that says which command, and its version.
+        """
+        others = (d for d in COMEUP.decisions if d.command is not c.AcceptOrder)
+
+        process = attrs.evolve(COMEUP, decisions=(*others, _Pinned()))
+
+        assert process.fingerprint != COMEUP.fingerprint
+
+    def test_an_own_bundle(self) -> None:
+        """
+        A bundle of a host's own need not have every policy of ours: what it lacks arms
+        nothing.
+        """
+        bare: Any = _Bare()
+        process: Process[Any] = attrs.evolve(
+            COMEUP,
+            policies=bare,
+            rows=tuple(
+                Row(row.command, row.by, row.states, row.to, settles=row.settles,
+                    away=row.away)
+                for row in COMEUP.rows
+            ),
+        )  # fmt: skip
+
+        assert process.with_policies(anything=1).policies is process.policies
+        assert not process.armed(process.kinds["lifetime"])
+
     def test_endless_deadlines(self) -> None:
         """
         Deadlines that lead round in a circle would settle for ever.
@@ -499,6 +604,32 @@ class TestTable:
         assert COMEUP.row("nowhere", c.CancelOrder, B) is None
         assert COMEUP.roles("delivered", c.CancelOrder) == S
         assert COMEUP.roles("frozen", c.CancelOrder) == Role(0)
+
+    @pytest.mark.parametrize("process", [COMEUP, RECOMMENDED], ids=lambda one: one.name)
+    def test_roles(self, process: Process[Any]) -> None:
+        """
+        Who may send a command somewhere has a row for it there, and nobody else has.
+        """
+        for state, command in product(process.members, process.commands.values()):
+            roles = process.roles(state, command)
+            for role in Role:
+                found = process.row(state, command, role)
+                assert (role in roles) is (found is not None)
+
+    def test_talking(self) -> None:
+        """
+        Where the two sides may write to each other, if staff lets them.
+        """
+        silent = {"delivered", "disputed", "frozen", "expired"}
+
+        assert COMEUP.talking == set(COMEUP.members) - silent
+
+    def test_held(self) -> None:
+        """
+        What of an order makes one of its deadlines stand still.
+        """
+        assert COMEUP.held == frozenset()
+        assert RECOMMENDED.held == {"brief_owed", "claim"}
 
     def test_leads(self) -> None:
         """
@@ -636,8 +767,10 @@ class TestSteps:
         """
         A decision that takes a step of its own is a mistake of the process.
         """
-        with pytest.raises(ProcessError, match="took a step the table lacks"):
+        with pytest.raises(ProcessError, match="took a step the table lacks") as caught:
             COMEUP.step(state, command, outcome, left)
+
+        assert caught.value.process == "comeup"
 
     def test_the_machine_has_the_table_and_no_more(self) -> None:
         """
@@ -648,6 +781,9 @@ class TestSteps:
         commands = {name.partition("@")[0].partition(".")[0] for name in triggers}
 
         assert commands == {row.command.name for row in COMEUP.rows}
+        assert COMEUP._machine.initial == COMEUP.initial
+        assert set(COMEUP._machine.states) == set(COMEUP.members)
+        assert COMEUP._machine.models == []
 
     def test_stock_and_lean_agree(self) -> None:
         """
@@ -662,10 +798,10 @@ class TestSteps:
             for machine in (stock, lean):
                 cursor = _Cursor(state)
                 try:
-                    machine.events[trigger].trigger(cursor)
-                    answers.append(str(cursor.state))
+                    moved = machine.events[trigger].trigger(cursor)
+                    answers.append((moved, str(cursor.state)))
                 except transitions.MachineError:
-                    answers.append("refused")
+                    answers.append((False, "refused"))
             assert answers[0] == answers[1]
 
 
@@ -781,10 +917,42 @@ class TestExtend:
         """
         A command nobody may send is a mistake.
         """
-        with pytest.raises(ProcessError, match="commands without a row: pause_order"):
-            COMEUP.extend(name="mine", commands=[PauseOrder])
+        with pytest.raises(ProcessError) as caught:
+            COMEUP.extend(name="mine", commands=[WakeOrder, PauseOrder, c.CancelOrder])
 
+        assert caught.value.process == "mine"
+        assert caught.value.findings == (
+            "commands without a row: pause_order, wake_order",
+        )
         assert pausing().commands["pause_order"] is PauseOrder
+
+    def test_states(self) -> None:
+        """
+        With states of one's own there is one enum of all; without, the one there was.
+        """
+        assert repr(pausing().state("paused")) == "<State.PAUSED: 'paused'>"
+        assert list(pausing().states) == [*COMEUP.members, "paused"]
+        assert pausing().name == "pausing"
+        assert COMEUP.extend(name="mine").states is State
+
+    def test_money_is_heard_of_anywhere(self) -> None:
+        """
+        What became of money is reported in a state of an extension, too; nothing else
+        of ours may be sent there.
+        """
+        ours = {
+            row.command.name
+            for row in COMEUP.rows
+            if pausing().roles("paused", row.command)
+        }
+
+        assert ours == {
+            "redirect_payout",
+            "report_charge",
+            "report_chargeback",
+            "report_payout",
+            "report_refund",
+        }
 
     def test_is_checked_as_a_whole(self) -> None:
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _Check: TypeAlias = Callable[..., Any]
+
+_OURS: Final = __name__.partition(".")[0]
 
 
 def by(check: _Check, *args: Any, none: bool = False) -> dict[str, Any]:
@@ -132,7 +134,8 @@ def some(values: Any, field: str, *allowed: str) -> frozenset[str]:
     """
     A set of names; none of them, too.
     """
-    return names(values, field, *allowed) if values != frozenset() else frozenset()
+    found = names(values, field)
+    return names(found, field, *allowed) if found else found
 
 
 def names_but(values: Any, field: str, *never: str) -> frozenset[str]:
@@ -227,8 +230,11 @@ def plain(value: Any) -> Any:
     Raises:
         ProcessError: If it is a host's own object without `version: str`.
     """
-    if value is None or isinstance(value, (bool, int, str)):
-        return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        # The text of an enum member too, which prints its name instead.
+        return str.__str__(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
     if isinstance(value, (timedelta, Months)):
         return window_text(value)
     if isinstance(value, (Money, Share)):
@@ -240,7 +246,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in sorted(value.items())}
     kind = type(value)
-    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    if kind.__module__.partition(".")[0] == _OURS:
         return {
             "kind": kind.__name__,
             **{

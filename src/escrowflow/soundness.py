@@ -143,7 +143,7 @@ def _undecided(process: Any) -> Iterator[str]:
                     yield f"{row.command.name}: no deadline sends it in {state}"
     for decision in process.decisions:
         own = type(decision).__module__.startswith(process.OWN_FLOOR)
-        if not own and not getattr(decision, "version", ""):
+        if not own and not getattr(decision, "version", None):
             yield f"{decision.command.name}: a decision of your own needs `version`"
 
 

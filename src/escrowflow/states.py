@@ -137,8 +137,7 @@ class _Step(transitions.Transition):
     """
 
     def execute(self, event_data: Any) -> bool:
-        if self.dest is not None:
-            event_data.state = self.dest
+        event_data.state = self.dest
         return True
 
 
@@ -328,10 +327,11 @@ class Process(Generic[P]):
         if command is not PlaceOrder and (
             command is None or not self._for_people(command)
         ):
-            near = get_close_matches(str(name)[:100], self.commands, 1)
+            said = str(name)[:100]
+            near = get_close_matches(said, self.commands)
             meant = f": did you mean {near[0]!r}?" if near else ""
             raise InvalidInputError(
-                "command", f"{self.name} has no command {str(name)[:100]!r}{meant}"
+                "command", f"{self.name} has no command {said!r}{meant}"
             )
         return parse(command, data, by, vouched)
 
@@ -545,10 +545,8 @@ def _built(
         states=list(states),
         initial=initial,
         auto_transitions=False,
-        queued=False,
         transitions=[
-            # Without a destination the state stays, and nothing is entered.
-            {"trigger": trigger, "source": state, "dest": to if to != state else None}
+            {"trigger": trigger, "source": state, "dest": to}
             for (trigger, state), to in steps
         ],
     )

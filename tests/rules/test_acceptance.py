@@ -86,6 +86,16 @@ class TestRefusing:
 
         assert caught.value.field == "reason"
 
+    def test_r11_the_explanation_is_kept(self) -> None:
+        """
+        R11: what the seller gave as his reason stands in the order's end.
+        """
+        story = pending().seller(ef.RefuseOrder(reason="No time before autumn."))
+
+        ending = story.order.ending
+        assert ending is not None
+        assert str(ending.reason) == "No time before autumn."
+
     def test_r11_buyer_may_order_again(self) -> None:
         """
         R11, R13: the same buyer may order from the same seller again.

@@ -18,6 +18,13 @@ from escrowflow.decisions import Decided, decide
 from escrowflow.effects import Charge, Notify, PayOut, Refund, ReleaseHold
 from escrowflow.engine import Engine, Retries
 from escrowflow.errors import CommandRefusedError, InvalidInputError, LedgerError
+from escrowflow.events import (
+    ChargeFailed,
+    ChargePaid,
+    ChargeSent,
+    HoldReleased,
+    PaymentReturned,
+)
 from escrowflow.money import Fee, Payment
 from escrowflow.order import Order
 from escrowflow.parties import SYSTEM, Role
@@ -106,6 +113,26 @@ def codes(engine: Engine, command: c.Command, by: Any) -> tuple[str, ...]:
         engine.execute("o1", command, by=by)
     assert engine.storage.load("o1").version == before
     return tuple(blocker.code for blocker in caught.value.blockers)
+
+
+def said(engine: Engine, command: c.Command, by: Any) -> list[tuple[str, Any]]:
+    """
+    Return what a command is refused with: codes, and the parts of each.
+    """
+    with pytest.raises(CommandRefusedError) as caught:
+        engine.execute("o1", command, by=by)
+    return [(blocker.code, blocker.params) for blocker in caught.value.blockers]
+
+
+def last(engine: Engine, kind: type[Any]) -> Any:
+    """
+    Return the last event of a kind.
+    """
+    return [
+        recorded.event
+        for recorded in engine.history("o1")
+        if isinstance(recorded.event, kind)
+    ][-1]
 
 
 class TestHolding:
@@ -213,8 +240,14 @@ class TestHolding:
 
         assert order.state == "awaiting_payment"
         assert [hold.status for hold in order.holds] == ["released"]
-        with pytest.raises(CommandRefusedError, match="held anew"):
+        assert last(engine, HoldReleased).why == "hold_over"
+        with pytest.raises(CommandRefusedError, match="held anew") as caught:
             engine.place(an_order(payment=over), by=ANA, order_id="o2")
+        (blocker,) = caught.value.blockers
+        assert blocker.params == {"held_until": over.held_until}
+        later = attrs.evolve(over, held_until=engine.clock.now().add(microseconds=1))
+        placed = engine.place(an_order(payment=later), by=ANA, order_id="o2")
+        assert placed.order.state == "pending"
 
     @pytest.mark.parametrize("amount", [eur(101), eur(1)])
     def test_not_owed(self, amount: Any) -> None:
@@ -230,6 +263,8 @@ class TestHolding:
         assert hold is not None
         assert hold.status == "released"
         assert [effect.payment for effect in asked(engine, ReleaseHold)] == [other]
+        released = last(engine, HoldReleased)
+        assert (released.item, released.why) == ("order", "not_owed")
 
     def test_only_for_the_order(self) -> None:
         """
@@ -337,6 +372,14 @@ class TestCharging:
         assert order.state == "cancelled"
         assert order.ledger.paid_in == order.ledger.refunded == eur(90)
         assert not asked(engine, Charge)
+        returned = last(engine, PaymentReturned)
+        assert (returned.item, returned.why) == ("order", "amount_differs")
+        assert order.ending is not None
+        assert (order.ending.cause, order.ending.trigger) == (
+            "charge_failed",
+            "report_charge",
+        )
+        assert order.ending.responsible is Role.BUYER
         assert tell(engine, status="paid", amount=eur(90)).version == order.version
 
     def test_a_part_of_it_before_the_rest(self) -> None:
@@ -360,10 +403,11 @@ class TestCharging:
         engine = engine_with(state="charging")
         other = eur("100.01")
 
+        differs = [("amount_differs", {"amount": other, "expected": eur(100)})]
         report = c.ReportCharge(reference="pi_1", status="paid", amount=other)
-        assert codes(engine, report, STRIPE) == ("amount_differs",)
+        assert said(engine, report, STRIPE) == differs
         confirm = c.ConfirmPayment(payment=Payment("card", "pi_1", other))
-        assert codes(engine, confirm, STRIPE) == ("amount_differs",)
+        assert said(engine, confirm, STRIPE) == differs
 
     def test_taken_back(self) -> None:
         """
@@ -445,7 +489,38 @@ class TestCharging:
         for status in ("sent", "paid", "sent"):
             assert tell(engine, status=status).version == order.version
         failed = c.ReportCharge(reference="pi_1", status="failed")
-        assert codes(engine, failed, STRIPE) == ("charge_was_paid",)
+        assert said(engine, failed, STRIPE) == [
+            ("charge_was_paid", {"amount": eur(100)})
+        ]
+
+    def test_what_the_provider_said(self) -> None:
+        """
+        Its names and its reasons are on record: of a charge on its way, of one that was
+        done, and of one that failed.
+        """
+        engine = engine_with(CARD, PAYPAL, state="charging")
+        card, paypal = (charge.key for charge in asked(engine, Charge))
+
+        tell(engine, status="sent", reference="ch_1", key=card)
+        tell(engine, status="paid", reference="ch_2", key=card)
+        tell(engine, status="failed", reference="ch_3", key=paypal, reason="no funds")
+
+        sent, paid_, failed = (
+            last(engine, kind) for kind in (ChargeSent, ChargePaid, ChargeFailed)
+        )
+        assert (sent.payment_reference, sent.key, sent.reference) == (
+            "pi_1",
+            card,
+            "ch_1",
+        )
+        assert (paid_.payment_reference, paid_.key, paid_.reference) == (
+            "pi_1",
+            card,
+            "ch_2",
+        )
+        assert (failed.payment_reference, failed.key) == ("pp_1", paypal)
+        assert failed.next_key not in ("", card, paypal)
+        assert (str(failed.reason), failed.again) == ("no funds", False)
 
     def test_then_it_is_money_like_any_other(self) -> None:
         """
@@ -630,6 +705,8 @@ class TestEnds:
         assert order.holds[0].status == "charged"
         assert order.ledger.paid_in == order.ledger.refunded == eur(100)
         assert [effect.amount for effect in asked(engine, Refund)] == [eur(100)]
+        returned = last(engine, PaymentReturned)
+        assert (returned.item, returned.why) == ("order", "not_owed")
         assert tell(engine, status="paid").version == order.version
 
     def test_never_charged(self) -> None:

@@ -23,12 +23,14 @@ from tests.story import (
     LUC,
     OPS,
     REVIEW,
+    cancellation_requested,
     completed,
     delivered,
     in_progress,
     late,
     paris,
     pending,
+    revision_refused,
     revision_requested,
 )
 
@@ -151,13 +153,32 @@ class TestWork:
     @pytest.mark.parametrize(
         "command", [ef.DeliverOrder(note="done"), ef.DeliverOrder(files=("a",))]
     )
-    def test_gap_file_or_note(self, command: ef.Command) -> None:
+    def test_gap_file_or_note(self, command: ef.DeliverOrder) -> None:
         """
         Gap: a file or a note is enough.
         """
         story = in_progress()
 
         assert story.seller(command).state == "delivered"
+        (delivery,) = story.order.deliveries
+        assert (delivery.files, str(delivery.note)) == (
+            command.files,
+            str(command.note),
+        )
+
+    def test_c6_an_open_request_comes_first(self) -> None:
+        """
+        C6: where nobody delivers while a cancellation is asked for, either side can
+        make an end of the asking.
+        """
+        story = cancellation_requested(
+            policies={"delivery": {"deliver_during_cancel_request": False}}
+        )
+        both = ["seller refuse_cancellation", "buyer withdraw_cancellation"]
+
+        assert story.blocked(LUC, ef.DeliverOrder) == [
+            ("cancellation_unanswered", {}, both)
+        ]
 
 
 class TestVerification:
@@ -224,9 +245,20 @@ class TestVerification:
 
         assert story.row == ("completed", "", "0/0/100/0")
         assert story.ending == ("approved", "approve_delivery", "", False)
+        assert story.names[-2:] == ["delivery_approved", "order_completed"]
         assert story.order.conversation.open
         assert [name for name, _ in story.waits] == ["conversation"]
         assert story.option(ANA, ef.LeaveReview).allowed
+
+    def test_c13_a_review_is_what_completes(self) -> None:
+        """
+        C13: there, who wants to approve is told to leave a review.
+        """
+        story = delivered(policies={"completion": {"completion_triggers": {"review"}}})
+
+        assert story.why(ANA, APPROVE) == [
+            ("review_completes", {}, ["buyer leave_review"])
+        ]
 
     def test_r53_reviewed(self) -> None:
         """
@@ -246,7 +278,18 @@ class TestVerification:
         story.at("06-20 12:00").sweep()
 
         assert story.row == ("completed", "", "0/0/100/0")
+        assert story.ending == ("silence", "complete_silently", "", False)
         assert paris(story.order.closed_at) == "2026-06-10T12:00:00+02:00"
+
+    def test_r64_silence_after_a_refusal(self) -> None:
+        """
+        R64: so do seven days of silence after a refused revision, and they are told
+        apart.
+        """
+        story = revision_refused().after(days=7)
+
+        assert story.row == ("completed", "", "0/0/100/0")
+        assert story.ending == ("choice_expired", "complete_silently", "", False)
 
     def test_r54_reminders(self) -> None:
         """

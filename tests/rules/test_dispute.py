@@ -4,12 +4,17 @@ Claims, mediators and rulings: R69 to R82.
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from pendulum import DateTime
 
 import escrowflow as ef
+from escrowflow.clock import WINDOW_DAYS_MAX
+from escrowflow.decisions import settle
+from escrowflow.events import DisputeRuled
 from tests.story import (
     ACCEPT,
     ANA,
@@ -27,10 +32,12 @@ from tests.story import (
     OPS,
     REVIEW,
     Story,
+    Why,
     cancellation_requested,
     delivered,
     disputed,
     euros,
+    frozen,
     in_progress,
     late,
     paris,
@@ -38,6 +45,8 @@ from tests.story import (
     revision_refused,
     revision_requested,
 )
+
+CLAIM_FIRST = "claim_then_mediator"
 
 ACCEPTED = [
     "in_progress",
@@ -99,8 +108,27 @@ class TestClaim:
         """
         story = in_progress().buyer(CLAIM)
 
-        assert story.refused(ANA, CLAIM) == ("claim_open",)
-        assert story.refused(LUC, CLAIM) == ("claim_open",)
+        assert story.why(ANA, CLAIM) == [("claim_open", {}, ["buyer withdraw_claim"])]
+        assert story.why(LUC, CLAIM) == [("claim_open", {}, ["buyer withdraw_claim"])]
+        # Nobody takes it back once a mediator has looked at it.
+        assert story.mediator(ASSIGN).why(ANA, CLAIM) == [("claim_open", {}, [])]
+
+    @pytest.mark.parametrize(
+        ("openers", "codes"),
+        [("buyer", ((), ("may_not_call_mediator",))),
+         ("seller", (("may_not_call_mediator",), ()))],
+    )  # fmt: skip
+    def test_c3_who_may_call(self, openers: str, codes: Any) -> None:
+        """
+        C3: where only one side may call for a mediator, the other is told so.
+        """
+        story = revision_refused(policies={"dispute": {"dispute_openers": {openers}}})
+
+        for actor, expected in zip((ANA, LUC), codes, strict=True):
+            found = story.blocked(actor, ef.FileClaim)
+            assert found == [(code, {}, []) for code in expected]
+        found = story.blocked(ANA, ef.OpenDispute)
+        assert found == [(code, {}, []) for code in codes[0]]
 
     def test_r69_stops_no_timer(self) -> None:
         """
@@ -154,7 +182,7 @@ class TestClaim:
         """
         story = in_progress().buyer(CLAIM)
 
-        assert story.refused(LUC, command) == ("not_the_filer",)
+        assert story.why(LUC, command) == [("not_the_filer", {"filer": "buyer"}, [])]
 
     @pytest.mark.parametrize(
         "command", [ef.EditClaim(reason="x"), ef.WithdrawClaim()], ids=lambda c: c.name
@@ -255,6 +283,37 @@ class TestClaim:
         assert offered == {"M assign_mediator"}
 
 
+@attrs.frozen
+class Rulings:
+    """
+    A host's own rules of disputes: the usual ones, but for what nobody ruled on.
+    """
+
+    version: ClassVar[str] = "1"
+
+    ruling: Any
+    usual: ef.DisputeRules = attrs.field(factory=ef.DisputeRules)
+
+    def __getattr__(self, name: str) -> Any:
+        """
+        As usual.
+        """
+        return getattr(object.__getattribute__(self, "usual"), name)
+
+    @property
+    def ruling_window(self) -> timedelta:
+        """
+        A day.
+        """
+        return timedelta(days=1)
+
+    def by_default(self, *, delivered: bool) -> Any:
+        """
+        What the host says.
+        """
+        return self.ruling
+
+
 class TestOpening:
     """
     The direct ways into a dispute.
@@ -282,11 +341,52 @@ class TestOpening:
         """
         story = begin().after(hours=48, microseconds=-1)
         assert story.refused(ANA, DISPUTE) == ("answer_still_due",)
+        (blocker,) = story.option(ANA, ef.OpenDispute).blockers
+        assert blocker.unblocked_at == story.order.due_at
 
         story.after(microseconds=1).buyer(DISPUTE)
 
         assert story.order.dispute is not None
         assert story.order.dispute.cause == cause
+
+    @pytest.mark.parametrize(
+        ("policies", "why"),
+        [
+            (
+                {"dispute": {"dispute_entry": {"revision_refused": CLAIM_FIRST}}},
+                ("claim_first", {}, ["buyer file_claim"]),
+            ),
+            (
+                {"revision": {"dispute_after_revision_refusals": 2}},
+                ("too_few_refusals", {}, ["buyer request_revision"]),
+            ),
+        ],
+        ids=["C3", "C4"],
+    )
+    def test_c3_c4_another_way_first(self, policies: Any, why: Why) -> None:
+        """
+        C3, C4: by way of a claim, or only after one more refusal.
+        """
+        assert revision_refused(policies=policies).why(ANA, DISPUTE) == [why]
+
+    def test_r69_to_r73_what_was_said(self) -> None:
+        """
+        R69 to R73: every reason is on record, a claim's as it was last said.
+        """
+        story = in_progress().seller(CLAIM, ef.EditClaim(reason="look closely"))
+        story.mediator(ASSIGN, ef.RejectClaim(reason="no ground"))
+        story.buyer(CLAIM).mediator(ASSIGN, ef.ConvertClaim())
+
+        assert story.names[-2:] == ["claim_converted", "dispute_opened"]
+
+        assert story.reasons == [
+            "please look at this",
+            "look closely",
+            "no ground",
+            "please look at this",
+            "please look at this",
+        ]
+        assert revision_refused().buyer(DISPUTE).reasons[-1] == "we do not agree"
 
     @pytest.mark.parametrize("state", ["pending", "in_progress", "delivered"])
     def test_r73_otherwise_a_claim(self, state: str) -> None:
@@ -414,12 +514,26 @@ class TestDisputed:
         """
         story = disputed()
 
-        assert story.refused(MIA, ASSIGN) == ("mediator_assigned",)
+        assert story.why(MIA, ASSIGN) == [
+            ("mediator_assigned", {}, ["operator assign_mediator"])
+        ]
         story.staff(ef.AssignMediator(mediator_id="zoe"))
 
         assert story.order.mediator_id == "zoe"
         with pytest.raises(ef.OrderNotFoundError):
             story.mediator(FULL_REFUND)
+
+    def test_r76_who_is_asked_for(self) -> None:
+        """
+        R76: a mediator's form names him alone, that of staff everybody but the parties.
+        """
+        story = revision_refused().buyer(DISPUTE)
+
+        (himself,) = story.option(MIA, ef.AssignMediator).fields
+        (anybody,) = story.option(OPS, ef.AssignMediator).fields
+
+        assert (himself.name, himself.choices) == ("mediator_id", ("mia",))
+        assert (anybody.name, anybody.excludes) == ("mediator_id", ("ana", "luc"))
 
     @pytest.mark.parametrize("party", ["ana", "luc"])
     def test_r76_neither_party(self, party: str) -> None:
@@ -445,6 +559,15 @@ class TestDisputed:
 
         assert story.told("parties_asked") == {"buyer", "seller"}
         assert story.told("mediator_answered") == {"mediator"}
+        said = [
+            (recorded.data["text"], recorded.data.get("files", ()))
+            for recorded in story.engine.history(story.id)[-3:]
+        ]
+        assert said == [
+            ("what was agreed?", ()),
+            ("blue", ("chat.png",)),
+            ("green", ()),
+        ]
 
     def test_r77_everything_on_the_platform(self) -> None:
         """
@@ -578,6 +701,9 @@ class TestRuling:
 
         assert story.row == ("cancelled", "", "0/115/0/0")
         assert story.ending == ("ruled", "rule_dispute", "seller", False)
+        assert story.reasons[-1] == "seen everything"
+        assert story.order.ending is not None
+        assert story.order.ending.reason == "seen everything"
         assert story.told("dispute_ruled") == {"buyer", "seller"}
 
     def test_r79_split(self) -> None:
@@ -630,6 +756,32 @@ class TestRuling:
             rule(ef.PaySeller(), " ")
 
         assert caught.value.field == "reason"
+
+    @pytest.mark.parametrize(
+        ("build", "actor", "choices"),
+        [
+            (disputed, MIA, ("full_refund", "split", "relaunch", "pay_seller")),
+            (frozen, OPS, ("full_refund", "split", "pay_seller")),
+        ],
+    )
+    def test_r78_to_r81_the_choices(
+        self, build: Any, actor: ef.Actor, choices: tuple[str, ...]
+    ) -> None:
+        """
+        R78 to R81: the form says which rulings there are, and how much a split may give
+        back; staff does not send a frozen order back to work, but unfreezes it.
+        """
+        story = build()
+        ruling, _ = story.option(actor, ef.RuleDispute).fields
+        inside = {field.name: field for field in ruling.fields}
+
+        assert (ruling.name, ruling.choices) == ("ruling", choices)
+        assert inside["to_buyer"].maximum == euros("99.99")
+        assert "due_at" not in inside
+        if actor is OPS:
+            assert story.why(OPS, RELAUNCH) == [
+                ("unfreeze_instead", {}, ["operator unfreeze_order"])
+            ]
 
     @pytest.mark.parametrize("amount", ["100", "100.01"])
     def test_gap_split_is_less_than_held(self, amount: str) -> None:
@@ -738,10 +890,31 @@ class TestRelaunch:
         past = ef.Relaunch(due_at="2026-06-20T12:00:00+02:00")
         assert story.refused(MIA, rule(past)) == ("due_at_passed",)
         never = ef.Relaunch(due_at="9999-12-31T23:59:59Z")
-        assert story.refused(MIA, rule(never)) == ("due_at_too_late",)
+        latest = story.clock.now().add(days=WINDOW_DAYS_MAX)
+        assert story.why(MIA, rule(never)) == [
+            ("due_at_too_late", {"latest": paris(latest)}, [])
+        ]
+        ruling, _ = story.option(MIA, ef.RuleDispute).fields
+        (due_at,) = (field for field in ruling.fields if field.name == "due_at")
+        soonest = story.clock.now().add(microseconds=1)
+        assert due_at.required
+        assert (due_at.minimum, due_at.maximum) == (soonest, latest)
         relaunched(story, ef.Relaunch(due_at="2026-06-29T09:00:00+02:00"))
 
         assert story.row == ("in_progress", "2026-06-29T09:00:00+02:00", "100/0/0/0")
+
+    @pytest.mark.parametrize("ahead", [{"microseconds": 1}, {"days": WINDOW_DAYS_MAX}])
+    def test_mediator_sets_any_date(self, ahead: dict[str, int]) -> None:
+        """
+        Gap, `mediator_sets`: from the very next moment to the longest there is.
+        """
+        policies = {"delivery": {"relaunch_deadline": "mediator_sets"}}
+        story = disputed(policies=policies)
+        due_at = story.clock.now().add(**ahead)
+
+        relaunched(story, ef.Relaunch(due_at=due_at))
+
+        assert story.order.due_at == due_at
 
     def test_date_refused_elsewhere(self) -> None:
         """
@@ -767,11 +940,19 @@ class TestRelaunch:
         assert story.order.dispute.ruling is None
         assert [name for name, _ in story.waits] == ["mediator"]
 
-    def test_gap_cap_passed_meanwhile(self) -> None:
+    @pytest.mark.parametrize(
+        ("deadline", "days"), [("remaining", 4), ("restart_full", 5)]
+    )
+    def test_gap_cap_passed_meanwhile(self, deadline: str, days: int) -> None:
         """
-        Gap, `grace`: seven days after the ruling if the cap passed in the dispute.
+        Gap, `grace`: seven days after the ruling if the cap passed in the dispute; the
+        work has its own deadline.
         """
-        story = disputed(policies={"lifetime": {"order_cap": "P5M"}}).after(days=200)
+        policies = {
+            "lifetime": {"order_cap": "P5M"},
+            "delivery": {"relaunch_deadline": deadline},
+        }
+        story = disputed(policies=policies).after(days=200)
         at = story.clock.now()
 
         relaunched(story)
@@ -779,6 +960,7 @@ class TestRelaunch:
         cap = story.order.deadline("lifetime")
         assert cap is not None
         assert cap.due_at == at.add(days=7)
+        assert story.order.due_at == at.add(days=days)
 
     def test_gap_cap_not_passed(self) -> None:
         """
@@ -822,6 +1004,17 @@ class TestNobodyRules:
         assert story.row == ("disputed", "", "100/0/0/0")
         assert story.told("mediator_alerted") == {"operator"}
 
+    def test_c23_both_waits(self) -> None:
+        """
+        C23: where a ruling has its time, a mediator still has to be found in his.
+        """
+        policies = {
+            "dispute": {"ruling_window": "P14D", "default_ruling": ef.PaySeller()}
+        }
+        story = revision_refused(policies=policies).buyer(DISPUTE)
+
+        assert [name for name, _ in story.waits] == ["mediator", "ruling"]
+
     def test_c23_not_once_assigned(self) -> None:
         """
         C23: an assigned mediator raises none, however long he takes.
@@ -842,6 +1035,38 @@ class TestNobodyRules:
 
         assert ("no_timed_exit", "disputed") in declared
 
+    def test_gap_nobody_gave_a_reason(self) -> None:
+        """
+        Gap: a ruling that nobody made has no reasons, and is no less a ruling.
+        """
+        policies = {
+            "dispute": {"ruling_window": "P14D", "default_ruling": ef.FullRefund()}
+        }
+        story = disputed(policies=policies)
+        order, at = story.order, story.clock.now().add(days=14)
+
+        settled = settle(story.process, order, now=at, recorded_at=at)
+
+        ruled = settled.recorded[0].event
+        assert isinstance(ruled, DisputeRuled)
+        assert (ruled.by_default, ruled.reason) == (True, "")
+
+    @pytest.mark.parametrize("ruling", [None, ef.Relaunch()])
+    def test_a_ruling_of_ones_own_ends_the_order(self, ruling: Any) -> None:
+        """
+        A host's policy that lets the time run out, and then does not end the order, is
+        a mistake of the process.
+        """
+        story = disputed(policies={"dispute": Rulings(ruling)}).after(days=1)
+
+        with pytest.raises(ef.ProcessError) as caught:
+            story.sweep()
+
+        assert caught.value.process == "comeup"
+        assert caught.value.findings == (
+            "a ruling_window needs a ruling that ends the order",
+        )
+
     def test_gap_default_ruling(self) -> None:
         """
         Gap: with one, the default is ruled at its end, by nobody.
@@ -860,4 +1085,5 @@ class TestNobodyRules:
         assert story.row == ("completed", "", "0/0/100/0")
         assert story.order.dispute is not None
         assert story.order.dispute.by_default
+        assert story.ending == ("ruled", "default_ruling", "", False)
         assert paris(story.order.closed_at) == "2026-06-16T15:00:00+02:00"

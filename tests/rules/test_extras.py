@@ -4,11 +4,15 @@ Add-ons and custom offers: R17 to R22.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pendulum import DateTime
 
 import escrowflow as ef
+from escrowflow.money import AMOUNT_MAX
+from escrowflow.policies import TimePolicy
 from tests.story import (
     ANA,
     ASK_REVISION,
@@ -20,6 +24,7 @@ from tests.story import (
     IN,
     LUC,
     Story,
+    Why,
     delivered,
     euros,
     in_progress,
@@ -80,7 +85,9 @@ class TestAddOn:
 
         assert story.books == "120/0/0/0"
         assert story.order.standing == standing
-        assert [item.paid for item in story.order.add_ons] == [True]
+        assert [(item.title, item.paid) for item in story.order.add_ons] == [
+            ("Vector file", True)
+        ]
 
     def test_r17_with_fees(self) -> None:
         """
@@ -137,6 +144,25 @@ class TestAddOn:
 
         assert story.order.add_ons == ()
         assert story.refunds == [("pay-2", amount.rstrip("0"))]
+
+    def test_what_would_be_right(self) -> None:
+        """
+        R17: the refusal names the full price, fees included; several payments that do
+        not add up are told the same.
+        """
+        story = in_progress(policies=FEES)
+        halves = [
+            ef.Payment("card", "a", euros("10")),
+            ef.Payment("card", "b", euros("9")),
+        ]
+        twice = ef.BuyAddOn(title="x", price=euros("20"), payment=halves)
+
+        differs: Why = ("payment_differs", {"amount": euros("21")}, [])
+
+        assert story.why(ANA, buy(amount="20")) == [differs]
+        assert story.why(ANA, twice) == [differs]
+        whole = ef.Payment("card", "c", euros("21"))
+        story.buyer(ef.BuyAddOn(title="x", price=euros("20"), payment=whole))
 
     def test_confirmed_with_another_amount(self) -> None:
         """
@@ -267,11 +293,13 @@ class TestOffer:
         story = IN[state]().seller(offer())
         assert story.books == "100/0/0/0"
         assert story.told("offer_sent") == {"buyer"}
+        assert story.order.offers[0].title == "Poster"
 
         story.buyer(pay())
 
         assert story.books == "130/0/0/0"
         assert story.told("offer_paid") == {"seller"}
+        assert "offer" not in [name for name, _ in story.waits]
 
     def test_r18_with_fees(self) -> None:
         """
@@ -282,6 +310,20 @@ class TestOffer:
         story.buyer(pay())
 
         assert story.books == "136.8/0/0/0"
+
+    @pytest.mark.parametrize(("amount", "right"), [("30", False), ("31.5", True)])
+    def test_r18_the_full_price(self, amount: str, right: bool) -> None:
+        """
+        R18: it is paid whole, fees included.
+        """
+        story = in_progress(policies=FEES).seller(offer())
+
+        if right:
+            assert story.buyer(pay(amount=amount)).books == "136.8/0/0/0"
+        else:
+            assert story.why(ANA, pay(amount=amount)) == [
+                ("payment_differs", {"amount": euros("31.50")}, [])
+            ]
 
     def test_r18_may_be_confirmed_later(self) -> None:
         """
@@ -346,8 +388,27 @@ class TestOffer:
         story = in_progress().seller(offer(), offer("25"))
         story.buyer(ef.RefuseOffer(offer_id="offer-1"))
 
-        assert story.refused(ANA, pay()) == ("offer_closed",)
-        assert story.refused(ANA, pay("offer-7", "5")) == ("no_such_offer",)
+        assert story.why(ANA, pay()) == [
+            ("offer_closed", {"offer": "offer-1", "status": "refused"}, [])
+        ]
+        assert story.why(ANA, pay("offer-7", "5")) == [
+            ("no_such_offer", {"offer": "offer-7"}, [])
+        ]
+
+    @pytest.mark.parametrize(
+        ("begin", "ways"), [(in_progress, ["seller send_offer"]), (delivered, [])]
+    )
+    @pytest.mark.parametrize(
+        ("actor", "command"),
+        [(ANA, ef.PayOffer), (ANA, ef.RefuseOffer), (LUC, ef.WithdrawOffer)],
+    )
+    def test_r20_none_at_all(
+        self, begin: Any, ways: list[str], actor: ef.Actor, command: type[ef.Command]
+    ) -> None:
+        """
+        R20: where no offer is open, one can be sent; if it can be sent here.
+        """
+        assert begin().blocked(actor, command) == [("no_open_offer", {}, ways)]
 
     def test_r21_only_once(self) -> None:
         """
@@ -420,6 +481,149 @@ class TestOffer:
         assert story.books == "0/130/0/0"
 
 
+class AtOnce:
+    """
+    A host's own answer to what an extra does to the deadline: it is due at once.
+    """
+
+    version = "1"
+    offer_window = timedelta(days=7)
+    tip_max = ef.Share.percent(20)
+
+    def extended(self, window: timedelta, extra: timedelta) -> timedelta:
+        """
+        As long as before.
+        """
+        return window
+
+    def moved(
+        self, due_at: DateTime, *, now: DateTime, extra: timedelta, time: TimePolicy
+    ) -> DateTime:
+        """
+        Now.
+        """
+        return now
+
+
+def minor(amount: int) -> ef.Money:
+    """
+    Return an amount in cents.
+    """
+    return ef.Money(amount, "EUR")
+
+
+def sold(story: Story, price: int, *, paid: bool) -> Story:
+    """
+    Let the buyer take an option for so many cents.
+    """
+    payment = ef.Payment("card", "pay-2") if paid else None
+    return story.buyer(ef.BuyAddOn(title="x", price=minor(price), payment=payment))
+
+
+def field_of(option: ef.Option, name: str) -> ef.Field:
+    """
+    Return what a form says of one of its fields.
+    """
+    return next(field for field in option.fields if field.name == name)
+
+
+def most_of(story: Story) -> ef.Money:
+    """
+    Return the highest price that a form takes: the same of options and of offers.
+    """
+    most = field_of(story.option(ANA, ef.BuyAddOn), "price").maximum
+    assert most == field_of(story.option(LUC, ef.SendOffer), "price").maximum
+    assert isinstance(most, ef.Money)
+    return most
+
+
+class TestWorth:
+    """
+    What one order may be worth at most, whatever it is made of.
+    """
+
+    @pytest.mark.parametrize("less", range(1, 14))
+    def test_the_last_cents(self, less: int) -> None:
+        """
+        Where little room is left, and half of it is for fees, the form is right all
+        the same.
+        """
+        worth = minor(AMOUNT_MAX * 2 // 3 - less)
+        story = in_progress(
+            price=str(worth.amount), policies={"fees": {"buyer_fee": ef.Fee(bps=5000)}}
+        )
+        most = most_of(story)
+
+        over = ef.SendOffer(title="x", price=minor(most.minor + 1))
+        assert story.refused(LUC, over) == ("order_worth_too_much",)
+        story.buyer(ef.BuyAddOn(title="x", price=most, payment=None))
+
+    def test_the_last_cent(self) -> None:
+        """
+        There may be room for just one, in an option or in an offer.
+        """
+        story = in_progress(price=str(minor(AMOUNT_MAX - 1).amount))
+        assert most_of(story) == minor(1)
+
+        story.seller(ef.SendOffer(title="x", price=minor(1)))
+        story.seller(ef.WithdrawOffer(offer_id="offer-1"))
+
+        sold(story, 1, paid=False)
+
+    @pytest.mark.parametrize("command", [ef.BuyAddOn, ef.PayOffer])
+    def test_one_payment(self, command: type[ef.Command]) -> None:
+        """
+        The form asks for one payment, of the full price, by a reference not used yet.
+        """
+        story = in_progress().seller(offer())
+
+        payment = field_of(story.option(ANA, command), "payment")
+
+        assert payment.maximum == 1
+        assert [field.name for field in payment.fields] == ["method", "reference"]
+        assert payment.fields[1].excludes == ("pay-1",)
+
+    @pytest.mark.parametrize(
+        ("build", "taken"),
+        [
+            (in_progress, 10_000),
+            (lambda **more: in_progress(tip=euros("20"), **more), 12_000),
+            (lambda **more: sold(in_progress(**more), 700, paid=True), 10_700),
+            (lambda **more: sold(in_progress(**more), 700, paid=False), 10_700),
+            (lambda **more: in_progress(**more).seller(offer()), 13_000),
+            (lambda **more: in_progress(**more).seller(offer()).buyer(pay()), 13_000),
+            (
+                lambda **more: in_progress(**more).seller(
+                    offer(), ef.WithdrawOffer(offer_id="offer-1")
+                ),
+                10_000,
+            ),
+        ],
+        ids=["price", "tip", "paid", "bought", "offered", "taken", "withdrawn"],
+    )
+    @pytest.mark.parametrize("bps", [0, 500])
+    def test_to_the_cent(self, build: Any, taken: int, bps: int) -> None:
+        """
+        The form says how much more there may be, fees included; a cent more is refused,
+        of an option and of an offer.
+        """
+        story = build(policies={"fees": {"buyer_fee": ef.Fee(bps=bps)}})
+        worth = AMOUNT_MAX - taken
+        most = most_of(story)
+
+        if not bps:
+            assert most == minor(worth)
+        over = minor(most.minor + 1)
+        full: list[Why] = [("order_worth_too_much", {"maximum": minor(AMOUNT_MAX)}, [])]
+        unpaid = ef.BuyAddOn(title="x", price=over, payment=None)
+        assert story.why(ANA, unpaid) == full
+        assert story.why(LUC, ef.SendOffer(title="x", price=over)) == full
+        story.buyer(ef.BuyAddOn(title="x", price=most, payment=None))
+        if not bps:
+            assert story.blocked(ANA, ef.BuyAddOn) == full
+            assert story.blocked(LUC, ef.SendOffer) == full
+
+
 def with_deadline(value: str, **kwargs: Any) -> Story:
     """
     Accepted on 06-01 at 12:00 for five days, under one value of `addon_deadline`.
@@ -481,14 +685,18 @@ class TestDeliveryTime:
             ("max", False, "2026-06-11T12:00:00+02:00"),
         ],
     )
-    def test_once_late(self, value: str, is_late: bool, due: str) -> None:
+    @pytest.mark.parametrize("kind", ["add-on", "offer"])
+    def test_once_late(self, kind: str, value: str, is_late: bool, due: str) -> None:
         """
         Gap: late, time is added from now, and a new later deadline clears `late`.
         """
         story = with_deadline(value).at("06-08 12:00")
         assert story.order.late
 
-        story.buyer(buy(window="P3D"))
+        if kind == "add-on":
+            story.buyer(buy(window="P3D"))
+        else:
+            story.seller(offer(window="P3D")).buyer(pay())
 
         assert story.order.late is is_late
         assert story.order.ever_late
@@ -513,6 +721,18 @@ class TestDeliveryTime:
         story.at("06-03 12:00").seller(ef.AcceptRevision())
 
         assert story.due == f"2026-06-{3 + days:02}T12:00:00+02:00"
+
+    def test_no_deadline_is_made_to_pass(self) -> None:
+        """
+        Gap: whatever a host's policy says, an extra makes nobody late, and takes
+        lateness from nobody who has no time for it.
+        """
+        story = in_progress(policies={"extras": AtOnce()})
+        due = story.due
+
+        assert story.buyer(buy(window="P3D")).row == ("in_progress", due, "120/0/0/0")
+        late_one = late(policies={"extras": AtOnce()})
+        assert late_one.buyer(buy(window="P3D")).state == "in_progress + late"
 
     def test_bought_while_stopped(self) -> None:
         """

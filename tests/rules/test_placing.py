@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import escrowflow as ef
+from escrowflow.events import PaymentReturned
+from escrowflow.processes import recommended
 from tests.story import (
     ACCEPT,
     ANA,
@@ -163,7 +165,9 @@ class TestTip:
             assert isinstance(answer, ef.Outcome)
         else:
             assert isinstance(answer, ef.Refusal)
-            assert [blocker.code for blocker in answer.blockers] == ["tip_above_cap"]
+            (blocker,) = answer.blockers
+            cap = euros("24" if options else "20")
+            assert (blocker.code, blocker.params) == ("tip_above_cap", {"maximum": cap})
             assert answer.order is None
 
     def test_r4_refused_order_is_not_written(self) -> None:
@@ -262,6 +266,23 @@ class TestBrief:
         story.after(hours=24).sweep()
 
         assert "acceptance_reminded" in story.names
+
+    @pytest.mark.parametrize("required", [False, True])
+    def test_not_once_it_is_agreed(self, required: bool) -> None:
+        """
+        Where a brief may follow after acceptance, only one that was asked for and is
+        missing does; anything else is for a message.
+        """
+        story = in_progress(process=recommended(), terms={"brief_required": required})
+
+        if required:
+            story.buyer(ef.SubmitBrief(text="blue", files=("plan.pdf",)))
+            assert story.order.brief is not None
+            assert story.order.brief.text == "blue"
+            assert story.order.brief.files == ("plan.pdf",)
+        assert story.why(ANA, ef.SubmitBrief(text="green")) == [
+            ("brief_not_owed", {}, ["buyer send_message"])
+        ]
 
     def test_r8_brief_while_awaiting_payment(self) -> None:
         """
@@ -381,9 +402,9 @@ class TestAwaitingPayment:
         )
 
         assert isinstance(answer, ef.Refusal)
-        assert [blocker.code for blocker in answer.blockers] == [
-            "payment_exceeds_price"
-        ]
+        (blocker,) = answer.blockers
+        assert blocker.code == "payment_exceeds_price"
+        assert blocker.params == {"maximum": euros("100")}
 
     def test_more_than_owed_goes_back_whole(self) -> None:
         """
@@ -631,6 +652,61 @@ class TestMoneyTooLate:
         keys = [status.effect.key for status in story.engine.effects(story.id)]
         assert len(set(keys)) == len(keys)
 
+    @pytest.mark.parametrize(
+        ("actor", "command", "item", "why"),
+        [
+            (BANK, confirm("42"), "order", "not_owed"),
+            (BANK, confirm("42", item="addon-7"), "addon-7", "not_owed"),
+            (
+                ANA,
+                ef.BuyAddOn(
+                    title="x", price=euros("20"), payment=ef.Payment("card", "late")
+                ),
+                "buy_add_on",
+                "order_ended",
+            ),
+            (
+                ANA,
+                ef.PayOffer(
+                    offer_id="offer-7",
+                    payment=ef.Payment("card", "late", euros("20")),
+                ),
+                "offer-7",
+                "order_ended",
+            ),
+        ],
+        ids=["order", "confirmed", "option", "offer"],
+    )
+    def test_what_it_was_for(
+        self, actor: ef.Actor, command: ef.Command, item: str, why: str
+    ) -> None:
+        """
+        What goes back says what it was meant for, and why it was not kept.
+        """
+        story = completed()
+
+        story.engine.attempt(story.id, command, by=actor)
+
+        returned = story.engine.history(story.id)[-1].event
+        assert isinstance(returned, PaymentReturned)
+        assert (returned.item, returned.why) == (item, why)
+
+    def test_what_can_be_confirmed(self) -> None:
+        """
+        The form names what may be paid for, and asks for one new payment.
+        """
+        story = in_progress().seller(ef.SendOffer(title="More", price=euros("30")))
+        story.buyer(ef.BuyAddOn(title="x", price=euros("20"), payment=None))
+
+        option = story.option(BANK, ef.ConfirmPayment)
+        fields = {field.name: field for field in option.fields}
+
+        assert fields["item"].choices == ("order", "addon-1", "offer-1")
+        assert fields["payment"].maximum == 1
+        inside = {field.name: field for field in fields["payment"].fields}
+        assert set(inside) == {"method", "reference", "amount"}
+        assert inside["reference"].excludes == ("pay-1",)
+
     def test_expired_offer_has_its_price(self) -> None:
         """
         A payment without an amount for an expired offer comes back at its price.
@@ -644,6 +720,18 @@ class TestMoneyTooLate:
 
         assert codes == ("no_open_offer", "offer_closed")
         assert story.refunds == [("late", "30")]
+
+    def test_an_open_amount_has_its_fees(self) -> None:
+        """
+        An offer that is confirmed without an amount is paid with its fees.
+        """
+        story = in_progress(policies=FEES)
+        story.seller(ef.SendOffer(title="More", price=euros("30")))
+        assert story.books == "106.3/0/0/0"
+
+        story.provider(confirm(None, item="offer-1"))
+
+        assert story.books == "138.1/0/0/0"
 
     def test_unknown_item_needs_an_amount(self) -> None:
         """

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import escrowflow as ef
+from escrowflow.clock import WINDOW_DAYS_MAX
 from escrowflow.events import AnswerExpired
 from escrowflow.processes import recommended
 from tests.story import (
@@ -36,6 +37,7 @@ from tests.story import (
     frozen,
     in_progress,
     late,
+    paris,
     pending,
     revision_refused,
     revision_requested,
@@ -44,6 +46,9 @@ from tests.story import (
 BACK = "0/100/0/0"
 PAID = "0/0/100/0"
 HELD = "100/0/0/0"
+
+EARLIEST = {"earliest": "2026-06-06T12:00:00.000001+02:00"}
+LATEST = {"latest": "2026-08-14T10:00:00+02:00"}
 
 BRIEF = ef.SubmitBrief(text="blue, please")
 
@@ -77,6 +82,7 @@ class TestExtension:
         asked = story.seller(more_time()).order
 
         assert asked.extension is not None
+        assert str(asked.extension.reason) == "one more colour"
         assert story.due == "2026-06-06T12:00:00+02:00"
         assert story.told("extension_requested") == {"buyer"}
 
@@ -127,18 +133,66 @@ class TestExtension:
         story.seller(more_time())
 
     @pytest.mark.parametrize(
-        ("due_at", "code"),
+        ("due_at", "code", "params"),
         [
-            ("2026-06-06T12:00:00+02:00", "due_at_not_later"),
-            ("2026-06-01T00:00:00+02:00", "due_at_not_later"),
-            ("2026-08-14T10:00:01+02:00", "due_at_too_late"),
+            ("2026-06-06T12:00:00+02:00", "due_at_not_later", EARLIEST),
+            ("2026-06-01T00:00:00+02:00", "due_at_not_later", EARLIEST),
+            ("2026-08-14T10:00:01+02:00", "due_at_too_late", LATEST),
         ],
     )
-    def test_dates(self, due_at: str, code: str) -> None:
+    def test_dates(self, due_at: str, code: str, params: dict[str, str]) -> None:
         """
-        A later one than there is, and not beyond the order's longest life.
+        A later one than there is, and not beyond the order's longest life; either end
+        is told.
         """
-        assert in_progress(**ours()).refused(LUC, more_time(due_at)) == (code,)
+        story = in_progress(**ours())
+
+        assert story.why(LUC, more_time(due_at)) == [(code, params, [])]
+        (end,) = params.values()
+        story.seller(more_time(end))
+
+    def test_the_only_date(self) -> None:
+        """
+        A moment before the longest life ends there is one later date: that end.
+        """
+        story = pending(**ours(lifetime={"order_cap": "P6D"}))
+        end = story.order.effective_at.add(days=6)
+        story.clock.advance_to(end.subtract(days=5, microseconds=1))
+
+        story.seller(ACCEPT, more_time(end.isoformat()))
+
+        assert story.order.extension is not None
+        assert story.order.extension.due_at == end
+
+    def test_no_longest_life(self) -> None:
+        """
+        Where an order lives as long as it takes, a window has its own longest length.
+        """
+        story = in_progress(**ours(lifetime={"order_cap": None}))
+
+        (due_at,) = (
+            field
+            for field in story.option(LUC, ef.RequestExtension).fields
+            if field.name == "due_at"
+        )
+
+        assert due_at.maximum == story.clock.now().add(days=WINDOW_DAYS_MAX)
+
+    def test_no_time_runs(self) -> None:
+        """
+        Where a revision has no time of its own, a date can be asked for from now on.
+        """
+        story = revision_requested(**ours(delivery={"revision_deadline": "none"}))
+        story.seller(ef.AcceptRevision())
+        assert story.order.due_at is None
+
+        now = paris(story.clock.now())
+        earliest = paris(story.clock.now().add(microseconds=1))
+
+        assert story.why(LUC, more_time(now)) == [
+            ("due_at_not_later", {"earliest": earliest}, [])
+        ]
+        story.seller(more_time(earliest))
 
     def test_no_later_date(self) -> None:
         """
@@ -146,9 +200,9 @@ class TestExtension:
         """
         story = in_progress(**ours(), delivery="P80D")
 
-        assert "no_later_date" in story.refused(
-            LUC, more_time("2026-08-30T12:00:00+02:00")
-        )
+        assert story.blocked(LUC, ef.RequestExtension) == [
+            ("no_later_date", LATEST, [])
+        ]
 
     def test_limits_are_told(self) -> None:
         """
@@ -171,7 +225,9 @@ class TestExtension:
 
         story.seller(more_time())
 
-        assert story.refused(LUC, more_time()) == ("extension_open",)
+        assert story.why(LUC, more_time()) == [
+            ("extension_open", {}, ["seller withdraw_extension"])
+        ]
         assert "S accept_extension" not in story.allowed
 
     def test_a_date_that_has_passed(self) -> None:
@@ -180,7 +236,9 @@ class TestExtension:
         """
         story = in_progress(**ours()).seller(more_time()).at("06-12 12:00")
 
-        assert story.refused(ANA, ef.AcceptExtension()) == ("extension_passed",)
+        assert story.why(ANA, ef.AcceptExtension()) == [
+            ("extension_passed", {}, ["buyer refuse_extension"])
+        ]
         story.buyer(ef.RefuseExtension()).seller(more_time("2026-06-14T12:00:00+02:00"))
 
     @pytest.mark.parametrize(
@@ -281,7 +339,9 @@ class TestBrief:
         """
         Where no time runs, there is no more of it to ask for.
         """
-        assert self.waiting().refused(LUC, more_time()) == ("brief_owed",)
+        assert self.waiting().why(LUC, more_time()) == [
+            ("brief_owed", {}, ["buyer submit_brief"])
+        ]
 
     def test_the_seller_called_for_help(self) -> None:
         """
@@ -365,6 +425,10 @@ class TestDelay:
         story = late(**ours()).seller(CLAIM).after(days=7)
 
         assert story.row[::2] == ("disputed + late", HELD)
+        assert story.order.dispute is not None
+        assert story.order.dispute.cause == "claim_unanswered"
+        story.sweep()
+        assert story.reasons == ["please look at this", "please look at this"]
 
     def test_the_buyer_called_for_help(self) -> None:
         """
@@ -471,6 +535,8 @@ class TestClaims:
         assert story.after(hours=1).row[::2] == ("disputed", HELD)
         assert story.order.dispute is not None
         assert story.order.dispute.cause == "claim_unanswered"
+        story.sweep()
+        assert story.reasons[-2:] == ["please look at this", "please look at this"]
 
     def test_withdrawn(self) -> None:
         """
@@ -484,13 +550,19 @@ class TestClaims:
         assert dict(story.waits)["verification"] == "2026-06-12T12:00:00+02:00"
         assert "claim" not in dict(story.waits)
 
-    def test_at_least_a_day(self) -> None:
+    @pytest.mark.parametrize("rejected", [False, True])
+    def test_at_least_a_day(self, rejected: bool) -> None:
         """
-        A claim that the other side takes back in the last second leaves time to act.
+        A claim that the other side takes back in the last second, or that is rejected,
+        leaves time to act.
         """
         story = delivered(**ours()).at("06-09 11:59").seller(CLAIM)
 
-        story.after(days=3).seller(ef.WithdrawClaim())
+        story.after(days=3)
+        if rejected:
+            story.mediator(ASSIGN, ef.RejectClaim(reason="it is what was ordered"))
+        else:
+            story.seller(ef.WithdrawClaim())
 
         assert dict(story.waits)["verification"] == "2026-06-13T11:59:00+02:00"
 
@@ -586,6 +658,7 @@ class TestLifetime:
         assert story.row == ("disputed", "2026-08-28T10:00:00+02:00", HELD)
         assert story.order.dispute is not None
         assert story.order.dispute.cause == "order_cap"
+        assert story.order.dispute.reason == ""
         assert story.after(days=14).row == ("cancelled", "", BACK)
 
     def test_a_freeze_does_not_stop_it(self) -> None:
@@ -603,6 +676,7 @@ class TestLifetime:
         story = pending(**ours()).staff(FREEZE).at("08-14 10:00")
 
         assert story.row == ("cancelled", "", BACK)
+        assert story.ending == ("order_cap", "expire_order", "", False)
 
     def test_staff_does_not_move_it(self) -> None:
         """
@@ -640,6 +714,16 @@ class TestLifetime:
 
         assert story.state == "in_progress"
         assert dict(story.waits)["lifetime"] == "2026-08-14T10:00:00+02:00"
+
+    def test_an_order_without_one(self) -> None:
+        """
+        Where an order lives as long as it takes, none is too old to be sent back.
+        """
+        story = disputed(**ours(lifetime={"order_cap": None})).after(days=13)
+
+        story.mediator(ef.RuleDispute(ruling=ef.Relaunch(), reason="go on"))
+
+        assert story.state == "in_progress"
 
 
 class TestStatistics:

@@ -16,6 +16,7 @@ from escrowflow.decisions import decide
 from escrowflow.decisions.reports import may_leave, touched
 from escrowflow.effects import Done, PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
+from escrowflow.events import PayoutRedirected
 from escrowflow.money import Money, Payment
 from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
@@ -324,14 +325,20 @@ class TestReports:
 
     @pytest.mark.parametrize("by", [STRIPE, OPS])
     @pytest.mark.parametrize(
-        ("fields", "code"),
+        ("fields", "code", "params"),
         [
-            ({"key": "nobody's"}, "nothing_owed_by_that_name"),
-            ({"reference": "re_9"}, "nothing_owed_by_that_name"),
-            ({"amount": eur("40.01")}, "amount_differs"),
+            ({"key": "nobody's"}, "nothing_owed_by_that_name", {"name": "nobody's"}),
+            ({"reference": "re_9"}, "nothing_owed_by_that_name", {"name": "re_9"}),
+            (
+                {"amount": eur("40.01")},
+                "amount_differs",
+                {"amount": eur("40.01"), "expected": eur(40)},
+            ),
         ],
     )
-    def test_refused(self, by: Any, fields: dict[str, Any], code: str) -> None:
+    def test_refused(
+        self, by: Any, fields: dict[str, Any], code: str, params: dict[str, Any]
+    ) -> None:
         """
         A report of something else is refused with its reason, and moves nothing.
         """
@@ -343,7 +350,8 @@ class TestReports:
         with pytest.raises(CommandRefusedError) as caught:
             tell(engine, c.ReportRefund(status="paid", **fields), by)
 
-        assert [blocker.code for blocker in caught.value.blockers] == [code]
+        (blocker,) = caught.value.blockers
+        assert (blocker.code, blocker.params) == (code, params)
         assert engine.order("o1") == before
 
     def test_another_currency(self) -> None:
@@ -453,6 +461,10 @@ class TestRedirect:
         }
         assert sent[owed.key].effect.payee_id == "heir"
         assert sent[owed.key].effect.amount == eur(30)
+        redirected = engine.history("o1")[-1].event
+        assert isinstance(redirected, PayoutRedirected)
+        assert (redirected.key, redirected.next_key) == (failed, owed.key)
+        assert str(redirected.reason) == "he died"
 
     @pytest.mark.parametrize("status", ["sent", "paid"])
     def test_too_late(self, status: Any) -> None:
@@ -468,16 +480,21 @@ class TestRedirect:
         with pytest.raises(CommandRefusedError) as caught:
             tell(engine, redirect, OPS)
 
-        codes = [blocker.code for blocker in caught.value.blockers]
-        assert codes == ["no_payout_to_redirect", "payout_may_have_left"]
+        why = [(blocker.code, blocker.params) for blocker in caught.value.blockers]
+        assert why == [
+            ("no_payout_to_redirect", {}),
+            ("payout_may_have_left", {"ours": status}),
+        ]
 
 
-def chargeback(status: Any, amount: Any = None, name: str = "dp_1") -> c.Command:
+def chargeback(
+    status: Any, amount: Any = None, name: str = "dp_1", payment: str = "pi_1"
+) -> c.Command:
     """
-    Return what the provider says of the card payment.
+    Return what the provider says of a payment; of the card's, unless said.
     """
     return c.ReportChargeback(
-        chargeback_id=name, payment_reference="pi_1", status=status, amount=amount
+        chargeback_id=name, payment_reference=payment, status=status, amount=amount
     )
 
 
@@ -616,28 +633,58 @@ class TestChargebacks:
         assert tell(engine, chargeback("opened")).version == version
 
     @pytest.mark.parametrize(
-        ("earlier", "report", "code"),
+        ("earlier", "report", "code", "params"),
         [
-            ([], chargeback("opened", eur("60.01")), "amount_differs"),
+            (
+                [],
+                chargeback("opened", eur("60.01")),
+                "amount_differs",
+                {"amount": eur("60.01"), "expected": eur(60)},
+            ),
             (
                 [chargeback("opened")],
                 chargeback("opened", eur(5)),
                 "chargeback_differs",
+                {"name": "dp_1"},
             ),
-            ([chargeback("opened")], chargeback("lost", eur(61)), "amount_differs"),
-            ([chargeback("lost")], chargeback("won"), "chargeback_closed"),
-            ([chargeback("lost")], chargeback("opened", name="dp_2"), "amount_differs"),
+            (
+                [chargeback("opened")],
+                chargeback("lost", payment="pp_1"),
+                "chargeback_differs",
+                {"name": "dp_1"},
+            ),
+            (
+                [chargeback("opened")],
+                chargeback("lost", eur(61)),
+                "amount_differs",
+                {"amount": eur(61), "expected": eur(60)},
+            ),
+            (
+                [chargeback("lost")],
+                chargeback("won"),
+                "chargeback_closed",
+                {"lost": eur(60)},
+            ),
+            (
+                [chargeback("lost")],
+                chargeback("opened", name="dp_2"),
+                "amount_differs",
+                {"amount": eur(0), "expected": eur(0)},
+            ),
             (
                 [],
-                c.ReportChargeback(
-                    chargeback_id="dp_1", payment_reference="pi_9", status="opened"
-                ),
+                chargeback("opened", payment="pi_9"),
                 "unknown_payment",
+                {"payment": "pi_9"},
             ),
         ],
     )
     def test_refused(
-        self, earlier: list[c.Command], report: c.Command, code: str
+        self,
+        earlier: list[c.Command],
+        report: c.Command,
+        code: str,
+        params: dict[str, Any],
     ) -> None:
         """
         What cannot be is refused with its reason.
@@ -650,8 +697,22 @@ class TestChargebacks:
         with pytest.raises(CommandRefusedError) as caught:
             tell(engine, report)
 
-        assert [blocker.code for blocker in caught.value.blockers] == [code]
+        (blocker,) = caught.value.blockers
+        assert (blocker.code, blocker.params) == (code, params)
         assert engine.order("o1") == before
+
+    def test_to_the_cent(self) -> None:
+        """
+        All of a payment may be taken, and said again with the amount it was.
+        """
+        engine = engine_with("in_progress")
+        tell(engine, chargeback("opened", eur(60)))
+        order = tell(engine, chargeback("opened", eur(60)))
+
+        lost = tell(engine, chargeback("lost", eur(60)))
+
+        assert tell(engine, chargeback("lost", eur(60))).version == lost.version
+        assert lost.chargebacks[0].amount == order.chargebacks[0].amount == eur(60)
 
     def test_nothing_was_paid(self) -> None:
         """

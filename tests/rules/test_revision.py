@@ -5,10 +5,13 @@ Revisions: R56 to R58, R61 to R65, R67 and R68.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from pendulum import DateTime
 
 import escrowflow as ef
+from escrowflow.policies import TimePolicy
 from tests.story import (
     ANA,
     APPROVE,
@@ -30,6 +33,31 @@ from tests.story import (
     revision_refused,
     revision_requested,
 )
+
+
+class TwiceWhatWasLeft:
+    """
+    A host's own answer to how long a redelivery may take.
+    """
+
+    version = "1"
+    deliver_during_cancel_request = False
+    late_window = None
+    relaunch_takes_date = False
+
+    def after_revision(self, *, full: timedelta, left: timedelta) -> timedelta:
+        """
+        Twice what was left at the delivery.
+        """
+        return 2 * left
+
+    def after_relaunch(
+        self, *, now: DateTime, full: timedelta, left: timedelta, time: TimePolicy
+    ) -> DateTime:
+        """
+        The same after a ruling.
+        """
+        return time.end(now, 2 * left)
 
 
 class TestRequest:
@@ -118,6 +146,57 @@ class TestRequest:
         assert story.order.revisions_used == 0
         assert not story.order.revisions[-1].over_limit
 
+    def test_r58_the_limit_is_told(self) -> None:
+        """
+        R58: where the limit is firm, the refusal says how many there were.
+        """
+        story = delivered(
+            terms={"revisions": 1},
+            policies={"revision": {"revision_limit_mode": "hard"}},
+        )
+        story.buyer(ASK_REVISION).seller(ef.AcceptRevision(), DELIVER)
+
+        assert story.why(ANA, ASK_REVISION) == [
+            ("revision_limit_reached", {"limit": 1, "used": 1}, [])
+        ]
+
+    @pytest.mark.parametrize("is_late", [False, True])
+    @pytest.mark.parametrize(
+        ("deadline", "dues"),
+        [
+            (
+                "restart_full",
+                ("2026-06-10T12:00:00+02:00", "2026-06-17T12:00:00+02:00"),
+            ),
+            ("remaining", ("2026-06-09T12:00:00+02:00", "2026-06-06T12:00:00+02:00")),
+            ("none", ("", "")),
+        ],
+    )
+    def test_c8_c9_begun_at_once(
+        self, deadline: str, dues: tuple[str, str], is_late: bool
+    ) -> None:
+        """
+        C8, C9: where nobody has to agree, the work begins again with the request, with
+        the time that there is for it; what was late stays late if nothing is left.
+        """
+        story = in_progress(
+            "2026-06-01T10:00:00+02:00",
+            terms={"revisions": 0},
+            policies={
+                "revision": {"revision_needs_seller_answer": False},
+                "delivery": {"revision_deadline": deadline},
+            },
+        )
+        story.at("06-09 12:00" if is_late else "06-02 12:00").seller(DELIVER)
+
+        story.at("06-12 12:00" if is_late else "06-05 12:00").buyer(ASK_REVISION)
+
+        stays = is_late and deadline == "remaining"
+        state = "in_progress + late" if stays else "in_progress"
+        assert story.row == (state, dues[is_late], "100/0/0/0")
+        assert story.reasons == ["the blue is too dark"]
+        assert [asked.over_limit for asked in story.order.revisions] == [True]
+
 
 class TestAnswer:
     """
@@ -163,6 +242,19 @@ class TestAnswer:
 
         assert story.due == "2026-06-10T12:00:00+02:00"
 
+    def test_c9_a_policy_of_ones_own(self) -> None:
+        """
+        C9: a host's policy is told what was left when the work was handed over.
+        """
+        story = in_progress(
+            "2026-06-01T10:00:00+02:00", policies={"delivery": TwiceWhatWasLeft()}
+        )
+        story.at("06-03 12:00").seller(DELIVER).buyer(ASK_REVISION)
+
+        story.at("06-04 12:00").seller(ef.AcceptRevision())
+
+        assert story.due == "2026-06-10T12:00:00+02:00"
+
     def test_r61_refused(self) -> None:
         """
         R61: refused, the buyer has seven days to choose, and both may talk.
@@ -178,7 +270,26 @@ class TestAnswer:
         )
         assert story.order.conversation.open
         assert story.told("revision_refused") == {"buyer"}
-        assert story.refused(ANA, ASK_REVISION) == ("revision_refused",)
+        assert story.reasons == ["the blue is too dark", "not in the offer"]
+        assert story.why(ANA, ASK_REVISION) == [
+            ("revision_refused", {}, ["buyer open_dispute"])
+        ]
+
+    def test_r61_asking_again_buys_no_time(self) -> None:
+        """
+        R61, C4: where it takes two refusals, the buyer may ask again; the seven days to
+        choose are those of the first.
+        """
+        story = revision_requested(
+            policies={"revision": {"dispute_after_revision_refusals": 2}}
+        )
+        story.seller(REFUSE_REVISION)
+        due = story.due
+
+        story.after(days=2).buyer(ASK_REVISION).seller(REFUSE_REVISION)
+
+        assert story.state == "revision_refused"
+        assert story.due == due
 
     @pytest.mark.parametrize(
         "answer", [ef.AcceptRevision(), REFUSE_REVISION], ids=lambda c: c.name

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import escrowflow as ef
+from escrowflow.events import DeadlinesExtended
 from tests.story import (
     ANA,
     ASSIGN,
@@ -79,6 +80,7 @@ class TestFreeze:
         assert story.row == ("frozen", "", "100/0/0/0")
         assert story.waits == []
         assert story.after(days=400).state == "frozen"
+        assert story.reasons[-1] == "checks"
         assert story.told("order_frozen") == {"buyer", "seller"}
 
     @pytest.mark.parametrize("state", sorted(set(IN) - set(RUNNING)))
@@ -204,6 +206,13 @@ class TestExtendDeadlines:
             (wait.name, wait.subject): wait.due_at for wait in story.order.deadlines
         }
         assert after == {name: due.add(hours=6) for name, due in before.items()}
+        assert story.reasons[-1] == "outage"
+        (extended,) = [
+            recorded.event
+            for recorded in story.engine.history(story.id)
+            if isinstance(recorded.event, DeadlinesExtended)
+        ]
+        assert extended.window == timedelta(hours=6)
         assert story.told("deadlines_extended") == {"buyer", "seller"}
 
     def test_what_passed_has_passed(self) -> None:
@@ -321,6 +330,21 @@ class TestExpiry:
         assert story.books == "0/0/0/100"
         assert story.money_moves() == []
         assert story.refused(ANA, ef.RequestCoupon()) == ("coupon_requested",)
+
+    def test_r100_no_more_than_was_kept(self) -> None:
+        """
+        R100: where tax and bank fee took all of it, there is nothing for a coupon.
+        """
+        story = in_progress(
+            price="75",
+            policies={
+                "lifetime": {"order_cap": "P5M", "expiry_beneficiary": "seller"},
+                "fees": {"bank_fee": ef.Fee(flat=euros("5"))},
+            },
+        ).after(days=200)
+
+        assert story.books == "0/0/75/5"
+        assert story.why(ANA, ef.RequestCoupon()) == [("nothing_kept", {}, [])]
 
     def test_r101_seller_loses_it(self) -> None:
         """

@@ -73,7 +73,7 @@ def dispute(
     arm: tuple[Deadline, ...] = ()
     if case.order.mediator_id is None:
         # C23: somebody is alerted if nobody takes it up.
-        arm += deadline("mediator", case.after(rules.mediator_sla))
+        arm = deadline("mediator", case.after(rules.mediator_sla))
     if rules.ruling_window is not None:
         arm += deadline("ruling", case.end(rules.ruling_window))
     return Step(

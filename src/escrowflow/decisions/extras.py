@@ -142,7 +142,7 @@ def _price(case: Case) -> Iterable[Narrowing]:
     Yield the highest price there may still be: with its fees it fits into the room.
     """
     room, currency = _room(case), case.order.currency
-    lowest, highest = 1, max(room, 1)
+    lowest, highest = 1, room
     # All of it is tried first: without fees it fits.
     middle = highest
     while lowest < highest:
@@ -161,7 +161,6 @@ def _payment(case: Case) -> Iterable[Narrowing]:
     """
     yield "payment", {"maximum": 1}
     yield "payment.amount", {"left_out": True}
-    yield "payment.held_until", {"left_out": True}
     yield "payment.reference", {"excludes": case.order.references}
 
 

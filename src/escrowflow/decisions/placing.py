@@ -202,7 +202,6 @@ def _(case: Case) -> Iterable[Narrowing]:
     order = case.order
     items = ("order", *(a.id for a in order.add_ons), *(o.id for o in order.offers))
     yield "item", {"choices": items}
-    yield "payment", {"maximum": 1}
     yield "payment.reference", {"excludes": order.references}
     yield "payment.held_until", {"left_out": True}
 

@@ -212,7 +212,7 @@ def completed(
     )
 
 
-def expired(case: Case, *, trigger: str, settlement: Settlement) -> Step:
+def expired(*, trigger: str, settlement: Settlement) -> Step:
     """
     Return the step that ends an order at its longest life.
     """

@@ -79,7 +79,7 @@ def expire_order(case: Case, command: ExpireOrder) -> Iterable[Step]:
         settlement = to_seller(case)
     else:
         settlement = to_platform(case)
-    yield expired(case, trigger=command.name, settlement=settlement)
+    yield expired(trigger=command.name, settlement=settlement)
 
 
 def _to_the_mediator(case: Case, command: ExpireOrder) -> Step:
