@@ -319,9 +319,9 @@ def _shop_of(inner: Any) -> _Shop:
     Return a host beside the orders of a storage.
     """
     if Capability.WITHIN in inner.capabilities:
-        # Whoever keeps orders there has imported its driver.
         if _is(inner, "sqlite", "SqliteStorage"):
-            sqlite3 = sys.modules["sqlite3"]
+            import sqlite3
+
             relaxed = inner.durability == "relaxed"
 
             def connect() -> Any:
@@ -332,7 +332,8 @@ def _shop_of(inner: Any) -> _Shop:
 
             return _Real(inner, connect, "?", "BEGIN IMMEDIATE")
         if _is(inner, "postgres", "PostgresStorage"):
-            psycopg = sys.modules["psycopg"]
+            import psycopg
+
             return _Real(inner, partial(psycopg.connect, inner.dsn), "%s", "")
     return _Kept(inner)
 
