@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import attrs
 import pytest
@@ -102,35 +102,6 @@ class TestOwnDecisions:
             engine.execute(order_id, ef.RefuseOrder(reason="no"), by=LUC)
 
         assert engine.order(order_id).state == "pending"
-
-    def test_a_default_that_ends_nothing(self) -> None:
-        """
-        A ruling made by nobody must end the order.
-        """
-
-        @final
-        @attrs.frozen
-        class Again:
-            version = "1"
-            dispute_chat: str = "mediator_thread_only"
-            mediator_sla: timedelta = timedelta(days=2)
-            ruling_window: timedelta | None = timedelta(days=1)
-            claim_window: timedelta | None = None
-
-            def may_open(self, role: Role) -> bool:
-                return True
-
-            def direct(self, route: str) -> bool:
-                return True
-
-            def by_default(self, *, delivered: bool) -> ef.Relaunch:
-                return ef.Relaunch()
-
-        story = in_progress(policies={"dispute": Again()})
-        story.staff(ef.OpenDispute(reason="r")).after(days=2)
-
-        with pytest.raises(ef.ProcessError, match="ends the order"):
-            _ = story.order
 
     def test_an_event_nobody_could_read_again(self) -> None:
         """

@@ -15,6 +15,7 @@ import escrowflow as ef
 from escrowflow.clock import WINDOW_DAYS_MAX
 from escrowflow.decisions import settle
 from escrowflow.events import DisputeRuled
+from escrowflow.parties import Role
 from tests.story import (
     ACCEPT,
     ANA,
@@ -286,26 +287,28 @@ class TestClaim:
 @attrs.frozen
 class Rulings:
     """
-    A host's own rules of disputes: the usual ones, but for what nobody ruled on.
+    A host's own rules of disputes, of which one says what was never ruled on.
     """
 
     version: ClassVar[str] = "1"
 
     ruling: Any
-    usual: ef.DisputeRules = attrs.field(factory=ef.DisputeRules)
+    dispute_chat: str = "mediator_thread_only"
+    mediator_sla: timedelta = timedelta(days=2)
+    ruling_window: timedelta = timedelta(days=1)
+    claim_window: timedelta | None = None
 
-    def __getattr__(self, name: str) -> Any:
+    def may_open(self, role: Role) -> bool:
         """
-        As usual.
+        Everybody may.
         """
-        return getattr(object.__getattribute__(self, "usual"), name)
+        return True
 
-    @property
-    def ruling_window(self) -> timedelta:
+    def direct(self, route: str) -> bool:
         """
-        A day.
+        At once.
         """
-        return timedelta(days=1)
+        return True
 
     def by_default(self, *, delivered: bool) -> Any:
         """
