@@ -156,6 +156,15 @@ class TestStorm:
         assert real.histories == kept.histories
         assert real.traces == kept.traces
 
+    def test_what_was_refused_and_nobody_heard(self) -> None:
+        """
+        A withdrawal was refused, the answer was lost, and a year went by: a human is asked
+        to look, and what he finds ends it.
+        """
+        report = Simulation(gateway=[*PROFILES], orders=4, steps=300).run(seed=10595)
+
+        report.require(violations=0, stuck=0, goals={"withdrawal asked": 1})
+
     @pytest.mark.parametrize("part", range(3))
     def test_the_same_on_sqlite(self, part: int) -> None:
         """

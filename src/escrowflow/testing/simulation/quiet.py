@@ -258,9 +258,10 @@ class Quiet:
     @staticmethod
     def _doubts(reason: str) -> bool:
         """
-        Whether nobody could say what became of it.
+        Whether nobody could say what became of it: then he is asked to look, also where
+        it had been refused, and the answer was lost.
         """
-        return reason.startswith("nobody can say")
+        return reason.startswith(("nobody can say", "under way since"))
 
     def _redirects(self, order_id: str, key: str) -> bool:
         """
