@@ -14,9 +14,9 @@ from escrowflow import commands as c
 from escrowflow.clock import to_micros
 from escrowflow.decisions import decide
 from escrowflow.decisions.reports import later_keys, may_leave, touched
-from escrowflow.effects import Done, PayOut, Refund, RetryAt, Unknown
+from escrowflow.effects import Done, Notify, PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
-from escrowflow.events import PayoutRedirected
+from escrowflow.events import PayoutFailed, PayoutRedirected, RefundFailed
 from escrowflow.money import Money, Payment
 from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
@@ -346,6 +346,52 @@ class TestReports:
         refund = tell(engine, report).refunds[0]
 
         assert (refund.status, refund.epoch) == ("failed", 2)
+
+    @pytest.mark.parametrize(
+        ("told", "notices"),
+        [
+            ("paid", []),
+            ("sent", []),
+            (
+                "failed",
+                [
+                    ("refund_failed", "buyer"),
+                    ("refund_failed", "operator"),
+                    ("payout_failed", "seller"),
+                    ("payout_failed", "operator"),
+                ],
+            ),
+        ],
+    )
+    def test_what_was_forgotten_is_no_news(
+        self, told: Any, notices: list[tuple[str, str]]
+    ) -> None:
+        """
+        Of keys that were given up before a backup was restored nobody hears once more:
+        the buyer's refund is not delayed if it is there.
+        """
+        engine = split()
+        order = engine.order("o1")
+        refund = later_keys(order, order.refunds[0])[1]
+        payout = later_keys(order, order.payouts[0])[1]
+
+        tell(engine, c.ReportRefund(key=refund, status=told, reason="closed"))
+        tell(engine, c.ReportPayout(key=payout, status=told, reason="closed"))
+
+        effects = (one.effect for one in engine.effects("o1"))
+        found = [
+            (one.kind, one.to)
+            for one in effects
+            if isinstance(one, Notify) and one.kind.endswith("_failed")
+        ]
+        assert found == notices
+        fallen = [
+            (one.event.caught_up, one.event.again)
+            for one in engine.history("o1")
+            if isinstance(one.event, (RefundFailed, PayoutFailed))
+        ]
+        each = [(True, True)] * 2 + [(False, False)] * (told == "failed")
+        assert fallen == each * 2
 
     @pytest.mark.parametrize("told", ["paid", "failed"])
     def test_a_key_that_was_given_up(self, told: Any) -> None:

@@ -243,7 +243,9 @@ def _catches_up(
         return
     before = owed.key
     for later in keys[: keys.index(key) + 1]:
-        event = failed(key=before, next_key=later, reason=Text(), again=True)
+        event = failed(
+            key=before, next_key=later, reason=Text(), again=True, caught_up=True
+        )
         yield Step(events=(event,))
         before = later
 
