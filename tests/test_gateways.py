@@ -680,7 +680,7 @@ class TestRestored:
 
         report = c.ReportRefund if sent.kind == "refund" else c.ReportPayout
         for status in ("paid", "failed"):
-            old = report(key=sent.key, status=status, reference=sent.reference)  # type: ignore[arg-type]
+            old = report(key=sent.key, status=status, reference=sent.reference)
             till.tell([("o1", old)])
 
         assert till.closed() == 0
