@@ -145,6 +145,7 @@ VALUES: dict[str, Any] = {
     "key": "k0",
     "next_key": "k1",
     "again": True,
+    "caught_up": True,
     "payee_id": "heir",
     "chargeback_id": "dp_1",
     "payment_reference": "pi_1",

@@ -665,6 +665,27 @@ class TestRestored:
 
         sent_anew(till, sent)
 
+    @pytest.mark.parametrize("profile", ["stripe_v1", "perfect"])
+    @pytest.mark.parametrize("life", ["completed", "cancelled"])
+    def test_under_way_anew(self, profile: str, life: str) -> None:
+        """
+        What came back before the backup was restored is sent anew, and is under way
+        when the provider says everything again: it moves once.
+        """
+        till, sent = forgotten(profile, life)
+        till.card.bounce(sent.reference)
+        till.webhooks()
+        till.card.next(PENDING)
+        till.round()
+
+        report = c.ReportRefund if sent.kind == "refund" else c.ReportPayout
+        for status in ("paid", "failed"):
+            old = report(key=sent.key, status=status, reference=sent.reference)
+            till.tell([("o1", old)])
+
+        assert till.closed() == 0
+        assert [one.status for one in till.card.applied] == ["failed", "paid"]
+
 
 class TestPoison:
     """

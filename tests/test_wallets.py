@@ -48,6 +48,7 @@ from escrowflow.testing.gateways import (
     UNANSWERED,
     SimulatedGateway,
 )
+from escrowflow.wallet import later_keys
 from escrowflow.worker import Worker
 from tests.given import ANA, COMEUP, LUC, OPS, STRIPE, T0, an_engine, an_order, eur
 
@@ -1332,6 +1333,27 @@ class TestWithdrawals:
             same = c.ReportPayout(key=key, status=status, reference=reference)
             self.wallets.report("wallet:luc", same)
         assert (self.account() == before) is (status == "paid")
+
+    def test_another_of_its_batch(self) -> None:
+        """
+        What a restored backup has forgotten is not taken for another that the gateway
+        calls the same: that one was paid, and stays paid.
+        """
+        self._again({Withdraw: lambda _: Done("batch_1")})
+        self.wallets.withdraw("luc", eur(5), "w2", payee_id="iban")
+        (open_,) = self.wallets.wallet("luc").withdrawals
+        before = self.account()
+        old = c.ReportPayout(
+            key=later_keys("wallet:luc", open_)[0],
+            status="failed",
+            reference="batch_1",
+        )
+
+        with pytest.raises(WalletRefusedError) as caught:
+            self.wallets.report("wallet:luc", old)
+
+        assert caught.value.code == "unknown_withdrawal"
+        assert self.account() == before == (35, 5, -40)
 
     @pytest.mark.parametrize("named", [True, False], ids=["its key", "its name"])
     def test_after_a_backup_it_comes_back(self, clock: FakeClock, named: bool) -> None:

@@ -15,6 +15,7 @@ from escrowflow import commands as c
 from escrowflow import payments
 from escrowflow.clock import FakeClock
 from escrowflow.decisions import Decided, decide
+from escrowflow.decisions.reports import later_keys
 from escrowflow.effects import Charge, Notify, PayOut, Refund, ReleaseHold
 from escrowflow.engine import Engine, Retries
 from escrowflow.errors import CommandRefusedError, InvalidInputError, LedgerError
@@ -460,6 +461,41 @@ class TestCharging:
         assert codes(engine, c.ReportCharge(key=first.key, status="paid"), STRIPE) == (
             "nothing_owed_by_that_name",
         )
+
+    def test_a_key_that_was_given_up(self) -> None:
+        """
+        Said once more that nothing was charged under the first key, the second goes on,
+        though both are called like the payment; what has come has come.
+        """
+        engine = engine_with(state="charging")
+        (first,) = asked(engine, Charge)
+        tell(engine, key=first.key, status="failed", reason="x", again=True)
+        (second,) = asked(engine, Charge)
+        before = tell(engine, key=second.key, status="sent")
+
+        late = c.ReportCharge(key=first.key, reference="pi_1", status="failed")
+        assert codes(engine, late, STRIPE) == ("nothing_owed_by_that_name",)
+        assert engine.order("o1").holds == before.holds
+
+        assert tell(engine, key=first.key, status="paid").state == "in_progress"
+
+    def test_forgotten_while_another_is_under_way(self) -> None:
+        """
+        That a charge failed which a restored backup has forgotten is no end of the one
+        that is on its way.
+        """
+        engine = engine_with(state="charging")
+        (charge,) = asked(engine, Charge)
+        order = tell(engine, key=charge.key, status="sent", reference="ch_2")
+        (later, *_) = later_keys(order, order.holds[0])
+
+        old = c.ReportCharge(key=later, reference="ch_1", status="failed")
+        assert said(engine, old, STRIPE) == [
+            ("reference_differs", {"name": "ch_1", "ours": "ch_2"})
+        ]
+
+        order = tell(engine, key=charge.key, status="paid", reference="ch_2")
+        assert order.holds[0].status == "charged"
 
     def test_refused_by_the_bank(self) -> None:
         """

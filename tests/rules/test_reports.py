@@ -13,10 +13,10 @@ import pytest
 from escrowflow import commands as c
 from escrowflow.clock import to_micros
 from escrowflow.decisions import decide
-from escrowflow.decisions.reports import may_leave, touched
-from escrowflow.effects import Done, PayOut, Refund, RetryAt, Unknown
+from escrowflow.decisions.reports import later_keys, may_leave, touched
+from escrowflow.effects import Done, Notify, PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
-from escrowflow.events import PayoutRedirected
+from escrowflow.events import PayoutFailed, PayoutRedirected, RefundFailed
 from escrowflow.money import Money, Payment
 from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
@@ -307,6 +307,140 @@ class TestReports:
         tell(engine, c.ReportRefund(key=paypal, status=told))
         order = tell(engine, c.ReportPayout(key=payout, status=told, reference="tr_2"))
         assert (order.refunds[0].status, order.payouts[0].status) == (told, told)
+
+    @pytest.mark.parametrize("told", ["sent", "paid", "failed"])
+    @pytest.mark.parametrize("name", ["re_1", ""])
+    def test_forgotten_while_another_is_under_way(self, told: Any, name: str) -> None:
+        """
+        What is under way is not given up because of something that was sent under a
+        later key and that a restored backup has forgotten: it would leave twice.
+        """
+        engine = split()
+        paypal, *_ = keys_of(engine)
+        before = tell(
+            engine, c.ReportRefund(key=paypal, status="sent", reference="re_2")
+        )
+        (later, *_) = later_keys(before, before.refunds[0])
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.ReportRefund(key=later, status=told, reference=name))
+
+        (blocker,) = caught.value.blockers
+        assert blocker.code == "reference_differs"
+        assert blocker.params == {"name": name or later, "ours": "re_2"}
+        order = tell(engine, c.ReportRefund(key=paypal, status="paid"))
+        assert order.refunds[0].reference == "re_2"
+
+    def test_found_under_a_later_key(self) -> None:
+        """
+        What was found under way by its later key is called the same: how it ends counts.
+        """
+        engine = split()
+        paypal, *_ = keys_of(engine)
+        order = tell(
+            engine, c.ReportRefund(key=paypal, status="sent", reference="re_1")
+        )
+        (later, *_) = later_keys(order, order.refunds[0])
+
+        report = c.ReportRefund(key=later, status="failed", reference="re_1")
+        refund = tell(engine, report).refunds[0]
+
+        assert (refund.status, refund.epoch) == ("failed", 2)
+
+    @pytest.mark.parametrize(
+        ("told", "notices"),
+        [
+            ("paid", []),
+            ("sent", []),
+            (
+                "failed",
+                [
+                    ("refund_failed", "buyer"),
+                    ("refund_failed", "operator"),
+                    ("payout_failed", "seller"),
+                    ("payout_failed", "operator"),
+                ],
+            ),
+        ],
+    )
+    def test_what_was_forgotten_is_no_news(
+        self, told: Any, notices: list[tuple[str, str]]
+    ) -> None:
+        """
+        Of keys that were given up before a backup was restored nobody hears once more:
+        the buyer's refund is not delayed if it is there.
+        """
+        engine = split()
+        order = engine.order("o1")
+        refund = later_keys(order, order.refunds[0])[1]
+        payout = later_keys(order, order.payouts[0])[1]
+
+        tell(engine, c.ReportRefund(key=refund, status=told, reason="closed"))
+        tell(engine, c.ReportPayout(key=payout, status=told, reason="closed"))
+
+        effects = (one.effect for one in engine.effects("o1"))
+        found = [
+            (one.kind, one.to)
+            for one in effects
+            if isinstance(one, Notify) and one.kind.endswith("_failed")
+        ]
+        assert found == notices
+        fallen = [
+            (one.event.caught_up, one.event.again)
+            for one in engine.history("o1")
+            if isinstance(one.event, (RefundFailed, PayoutFailed))
+        ]
+        each = [(True, True)] * 2 + [(False, False)] * (told == "failed")
+        assert fallen == each * 2
+
+    @pytest.mark.parametrize("told", ["paid", "failed"])
+    def test_a_key_that_was_given_up(self, told: Any) -> None:
+        """
+        What is said late of a first attempt is not said of the second, though the
+        provider calls both the same.
+        """
+        engine = split()
+        paypal, *_ = keys_of(engine)
+        failed = c.ReportRefund(
+            key=paypal, status="failed", reference="pp_1", again=True
+        )
+        second = tell(engine, failed).refunds[0].key
+        before = tell(
+            engine, c.ReportRefund(key=second, status="sent", reference="pp_1")
+        )
+
+        with pytest.raises(CommandRefusedError) as caught:
+            tell(engine, c.ReportRefund(key=paypal, status=told, reference="pp_1"))
+
+        (blocker,) = caught.value.blockers
+        assert blocker.code == "nothing_owed_by_that_name"
+        assert engine.order("o1") == before
+
+    def test_one_of_a_batch(self) -> None:
+        """
+        Of several that are called the same a report is about the one whose key it says:
+        the present one, or a later one that was forgotten, even of what was paid.
+        """
+        engine = split()
+        paypal, card, _ = keys_of(engine)
+        order = tell(
+            engine, c.ReportRefund(key=paypal, status="sent", reference="batch")
+        )
+        (later, *_) = later_keys(order, order.refunds[1])
+
+        order = tell(
+            engine, c.ReportRefund(key=later, status="paid", reference="batch")
+        )
+        assert [one.status for one in order.refunds] == ["sent", "paid"]
+
+        engine = split()
+        for key, status in ((paypal, "sent"), (card, "paid")):
+            report = c.ReportRefund(key=key, status=status, reference="batch")  # type: ignore[arg-type]
+            tell(engine, report)
+        order = tell(
+            engine, c.ReportRefund(key=later, status="failed", reference="batch")
+        )
+        assert [one.status for one in order.refunds] == ["sent", "failed"]
 
     def test_its_name_comes_late(self) -> None:
         """

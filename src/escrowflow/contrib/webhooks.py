@@ -141,6 +141,7 @@ TOLD: Final[Mapping[str, Role]] = FrozenDict(
         # Yours: people, names at the provider, what you keep.
         "again": _YOURS,
         "buyer_id": _YOURS,
+        "caught_up": _YOURS,
         "chargeback_id": _YOURS,
         "fingerprint": _YOURS,
         "held": _YOURS,

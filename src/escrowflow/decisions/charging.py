@@ -30,7 +30,7 @@ from ..parties import Role
 from ..parts import Deadline
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides
-from .reports import AGAIN_MAX, next_key, reported_differs, reported_on
+from .reports import AGAIN_MAX, given_up, next_key, reported_differs, reported_on
 from .settlement import cancelled, estimate
 
 __all__ = [
@@ -271,7 +271,12 @@ def _failed(case: Case, hold: Hold, command: ReportCharge) -> Iterable[Step]:
 
 def _found(order: Order, command: ReportCharge) -> Hold | None:
     found = reported_on(order, order.holds, command)
-    return found if found is not None else order.hold(command.reference)
+    if found is not None:
+        return found
+    if command.status != "paid" and given_up(order, order.holds, command.key):
+        # It is known.  What has come has come, under whatever key.
+        return None
+    return order.hold(command.reference)
 
 
 @report_charge.unless
@@ -286,7 +291,7 @@ def _(case: Case, command: ReportCharge) -> Iterable[Blocker]:
     if command.status == "paid" and hold is not None:
         yield from too_much(hold, command.amount)
     else:
-        yield from reported_differs(hold, command)
+        yield from reported_differs(case, hold, command)
     if hold is not None and hold.status == "charged" and command.status == "failed":
         # What the bank takes back after it was here is a chargeback.
         yield Blocker(code="charge_was_paid", params={"amount": hold.amount})

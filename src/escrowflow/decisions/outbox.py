@@ -76,8 +76,11 @@ def effects_of(order: Order, recorded: Recorded) -> Iterable[Effect]:
 
 def _is_quiet(order: Order, event: Event) -> bool:
     """
-    Whether nobody need hear of it: it is charged again, or nobody wants it any more.
+    Whether nobody need hear of it: it is charged again, or nobody wants it any more; or
+    it was told before a backup was restored.
     """
+    if isinstance(event, (RefundFailed, PayoutFailed)):
+        return event.caught_up
     return isinstance(event, ChargeFailed) and (event.again or order.ending is not None)
 
 

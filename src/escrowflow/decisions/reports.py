@@ -38,6 +38,7 @@ from ..events import (
 from ..inputs import Text
 from ..money import Money
 from ..order import Chargeback, Hold, Order, OwedPayout, OwedRefund
+from ..parties import OUTBOX
 from ..parts import Covered
 from ..refusals import Blocker
 from .case import Case, Step, decides
@@ -46,6 +47,7 @@ __all__ = [
     "AGAIN_MAX",
     "CHAPTER",
     "UNSENT",
+    "given_up",
     "held_by",
     "later_keys",
     "may_leave",
@@ -163,18 +165,39 @@ def reported_on(
     command: ReportRefund | ReportPayout | ReportCharge,
 ) -> _Moved | None:
     """
-    Return what a report is about: by its key, or by what the provider calls it; or by a
-    key under which it would be sent later: a restored backup has forgotten that it was.
+    Return what a report is about: by its key; by a key under which it would be sent
+    later, if a restored backup has forgotten that it was; or by what the provider calls
+    it.
+
+    Many may be called the same, such as all of one batch: what a key says comes first.
     """
-    for name in ("key", "reference"):
-        said = getattr(command, name)
-        for one in owed:
-            if said and getattr(one, name) == said:
-                return one
+    for one in owed:
+        if command.key and one.key == command.key:
+            return one
     for one in owed:
         if one.status not in _OVER and command.key in later_keys(order, one):
             return one
-    return None
+    if given_up(order, owed, command.key):
+        return None
+    named = [
+        one for one in owed if one.reference and one.reference == command.reference
+    ]
+    for one in named:
+        if command.key in later_keys(order, one):
+            return one
+    return named[0] if named else None
+
+
+def given_up(order: Order, owed: Iterable[Moved], key: str) -> bool:
+    """
+    Return whether it is known of a key that nothing happened under it: whatever else is
+    called the same, a report of it comes late, or once more.
+    """
+    return any(
+        key == next_key(order, one, -step)
+        for one in owed
+        for step in range(1, one.epoch + 1)
+    )
 
 
 def _reported(
@@ -220,13 +243,17 @@ def _catches_up(
         return
     before = owed.key
     for later in keys[: keys.index(key) + 1]:
-        given_up = failed(key=before, next_key=later, reason=Text(), again=True)
-        yield Step(events=(given_up,))
+        event = failed(
+            key=before, next_key=later, reason=Text(), again=True, caught_up=True
+        )
+        yield Step(events=(event,))
         before = later
 
 
 def reported_differs(
-    owed: Moved | None, command: ReportRefund | ReportPayout | ReportCharge
+    case: Case,
+    owed: Moved | None,
+    command: ReportRefund | ReportPayout | ReportCharge,
 ) -> Iterable[Blocker]:
     """
     Yield why a report cannot be about this.
@@ -242,11 +269,11 @@ def reported_differs(
         )
     if owed.status == "covered":
         yield Blocker(code="refund_covered", params={"amount": owed.amount})
-    if _is_another(owed, command):
-        # After a restored backup it may have left twice under one key.
+    if _is_another(owed, command) or _is_from_before(case, owed, command):
+        # After a restored backup it may have left twice.
         yield Blocker(
             code="reference_differs",
-            params={"name": command.reference, "ours": owed.reference},
+            params={"name": command.reference or command.key, "ours": owed.reference},
         )
 
 
@@ -261,6 +288,24 @@ def _is_another(
         and "" not in (command.reference, owed.reference)
         and command.reference != owed.reference
         and (command.status == "failed" or command.status == owed.status == "paid")
+    )
+
+
+def _is_from_before(
+    case: Case, owed: Moved, command: ReportRefund | ReportPayout | ReportCharge
+) -> bool:
+    """
+    Whether a report of a later key tells of what a restored backup has forgotten, while
+    something else is under way under ours: that is not given up because of it.
+
+    Whoever carries it out has asked about our key first.
+    """
+    return (
+        case.by != OUTBOX
+        and owed.status == "sent"
+        and bool(owed.reference)
+        and owed.reference != command.reference
+        and command.key in later_keys(case.order, owed)
     )
 
 
@@ -282,9 +327,8 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_refund.within
 def _(case: Case, command: ReportRefund) -> Iterable[Blocker]:
-    yield from reported_differs(
-        reported_on(case.order, case.order.refunds, command), command
-    )
+    owed = reported_on(case.order, case.order.refunds, command)
+    yield from reported_differs(case, owed, command)
 
 
 @decides(ReportPayout)
@@ -305,9 +349,8 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_payout.within
 def _(case: Case, command: ReportPayout) -> Iterable[Blocker]:
-    yield from reported_differs(
-        reported_on(case.order, case.order.payouts, command), command
-    )
+    owed = reported_on(case.order, case.order.payouts, command)
+    yield from reported_differs(case, owed, command)
 
 
 @decides(RedirectPayout)

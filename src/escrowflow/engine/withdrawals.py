@@ -36,6 +36,7 @@ from ..wallet import (
     booked,
     evolve_wallet,
     is_wallet,
+    later_keys,
     stored_key,
     withdrawal_key,
 )
@@ -74,7 +75,7 @@ def report(
         rows: tuple[StoredEffect, ...] = ()
         if result is None:
             rows = yield "effects", (wallet_id,)
-            command = _with_key(command, rows)
+            command = _with_key(wallet, command, rows)
             _is_it(wallet, command, rows)
         event: Event | None = None
         if wallet.withdrawal(command.key) is not None:
@@ -259,13 +260,19 @@ def _results(
     )
 
 
-def _with_key(command: ReportPayout, rows: Sequence[StoredEffect]) -> ReportPayout:
+def _with_key(
+    wallet: Wallet, command: ReportPayout, rows: Sequence[StoredEffect]
+) -> ReportPayout:
     """
     Return a report with the key of what it calls by the name that the gateway gave it:
     it says no key, or one that a restored backup has forgotten.
     """
     if not command.reference or any(row.key == command.key for row in rows):
         return command
+    for open_ in wallet.withdrawals:
+        if command.key in later_keys(wallet.id, open_):
+            # All of one batch may be called the same: it is about no other.
+            rows = [row for row in rows if row.key == open_.key]
     for row in rows:
         if noted_before(row).get("reference") == command.reference:
             return attrs.evolve(command, key=row.key)

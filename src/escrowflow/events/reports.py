@@ -66,12 +66,16 @@ class RefundFailed(Event):
         next_key: The key under which it is owed from now on.
 
         again: Whether it is sent again by itself; otherwise a human must look.
+
+        caught_up: Whether it was given up before, and a restored backup has forgotten
+            it: nobody is told once more.
     """
 
     key: str
     next_key: str
     reason: Text
     again: bool = False
+    caught_up: bool = False
 
 
 @final
@@ -109,6 +113,7 @@ class PayoutFailed(Event):
     next_key: str
     reason: Text
     again: bool = False
+    caught_up: bool = False
 
 
 @final
