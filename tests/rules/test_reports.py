@@ -18,6 +18,7 @@ from escrowflow.effects import Done, Notify, PayOut, Refund, RetryAt, Unknown
 from escrowflow.errors import CommandRefusedError, InvalidInputError
 from escrowflow.events import PayoutFailed, PayoutRedirected, RefundFailed
 from escrowflow.money import Money, Payment
+from escrowflow.parties import OUTBOX
 from escrowflow.storage import EffectResult
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.terms import Split
@@ -326,8 +327,8 @@ class TestReports:
             tell(engine, c.ReportRefund(key=later, status=told, reference=name))
 
         (blocker,) = caught.value.blockers
-        assert blocker.code == "reference_differs"
-        assert blocker.params == {"name": name or later, "ours": "re_2"}
+        assert blocker.code == "nothing_owed_by_that_name"
+        assert blocker.params == {"name": later}
         order = tell(engine, c.ReportRefund(key=paypal, status="paid"))
         assert order.refunds[0].reference == "re_2"
 
@@ -375,8 +376,9 @@ class TestReports:
         refund = later_keys(order, order.refunds[0])[1]
         payout = later_keys(order, order.payouts[0])[1]
 
-        tell(engine, c.ReportRefund(key=refund, status=told, reason="closed"))
-        tell(engine, c.ReportPayout(key=payout, status=told, reason="closed"))
+        # Who carries it out has asked about our key before.
+        tell(engine, c.ReportRefund(key=refund, status=told, reason="closed"), OUTBOX)
+        tell(engine, c.ReportPayout(key=payout, status=told, reason="closed"), OUTBOX)
 
         effects = (one.effect for one in engine.effects("o1"))
         found = [
@@ -428,9 +430,11 @@ class TestReports:
         )
         (later, *_) = later_keys(order, order.refunds[1])
 
-        order = tell(
-            engine, c.ReportRefund(key=later, status="paid", reference="batch")
-        )
+        report = c.ReportRefund(key=later, status="paid", reference="batch")
+        with pytest.raises(CommandRefusedError):
+            # Of the other one, and nobody has asked about its key yet.
+            tell(engine, report)
+        order = tell(engine, report, OUTBOX)
         assert [one.status for one in order.refunds] == ["sent", "paid"]
 
         engine = split()

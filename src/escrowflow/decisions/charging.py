@@ -30,7 +30,14 @@ from ..parties import Role
 from ..parts import Deadline
 from ..refusals import Blocker
 from .case import Case, Step, deadline, decides
-from .reports import AGAIN_MAX, given_up, next_key, reported_differs, reported_on
+from .reports import (
+    AGAIN_MAX,
+    given_up,
+    later_keys,
+    next_key,
+    reported_differs,
+    reported_on,
+)
 from .settlement import cancelled, estimate
 
 __all__ = [
@@ -230,8 +237,7 @@ def report_charge(case: Case, command: ReportCharge) -> Iterable[Step]:
     """
     The seller begins, or the order is over.
     """
-    order = case.order
-    hold = _found(order, command)
+    hold = _found(case, command)
     assert hold is not None
     if command.status == "paid":
         yield from arrived(case, hold, command.amount, command.reference)
@@ -269,12 +275,16 @@ def _failed(case: Case, hold: Hold, command: ReportCharge) -> Iterable[Step]:
         yield from _gone(case, failed, rest)
 
 
-def _found(order: Order, command: ReportCharge) -> Hold | None:
-    found = reported_on(order, order.holds, command)
+def _found(case: Case, command: ReportCharge) -> Hold | None:
+    order = case.order
+    found = reported_on(case, order.holds, command)
     if found is not None:
         return found
-    if command.status != "paid" and given_up(order, order.holds, command.key):
-        # It is known.  What has come has come, under whatever key.
+    if command.status != "paid" and (
+        given_up(order, order.holds, command.key)
+        or any(command.key in later_keys(order, hold) for hold in order.holds)
+    ):
+        # Of another key than ours.  What has come has come, under whatever key.
         return None
     return order.hold(command.reference)
 
@@ -287,11 +297,11 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_charge.within
 def _(case: Case, command: ReportCharge) -> Iterable[Blocker]:
-    hold = _found(case.order, command)
+    hold = _found(case, command)
     if command.status == "paid" and hold is not None:
         yield from too_much(hold, command.amount)
     else:
-        yield from reported_differs(case, hold, command)
+        yield from reported_differs(hold, command)
     if hold is not None and hold.status == "charged" and command.status == "failed":
         # What the bank takes back after it was here is a chargeback.
         yield Blocker(code="charge_was_paid", params={"amount": hold.amount})

@@ -160,31 +160,29 @@ def next_key(order: Order, owed: Moved, step: int = 1) -> str:
 
 
 def reported_on(
-    order: Order,
+    case: Case,
     owed: tuple[_Moved, ...],
     command: ReportRefund | ReportPayout | ReportCharge,
 ) -> _Moved | None:
     """
-    Return what a report is about: by its key; by a key under which it would be sent
-    later, if a restored backup has forgotten that it was; or by what the provider calls
-    it.
+    Return what a report is about: by its key, or by what the provider calls it.
 
     Many may be called the same, such as all of one batch: what a key says comes first.
     """
     for one in owed:
         if command.key and one.key == command.key:
             return one
-    for one in owed:
-        if one.status not in _OVER and command.key in later_keys(order, one):
-            return one
-    if given_up(order, owed, command.key):
-        return None
     named = [
         one for one in owed if one.reference and one.reference == command.reference
     ]
-    for one in named:
-        if command.key in later_keys(order, one):
-            return one
+    for one in owed:
+        if command.key in later_keys(case.order, one):
+            # A restored backup has forgotten that it was sent under this one.  Ours may
+            # be under way: it is given up by whoever has asked about it first.
+            asked = case.by == OUTBOX and one.status not in _OVER
+            return one if asked or one in named else None
+    if given_up(case.order, owed, command.key):
+        return None
     return named[0] if named else None
 
 
@@ -251,9 +249,7 @@ def _catches_up(
 
 
 def reported_differs(
-    case: Case,
-    owed: Moved | None,
-    command: ReportRefund | ReportPayout | ReportCharge,
+    owed: Moved | None, command: ReportRefund | ReportPayout | ReportCharge
 ) -> Iterable[Blocker]:
     """
     Yield why a report cannot be about this.
@@ -269,11 +265,11 @@ def reported_differs(
         )
     if owed.status == "covered":
         yield Blocker(code="refund_covered", params={"amount": owed.amount})
-    if _is_another(owed, command) or _is_from_before(case, owed, command):
-        # After a restored backup it may have left twice.
+    if _is_another(owed, command):
+        # After a restored backup it may have left twice under one key.
         yield Blocker(
             code="reference_differs",
-            params={"name": command.reference or command.key, "ours": owed.reference},
+            params={"name": command.reference, "ours": owed.reference},
         )
 
 
@@ -291,30 +287,12 @@ def _is_another(
     )
 
 
-def _is_from_before(
-    case: Case, owed: Moved, command: ReportRefund | ReportPayout | ReportCharge
-) -> bool:
-    """
-    Whether a report of a later key tells of what a restored backup has forgotten, while
-    something else is under way under ours: that is not given up because of it.
-
-    Whoever carries it out has asked about our key first.
-    """
-    return (
-        case.by != OUTBOX
-        and owed.status == "sent"
-        and bool(owed.reference)
-        and owed.reference != command.reference
-        and command.key in later_keys(case.order, owed)
-    )
-
-
 @decides(ReportRefund)
 def report_refund(case: Case, command: ReportRefund) -> Iterable[Step]:
     """
     What is owed is paid, or owed again.
     """
-    owed = reported_on(case.order, case.order.refunds, command)
+    owed = reported_on(case, case.order.refunds, command)
     assert owed is not None
     yield from _reported(case, owed, command, (RefundSent, RefundPaid, RefundFailed))
 
@@ -327,8 +305,8 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_refund.within
 def _(case: Case, command: ReportRefund) -> Iterable[Blocker]:
-    owed = reported_on(case.order, case.order.refunds, command)
-    yield from reported_differs(case, owed, command)
+    owed = reported_on(case, case.order.refunds, command)
+    yield from reported_differs(owed, command)
 
 
 @decides(ReportPayout)
@@ -336,7 +314,7 @@ def report_payout(case: Case, command: ReportPayout) -> Iterable[Step]:
     """
     What the seller earned is paid, or owed again.
     """
-    owed = reported_on(case.order, case.order.payouts, command)
+    owed = reported_on(case, case.order.payouts, command)
     assert owed is not None
     yield from _reported(case, owed, command, (PayoutSent, PayoutPaid, PayoutFailed))
 
@@ -349,8 +327,8 @@ def _(case: Case) -> Iterable[Blocker]:
 
 @report_payout.within
 def _(case: Case, command: ReportPayout) -> Iterable[Blocker]:
-    owed = reported_on(case.order, case.order.payouts, command)
-    yield from reported_differs(case, owed, command)
+    owed = reported_on(case, case.order.payouts, command)
+    yield from reported_differs(owed, command)
 
 
 @decides(RedirectPayout)
