@@ -674,5 +674,8 @@ def simulated(opened: Callable[[], Storage] | str, seeds: int) -> Figures:
         if opened != "memory":
             figures.answers += 1
             figures.faults += report.histories != reference.run(seed=seed).histories
+        if not seed % 1_000:
+            # Half an hour without a word looks like an end.
+            print(f"  seed {seed}: {figures.faults} violations", file=sys.stderr)
     figures.seconds = time.monotonic() - began
     return figures
