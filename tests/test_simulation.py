@@ -88,6 +88,9 @@ class TestStorm:
             # What had been sent under a second key comes back, and afterwards it is told
             # once more that it was paid.
             3104,
+            # An order that is in no backup was paid from a wallet: its id is barred, and
+            # the debit is back.
+            18831,
             # How a chargeback ended is told while its order is in no backup.
             281,
             # A refund came back, and that is told before the payment it was made of.

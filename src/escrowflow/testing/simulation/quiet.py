@@ -317,6 +317,11 @@ class Quiet:
         loaded = self._world.inner.load(wallet_id)
         if (loaded.version, loaded.head) != self._auditor.purses.head(wallet_id):
             self._auditor.fail("I35", "a wallet is not what was committed", wallet_id)
+        if not wallet_id.startswith(PREFIX):
+            # The id of an order that is barred: it has no money, and no statement.
+            if scarred:
+                self._is_reported(wallet_id)
+            return
         told = self._differs(wallet_id)
         if scarred:
             # What was paid for a reason that is lost is for whoever holds the report of
