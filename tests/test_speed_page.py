@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import page
+from benchmarks import page, sweep
 from benchmarks.goals import Line, lines, ratio, span
 from benchmarks.picture import described, picture
 
@@ -86,6 +86,18 @@ class TestTold:
         rates = {"ours": [50.0, 5.0, 0.5], "hand": [100.0, 10.0, 1.0]}
 
         assert ratio(rates, "ours", "hand") == 0.5
+
+    def test_two_workers(self) -> None:
+        """
+        They are held against one worker of the same round, where they were measured.
+        """
+        (*_, last) = sizes = copy.deepcopy(page.kept()["figures"]["sweep"])
+        last[sweep.TWO] = [seconds / 1.5 for seconds in last["escrowflow"]]
+
+        (line,) = (one for one in lines({"sweep": sizes}) if "two workers" in one.what)
+
+        assert line.measured == pytest.approx(1.5)
+        assert line.reached == "**yes**"
 
     def test_who_is_not_there(self) -> None:
         """

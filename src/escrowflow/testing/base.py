@@ -64,7 +64,7 @@ class Counted(abc.ABC):
         yield
         tally.skipped += self._needless
         tally.answers += self.answers
-        if tally.begun == len(tally.collected):  # pragma: no cover - as below
+        if tally.begun == len(tally.collected):  # pragma: no cover - see `_tell`
             self._tell(request.config, tally)
 
     def _tell(
