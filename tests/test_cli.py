@@ -588,9 +588,126 @@ class TestWorkerOnce:
 
 
 # Those that look at what is there already.
-READERS: Final = (("worker", "--once"), ("verify",), ("export",))
+READERS: Final = (
+    *(("worker", "--once"), ("verify",), ("export",)),
+    *(("stuck",), ("redrive", "good"), ("orders",)),
+)
 
 each_reader = pytest.mark.parametrize("command", READERS, ids=lambda words: words[0])
+
+
+COMMANDS: Final = ("worker", "verify", "export", "import", "stuck", "orders")
+
+
+class TestStuck:
+    """
+    `escrowflow stuck` and `escrowflow redrive`.
+    """
+
+    def test_nothing(self, folder: Path) -> None:
+        """
+        As long as all is well nothing is named, and nothing put back.
+        """
+        invoked("worker", *DB, "--once", "--handlers", f"{shop_of(folder)}:handlers")
+
+        result = invoked("stuck", *DB)
+
+        assert (result.exit_code, result.stdout) == (0, "0 things stuck\n")
+        assert json.loads(invoked("stuck", *DB, "--json").stdout) == []
+        assert "nothing is stuck in order 'good'" in one_line(
+            invoked("redrive", *DB, "good")
+        )
+        assert "'nobody'" in one_line(invoked("redrive", *DB, "nobody"))
+
+    def test_there_and_back(self, folder: Path) -> None:
+        """
+        What a handler refused is named with the reason, by the status too; once it is
+        put back, workers try it at once.
+        """
+        shop = shop_of(folder)
+        invoked("worker", *DB, "--once", "--handlers", f"{shop}:refusing")
+
+        result = invoked("stuck", *DB)
+
+        assert result.exit_code == 1
+        *lines, last = result.stdout.splitlines()
+        assert last == f"{len(lines)} things stuck"
+        told = json.loads(invoked("stuck", *DB, "--json").stdout)
+        keys = {one["kind"]: one["key"] for one in told if one["order_id"] == "late"}
+        line = next(line for line in lines if line.startswith("late refund"))
+        assert line.startswith(f"late refund {keys['refund']}: closed (since 20")
+        assert len(told) == len(lines)
+        (first,) = json.loads(invoked("stuck", *DB, "--json", "--limit", "1").stdout)
+        assert first == told[0]
+
+        one = invoked("redrive", *DB, "late", keys["refund"])
+        again = invoked("redrive", *DB, "late", keys["refund"])
+        whole = invoked("redrive", *DB, "good")
+
+        assert (one.exit_code, one.stdout) == (0, "1 thing put back\n")
+        assert keys["refund"] in one_line(again)
+        of_good = sum(one["order_id"] == "good" for one in told)
+        assert whole.stdout.startswith(f"{of_good} thing")
+        work = invoked("worker", *DB, "--once", "--handlers", f"{shop}:handlers")
+        assert f"refund late {keys['refund']}" in work.stdout.splitlines()
+        rest = json.loads(invoked("stuck", *DB, "--json").stdout)
+        assert {one["order_id"] for one in rest} == {"late"}
+        assert "refund" not in {one["kind"] for one in rest}
+
+
+class TestOrders:
+    """
+    `escrowflow orders`.
+    """
+
+    def test_all(self, folder: Path) -> None:
+        """
+        Each is one line: what it is by now, whose it is, and its price.
+        """
+        result = invoked("orders", *DB)
+
+        assert result.exit_code == 0
+        good, late, last = result.stdout.splitlines()
+        assert good.startswith("good completed: buyer ana, seller luc, 100.00 EUR")
+        # What is due is told, and not written.
+        assert late.startswith("late cancelled: buyer ana")
+        assert last == "2 orders"
+        assert json.loads(invoked("export", *DB).stdout.splitlines()[1])["due_at"]
+
+    def test_some(self, folder: Path) -> None:
+        """
+        Those of one person, in one state, behind another one.
+        """
+        states = invoked("orders", *DB, "--state", "completed", "--json")
+        (found,) = json.loads(states.stdout)
+        assert found["id"] == "good"
+        assert invoked("orders", *DB, "--party", "eve").stdout == "0 orders\n"
+        both = invoked("orders", *DB, "--party", "ana", "--role", "buyer")
+        assert both.stdout.endswith("2 orders\n")
+        first = invoked("orders", *DB, "--limit", "1")
+        place = first.stderr.removeprefix("there are more: --after ").strip()
+        second = invoked("orders", *DB, "--limit", "1", "--after", place)
+        assert second.stdout.startswith("late ")
+        assert second.stderr == ""
+        assert invoked("orders", *DB, "--unassigned").stdout == "0 orders\n"
+        assert "one of" in one_line(invoked("orders", *DB, "--state", "lost"))
+
+    def test_damaged(self, folder: Path) -> None:
+        """
+        One that cannot be read does not hide the others.
+        """
+        with sqlite3.connect("orders.db") as raw:
+            raw.execute(
+                "UPDATE escrowflow_order SET snapshot = ? WHERE order_id = 'good'",
+                (b"{}",),
+            )
+        raw.close()
+
+        result = invoked("orders", *DB)
+
+        assert result.exit_code == 1
+        assert result.stdout.startswith("late ")
+        assert "order 'good' cannot be read" in result.stderr
 
 
 class TestMistakes:
@@ -598,7 +715,7 @@ class TestMistakes:
     A mistake in the call is one clear line, and no traceback.
     """
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    @pytest.mark.parametrize("command", COMMANDS)
     @pytest.mark.parametrize(
         ("url", "words"),
         [
@@ -683,7 +800,7 @@ class TestMistakes:
 
         assert one_line(invoked("verify", env=there)).endswith("typo.db")
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_without_a_storage(self, command: str) -> None:
         """
         Which storage has to be said.
@@ -783,7 +900,7 @@ class TestMistakes:
         assert result.exit_code == 2
         assert option in result.stderr
 
-    @pytest.mark.parametrize("command", ["worker", "verify", "export", "import"])
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_help(self, command: str) -> None:
         """
         Each command says in a sentence what it does.

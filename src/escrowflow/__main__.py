@@ -35,7 +35,7 @@ from .events import Recorded
 from .processes import comeup, recommended, vendor_consolidation
 from .rulebook import rulebook
 from .states import Process
-from .storage import open_storage
+from .storage import LIMIT_MAX, open_storage
 from .telling import to_json
 from .timeline import Line
 from .words import LOCALES, story_text, total_text
@@ -116,6 +116,28 @@ _PROCESSES: Final = click.option(
 )
 
 
+_LIMIT: Final = click.option(
+    "--limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=100,
+    show_default=True,
+    help="How many at the most.",
+)
+_JSON: Final = click.option(
+    "--json", "as_json", is_flag=True, help="As JSON, for programs."
+)
+_LEASE: Final = click.option(
+    "--lease",
+    "retries",
+    type=click.FloatRange(min=0.001, max=86_400),
+    callback=lambda _, __, seconds: _lease(seconds),
+    default=Retries().lease.total_seconds(),
+    show_default=True,
+    help="Seconds within which a handler returns; after that others may try.  The same "
+    "for all workers.",
+)
+
+
 @main.command(short_help="Settle deadlines and carry out effects.")
 @_DB
 @_PROCESSES
@@ -136,18 +158,12 @@ _PROCESSES: Final = click.option(
 @click.option(
     "--poll",
     type=click.FloatRange(min=0.001, max=86_400),
+    callback=lambda _, __, seconds: _seconds(seconds),
     default=5.0,
     show_default=True,
     help="Seconds to wait when there is nothing to do.",
 )
-@click.option(
-    "--lease",
-    type=click.FloatRange(min=0.001, max=86_400),
-    default=Retries().lease.total_seconds(),
-    show_default=True,
-    help="Seconds within which a handler returns; after that others may try.  The same "
-    "for all workers.",
-)
+@_LEASE
 @click.option("--once", is_flag=True, help="Do what there is to do now, and end.")
 @click.option(
     "--caution",
@@ -160,8 +176,8 @@ def worker(
     processes: tuple[str, ...],
     handlers: str | None,
     kinds: tuple[str, ...] | None,
-    poll: float,
-    lease: float,
+    poll: timedelta,
+    retries: Retries,
     once: bool,
     caution: bool,
 ) -> None:
@@ -169,13 +185,9 @@ def worker(
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    for name, seconds in (("--poll", poll), ("--lease", lease)):
-        if math.isnan(seconds):
-            raise click.BadParameter("not a number of seconds", param_hint=name)
     hands = None if handlers is None else _named(handlers)
     # Who passes events on passes on those of deadlines, too.
     publish = isinstance(hands, Mapping) and Publish in hands
-    retries = Retries(lease=timedelta(seconds=lease))
     with _engine(db, processes, publish=publish, retries=retries) as engine:
         try:
             # What cannot be read now is more likely a mistake than a bad moment.
@@ -184,7 +196,7 @@ def worker(
                 engine,
                 hands,
                 kinds=kinds,
-                poll=timedelta(seconds=poll),
+                poll=poll,
                 caution=Caution() if caution else None,
             )
             if once:
@@ -200,6 +212,126 @@ def worker(
             work.run()
         except EscrowflowError as error:
             raise click.ClickException(str(error)) from error
+
+
+@main.command(short_help="Name what needs a human.")
+@_DB
+@_PROCESSES
+@_LEASE
+@_LIMIT
+@_JSON
+def stuck(
+    db: str, processes: tuple[str, ...], retries: Retries, limit: int, as_json: bool
+) -> None:
+    """
+    Name what needs a human, with the reason; then the exit status is 1.
+
+    Payments that soon cannot go back are known to an engine of yours, with its
+    refund_windows.
+    """
+    with _engine(db, processes, retries=retries) as engine:
+        try:
+            found = engine.stuck(limit)
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        _print_json(to_json(found))
+    else:
+        for one in found:
+            what = " ".join((one.order_id, one.kind, *one.key.split()))
+            since = one.since.isoformat()
+            tried = _number(one.attempts, "attempt")
+            reason = _speakable(" ".join(one.reason.split()))
+            click.echo(f"{what}: {reason} (since {since}, {tried})")
+        click.echo(f"{_number(len(found), 'thing')} stuck")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@main.command(short_help="Put back what was stuck, once its cause is gone.")
+@_DB
+@_PROCESSES
+@_LEASE
+@click.argument("order")
+@click.argument("key", required=False)
+def redrive(
+    db: str, processes: tuple[str, ...], retries: Retries, order: str, key: str | None
+) -> None:
+    """
+    Put back what was stuck in an order, or one effect by its KEY, once its cause is
+    gone: workers try it at once, under the same key.
+    """
+    with _engine(db, processes, retries=retries) as engine:
+        try:
+            count = engine.redrive(order, key)
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+    if not count:
+        what = f"order {order!r}" if key is None else f"{key!r} of order {order!r}"
+        raise click.ClickException(
+            f"nothing is stuck in {what}: 'escrowflow stuck' names what is, and where"
+        )
+    click.echo(f"{_number(count, 'thing')} put back")
+
+
+@main.command(short_help="List orders, as they are now.")
+@_DB
+@_PROCESSES
+@click.option("--party", metavar="ID", help="Those that this person takes part in.")
+@click.option("--role", metavar="ROLE", help="As this: buyer, seller or mediator.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="NAME",
+    help="Those that were written in this state; may be repeated.",
+)
+@click.option("--unassigned", is_flag=True, help="Those that look for a mediator.")
+@click.option("--after", metavar="PLACE", help="Go on where the list before it ended.")
+@_LIMIT
+@_JSON
+def orders(
+    db: str,
+    processes: tuple[str, ...],
+    party: str | None,
+    role: str | None,
+    states: tuple[str, ...],
+    unassigned: bool,
+    after: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """
+    List orders as they are now, by id: state, people, price, and when the state ends.
+    """
+    with _engine(db, processes) as engine:
+        try:
+            page = engine.orders(
+                party=party,
+                role=role,
+                states=states or None,
+                unassigned=unassigned,
+                after=after,
+                limit=limit,
+            )
+        except EscrowflowError as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        _print_json(to_json(page.items))
+    else:
+        for order in page.items:
+            ends = "" if order.due_at is None else f", until {order.due_at.isoformat()}"
+            click.echo(
+                f"{order.id} {order.state}{' late' if order.late else ''}: "
+                f"buyer {order.buyer_id}, seller {order.seller_id}, {order.price}{ends}"
+            )
+        click.echo(_number(len(page.items), "order"))
+    if page.after is not None:
+        click.echo(f"there are more: --after {page.after}", err=True)
+    for name in page.unreadable:
+        click.echo(f"order {name!r} cannot be read: see 'escrowflow verify'", err=True)
+    if page.unreadable:
+        raise click.exceptions.Exit(1)
 
 
 @main.command()
@@ -471,7 +603,7 @@ def terms(process: str, lang: str) -> None:
 @main.command("check", short_help="Prove a process, or tell what is wrong with it.")
 @_PROCESS
 @_LANG
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@_JSON
 @click.option("--stories", is_flag=True, help="Tell every story, not only of errors.")
 @click.option(
     "--against",
@@ -690,6 +822,16 @@ def _names(given: str, what: str, like: str) -> tuple[str, ...]:
     if not all(names):
         raise click.BadParameter(f"{what} between commas, such as {like}")
     return names
+
+
+def _seconds(seconds: float) -> timedelta:
+    if math.isnan(seconds):
+        raise click.BadParameter("not a number of seconds")
+    return timedelta(seconds=seconds)
+
+
+def _lease(seconds: float) -> Retries:
+    return Retries(lease=_seconds(seconds))
 
 
 def _number(count: int, thing: str) -> str:
