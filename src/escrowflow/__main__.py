@@ -459,6 +459,8 @@ def terms(process: str, lang: str) -> None:
     """
     Write the rules of a process as its buyers and sellers would read them.
 
+    Of states and commands of yours there is no word: add your sentences.
+
     PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
     yours or what makes it.
     """
