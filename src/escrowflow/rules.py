@@ -42,7 +42,7 @@ from .fields import (
     weights,
     windows,
 )
-from .inputs import kind_of
+from .inputs import lacking
 from .parties import Role
 from .policies import (
     PROTOCOLS,
@@ -818,7 +818,7 @@ class Policies:
             policy = getattr(self, subject)
             # A class has what its objects have, and answers nothing.
             if isinstance(policy, type) or not isinstance(policy, protocol):
-                raise InvalidInputError(subject, _lacking(policy, protocol))
+                raise InvalidInputError(subject, lacking(policy, protocol))
 
     def replacing(self, **changes: Any) -> Policies:
         """
@@ -873,20 +873,3 @@ def _with_fields(subject: str, policy: Any, changes: Mapping[str, Any]) -> Any:
             )
     present = {alias: getattr(policy, name) for alias, name in fields.items()}
     return type(policy)(**{**present, **changes})
-
-
-def _lacking(policy: object, protocol: type) -> str:
-    """
-    Return why an object is no policy of this kind.
-    """
-    wanted = protocol.__name__
-    said = f"{'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}"
-    if isinstance(policy, type):
-        name = policy.__name__
-        return f"{said}, not the class {name}: make one of it, {name}()"
-    lacking = [
-        name
-        for name in dir(protocol)
-        if not name.startswith("_") and not hasattr(policy, name)
-    ]
-    return f"{said}, and {kind_of(policy)} has no {', '.join(lacking)}"
