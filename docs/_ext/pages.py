@@ -263,6 +263,8 @@ def value_text(value: Any) -> str:
             count, rest = divmod(value, timedelta(**{unit: 1}))
             if count and not rest:
                 return f"timedelta({unit}={count})"
+    if inspect.isroutine(value):
+        return f"{value.__module__}.{value.__name__}"
     if isinstance(value, tuple):
         return f"({', '.join(map(value_text, value))}{',' * (len(value) == 1)})"
     if isinstance(value, frozenset):
