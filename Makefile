@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 PYTEST_IN_PARALLEL := $(BIN)/python -m pytest -n auto --dist worksteal \
 	--ignore=tests/browser --ignore=tests/recipes
-SOURCES := $(wildcard src tests examples benchmarks tools)
+SOURCES := $(wildcard src tests examples benchmarks tools docs noxfile.py)
 
 # What was compiled is kept, the tests as pytest rewrites them too: the next run begins
 # sooner, and so does each of the many small processes of a run.

@@ -308,6 +308,33 @@ class TestInTestCase(TestCase):
         call_command("escrow_worker", "--once", "--kinds", "refund", stdout=StringIO())
         assert {type(effect) for effect in SENT} == {ef.Refund}
 
+    @override_settings(
+        ESCROWFLOW={
+            **ESCROWFLOW,
+            "HANDLERS": "tests.django_site.work.DOWN",
+            "RETRIES": "tests.django_site.work.ONCE",
+        }
+    )
+    def test_retries(self) -> None:
+        """
+        How often an effect is tried before a human looks is a setting.
+        """
+        place("retries")
+        CLOCK.advance(days=3)
+        call_command("escrow_worker", "--once", stdout=StringIO())
+        assert "refund" in {stuck.kind for stuck in engine().stuck()}
+
+    @override_settings(
+        ESCROWFLOW={**ESCROWFLOW, "HANDLERS": "tests.django_site.work.LEAPS"}
+    )
+    def test_caution(self) -> None:
+        """
+        Who holds something back ends with an error, for cron to see.
+        """
+        place("caution")
+        with self.assertRaisesRegex(CommandError, "no order is settled"):
+            call_command("escrow_worker", "--once", "--caution", stdout=StringIO())
+
     def test_wrong_options(self) -> None:
         """
         What cannot be meant is refused before anything is done.
@@ -653,6 +680,7 @@ class TestChecks(TestCase):
             ({"HANDLERS": "escrowflow.money.AMOUNT_MAX"}, "E004", "a dict of handlers"),
             ({"HANDLERS": "tests.django_site.cases.SOME"}, "W002", "refund"),
             ({"CLOCK": "tests.django_site.cases.LIST"}, "E004", "not a clock"),
+            ({"RETRIES": "tests.django_site.cases.LIST"}, "E004", "not an ef.Retries"),
             ({"DATABASE": 7}, "E001", "one of the names in DATABASES"),
             ({"DATABASE": "nowhere"}, "E002", "DATABASES has only default, other"),
             ({"PROCES": "x"}, "E001", "no PROCES in it"),

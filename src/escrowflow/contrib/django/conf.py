@@ -5,6 +5,7 @@ The engine that the settings describe.
         "PROCESS": "shop.rules.process",
         "HANDLERS": "shop.work.HANDLERS",
         "DATABASE": "default",
+        "RETRIES": "shop.work.RETRIES",
         "CLOCK": "shop.tests.CLOCK",
     }
 
@@ -24,8 +25,9 @@ from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
+from ...clock import Clock
 from ...effects import Publish
-from ...engine import Engine, Handlers
+from ...engine import Engine, Handlers, Retries
 from ...engine.core import OrderProcess
 from ...errors import InvalidInputError
 from ...inputs import kind_of
@@ -35,7 +37,7 @@ from .storage import DjangoStorage
 __all__ = ["NAMES", "Configured", "configured", "database", "engine", "handlers"]
 
 SETTING: Final = "ESCROWFLOW"
-NAMES: Final = ("PROCESS", "HANDLERS", "DATABASE", "CLOCK")
+NAMES: Final = ("PROCESS", "HANDLERS", "RETRIES", "DATABASE", "CLOCK")
 
 
 @final
@@ -76,7 +78,8 @@ def configured() -> Configured:
             processes[0],
             DjangoStorage(database()),
             also=processes[1:],
-            clock=_named("CLOCK"),
+            clock=_clock(),
+            retries=_retries(),
             # Who passes events on passes on those of deadlines, too.
             publish=hands is not None and Publish in hands,
         ),
@@ -168,11 +171,22 @@ def _made(name: str, path: object, fits: Callable[[object], bool], what: str) ->
     )
 
 
-def _named(name: str) -> Any:
-    path = _given().get(name)
+def _clock() -> Clock | None:
+    path = _given().get("CLOCK")
     if path is None:
         return None
-    return _made(name, path, lambda found: hasattr(found, "now"), "a clock")
+    clock: Clock = _made("CLOCK", path, lambda found: hasattr(found, "now"), "a clock")
+    return clock
+
+
+def _retries() -> Retries:
+    path = _given().get("RETRIES")
+    if path is None:
+        return Retries()
+    retries: Retries = _made(
+        "RETRIES", path, lambda found: isinstance(found, Retries), "an ef.Retries"
+    )
+    return retries
 
 
 def _processes() -> tuple[OrderProcess, ...]:

@@ -108,6 +108,9 @@ class Command(BaseCommand):
                 f"orders settled: {orders}, effects handled: {handled}, "
                 f"in need of a human: {parked}"
             )
+        if report.held_back is not None:
+            # Whoever runs it every minute looks at its status, not at its log.
+            raise CommandError(str(report.held_back))
 
 
 def _seconds(text: str) -> float:
