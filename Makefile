@@ -102,6 +102,7 @@ docs: $(VENV)/docs.stamp  ## Build the site, docs/_build/html; every warning is 
 	@echo "== docs"
 	@$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --nitpicky \
 		--quiet --doctree-dir docs/_build/doctrees docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp  ## Measure, beside other libraries (BENCH_ARGS="--quick", "--keep" for the documentation)

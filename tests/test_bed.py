@@ -312,6 +312,33 @@ def test_own_process(escrow_bed):
 """
 
 
+# What others have that is abstract is none of the plugin's business.
+CONTRACT = """
+import abc
+
+from escrowflow.testing import GatewayContract, StorageContract
+
+
+class TestMine(GatewayContract):
+    def open(self):
+        raise AssertionError("nothing of it is run")
+
+
+class Shared(StorageContract):
+    pass
+
+
+class TestBase(abc.ABC):
+    @abc.abstractmethod
+    def made(self):
+        pass
+
+
+def test_another():
+    pass
+"""
+
+
 def ran(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """
     Run pytest on a folder, as a user would: it finds the plugin by itself.
@@ -352,6 +379,18 @@ class TestPlugin:
         assert "1 failed, 3 passed, 1 error" in done.stdout
         assert "story of the order" in done.stdout
         assert "deliver_order was refused" in done.stdout
+
+    def test_a_contract_that_lacks_something(self, tmp_path: Path) -> None:
+        """
+        Pytest leaves out what is abstract, and says nothing: the plugin says it.
+        """
+        (tmp_path / "test_mine.py").write_text(CONTRACT)
+
+        done = ran(tmp_path)
+
+        assert done.returncode != 0
+        assert "TestMine lacks payee, payment of GatewayContract" in done.stdout
+        assert "Traceback" not in done.stdout
 
     def test_a_process_of_ones_own(self, tmp_path: Path) -> None:
         """

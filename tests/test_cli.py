@@ -547,6 +547,28 @@ class TestWorkerOnce:
             ]
         assert set(waiting) == {"notify"}
 
+    def test_what_handlers_import_as_they_run(self, folder: Path) -> None:
+        """
+        What lies beside the module of the handlers is found whenever they ask for it,
+        and no longer than the command runs.
+        """
+        shop = shop_of(folder)
+        (folder / f"{shop}_mailer.py").write_text("def mail(effect): ...")
+        (folder / f"{shop}_late.py").write_text(
+            "import escrowflow as ef\n"
+            "def send(effect):\n"
+            f"    from {shop}_mailer import mail\n"
+            "    return mail(effect)\n"
+            "handlers = dict.fromkeys((ef.Refund, ef.PayOut, ef.Notify), send)\n"
+        )
+        before = list(sys.path)
+
+        result = invoked("worker", *DB, "--once", "--handlers", f"{shop}_late:handlers")
+
+        assert (result.exit_code, sys.path) == (0, before)
+        with an_engine(SqliteStorage("orders.db"), clock=FakeClock(LONG_AGO)) as engine:
+            assert {one.status for one in engine.effects("good")} == {"done"}
+
     def test_what_deadlines_record_is_published(self, folder: Path) -> None:
         """
         A worker that carries out `Publish` asks for it, too: what its sweep records
@@ -832,7 +854,7 @@ class TestMistakes:
         ("name", "words"),
         [
             ("nonsense", "module:attribute"),
-            ("no_such_module:handlers", "no_such_module"),
+            ("no_such_module:handlers", "run it where no_such_module lies"),
             ("SHOP:no_such_name", "no_such_name"),
             ("SHOP:number", "handlers"),
             ("SHOP:some", "nothing carries out notify, pay_out"),

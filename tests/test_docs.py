@@ -105,7 +105,9 @@ def run_blocks(page: Path) -> None:
             # Blank lines up to the block keep line numbers in tracebacks true.
             padding = "\n" * text.count("\n", 0, block.start(1))
             before = printed.tell()
-            exec(compile(padding + block[1], str(page), "exec"), namespace)
+            # With no future of this file: the reader has none either.
+            code = compile(padding + block[1], str(page), "exec", dont_inherit=True)
+            exec(code, namespace)
             assert block[2] is None or printed.getvalue()[before:] == block[2]
     with warnings.catch_warnings():
         # Pages close nothing: where they are followed, the process ends.
@@ -216,7 +218,10 @@ OURS: Final = {
     "escrowflow.wallet",
 }
 # Hooks that pytest calls by their names.
-HOOKS: Final = {"pytest_addoption", "pytest_runtest_makereport"}
+HOOKS: Final = {
+    *("pytest_addoption", "pytest_pycollect_makeitem"),
+    "pytest_runtest_makereport",
+}
 
 
 def public_modules() -> Iterator[str]:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import pytest
 from jsonschema import Draft202012Validator
+from pendulum import DateTime
 
 import escrowflow as ef
 from escrowflow import commands as c
@@ -19,10 +21,11 @@ from escrowflow.clock import FakeClock, as_utc
 from escrowflow.errors import InvalidInputError
 from escrowflow.events import EVENTS
 from escrowflow.forms import Field, form_of, json_schema, narrowed, parse, specimen
+from escrowflow.inputs import Text
 from escrowflow.money import Money, Payment
 from escrowflow.storage.memory import MemoryStorage
 from escrowflow.telling import to_json
-from escrowflow.terms import Relaunch, Split, Terms
+from escrowflow.terms import Relaunch, Revisions, Split, Terms
 from escrowflow.testing.payloads import by_chance, command_within
 from escrowflow.words import choice_text
 from escrowflow.words.names import LABELS
@@ -63,6 +66,32 @@ class PaintHouse(c.Command):
     coats: int = attrs.field(default=2)
     quickly: bool = attrs.field(default=False)
     with_what: object = attrs.field(default=None)
+
+
+def _as_said(value: Any) -> Any:
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class Bare(c.Command):
+    """
+    Nothing but types: what they say is all that is said.
+    """
+
+    who: str
+    nickname: str = ""
+    words: Text = attrs.field(factory=Text)
+    floors: int = 1
+    quickly: bool = False
+    colour: Literal["red", "blue"] = "red"
+    within: timedelta | None = None
+    since: DateTime | None = None
+    pictures: tuple[str, ...] = ()
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    rooms: int = attrs.field(default=1, metadata={"minimum": 1, "maximum": 9})
+    stars: Literal[1, 2] = 1
+    again: Revisions = 0
+    weight: int = attrs.field(default=1, converter=_as_said)
 
 
 @attrs.frozen(kw_only=True)
@@ -287,6 +316,80 @@ class TestParse:
         assert first.ruling == Split(to_buyer=eur("9.90"))
         due_at = as_utc("2026-06-01T08:00:00+00:00", "due_at")
         assert second.ruling == Relaunch(due_at=due_at)
+
+    def test_types_of_a_host_are_held(self) -> None:
+        """
+        What a class of a host leaves to the types of its fields is read as they say.
+        """
+        found: Any = parse(
+            Bare,
+            {
+                "who": " zoe ",
+                "nickname": "",
+                "words": " she said ",
+                "floors": -3,
+                "quickly": True,
+                "colour": "blue",
+                "within": "P1D",
+                "since": "2026-05-05T10:00:00+02:00",
+                "pictures": ["a.png"],
+                "labels": {"a": "b"},
+                "rooms": 9,
+                "stars": 2,
+                "again": "unlimited",
+                "weight": "as its converter says",
+            },
+        )
+
+        assert found == Bare(
+            who="zoe",
+            words=Text("she said"),
+            floors=-3,
+            quickly=True,
+            colour="blue",
+            within=timedelta(days=1),
+            since=as_utc("2026-05-05T08:00:00Z", "since"),
+            pictures=("a.png",),
+            labels={"a": "b"},
+            rooms=9,
+            stars=2,
+            again="unlimited",
+            weight="as its converter says",
+        )
+        assert isinstance(found.words, Text)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("who", {"a": 1}),
+            ("who", ""),
+            ("who", "x" * 256),
+            ("nickname", ["x"]),
+            ("words", 5),
+            ("words", "x" * 20_000),
+            ("floors", "3"),
+            ("floors", True),
+            ("quickly", "yes"),
+            ("colour", "green"),
+            ("colour", ["red"]),
+            ("stars", 3),
+            ("again", "never"),
+            ("within", "a day"),
+            ("since", "yesterday"),
+            ("pictures", "a.png"),
+            ("labels", ["a"]),
+            ("rooms", 0),
+            ("rooms", 10),
+        ],
+    )
+    def test_types_that_are_not_held(self, field: str, value: object) -> None:
+        """
+        What a browser sends is refused where the type of the field says otherwise.
+        """
+        with pytest.raises(InvalidInputError) as refused:
+            parse(Bare, {"who": "zoe", field: value})
+
+        assert refused.value.field == field
 
     def test_values_pass(self) -> None:
         """

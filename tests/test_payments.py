@@ -179,8 +179,22 @@ class TestHandlers:
             "methods": {"gateway": gateway, "methods": {"wallet": nothing}},
         }[where]
 
-        with pytest.raises(InvalidInputError, match=where):
+        with pytest.raises(InvalidInputError, match=where) as refused:
             payments.handlers(**fields)
+
+        assert refused.value.problem == (
+            "a PaymentGateway, and object has no capabilities, look_up, name, pay_out, "
+            "refund"
+        )
+
+    def test_the_class_of_a_gateway(self) -> None:
+        """
+        It has all the verbs, and nobody to call them on.
+        """
+        gateway: Any = SimulatedGateway
+
+        with pytest.raises(InvalidInputError, match="not the class SimulatedGateway"):
+            payments.handlers(gateway)
 
     @pytest.mark.parametrize(
         ("field", "value"),

@@ -1162,6 +1162,35 @@ class TestOwnPolicy:
     """
 
     @pytest.mark.parametrize(
+        ("policies", "problem"),
+        [
+            (
+                {"cancellation": object()},
+                "cancellation: a CancellationPolicy, and object has no answer_window, "
+                "cancel, disputes_after, request",
+            ),
+            (
+                {"acceptance": ef.Fees()},
+                "acceptance: an AcceptancePolicy, and Fees has no acceptance_window, "
+                "brief_required, brief_window, charge_at, reminders",
+            ),
+            (
+                {"fees": ef.Fees},
+                "fees: a FeePolicy, not the class Fees: make one of it, Fees()",
+            ),
+        ],
+        ids=["all of it", "another policy", "the class"],
+    )
+    def test_what_it_lacks(self, policies: dict[str, object], problem: str) -> None:
+        """
+        What is no policy is told what it lacks.
+        """
+        with pytest.raises(ef.InvalidInputError) as refused:
+            comeup().with_policies(**policies)
+
+        assert str(refused.value) == problem
+
+    @pytest.mark.parametrize(
         ("fees", "books"),
         [
             ({}, "0/50/50/0"),

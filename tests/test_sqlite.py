@@ -116,6 +116,18 @@ class TestSqlite:
             )
         assert not path.exists()
 
+    def test_no_folder(self, tmp_path: Path) -> None:
+        """
+        SQLite says only that it cannot open the file.
+        """
+        path = tmp_path / "nowhere" / "orders.db"
+
+        with (
+            SqliteStorage(path) as storage,
+            pytest.raises(StorageError, match=r"unable to open.*is its folder there"),
+        ):
+            storage.load("o1")
+
     def test_nothing_is_made(self, path: Path) -> None:
         """
         Without `create` a file that is not there is not made, one that is somebody

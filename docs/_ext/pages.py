@@ -259,11 +259,12 @@ def value_text(value: Any) -> str:
     Return a default as it would be written.
     """
     if isinstance(value, timedelta):
-        hours = value / timedelta(hours=1)
-        whole = value.days and not value.seconds
-        return (
-            f"timedelta(days={value.days})" if whole else f"timedelta(hours={hours:g})"
-        )
+        for unit in ("days", "hours", "minutes", "seconds"):
+            count, rest = divmod(value, timedelta(**{unit: 1}))
+            if count and not rest:
+                return f"timedelta({unit}={count})"
+    if inspect.isroutine(value):
+        return f"{value.__module__}.{value.__name__}"
     if isinstance(value, tuple):
         return f"({', '.join(map(value_text, value))}{',' * (len(value) == 1)})"
     if isinstance(value, frozenset):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
+import sys
 from contextlib import closing, suppress
 
 import uvicorn
@@ -27,22 +29,34 @@ def main() -> None:
     Serve until somebody presses Ctrl-C.
     """
     url = os.environ.get("ESCROWFLOW_DB") or "sqlite:///marketplace.db"
-    port = int(os.environ.get("PORT") or 8000)
-    with closing(Market(url, SystemClock())) as market:
+    listening = opened(os.environ.get("PORT") or "8000")
+    with closing(listening), closing(Market(url, SystemClock())) as market:
         if market.open():
             print("Making up two months of orders ...", flush=True)
             plant(market)
         # Nobody stays signed in when it starts again.  Yours would keep its secret.
         web = application(market, secrets.token_urlsafe(32))
-        config = uvicorn.Config(web, host="127.0.0.1", port=port, log_level="warning")
-        server = uvicorn.Server(config)
-        with closing(config.bind_socket()) as listening:
-            # From here on nobody is turned away.
-            listening.listen()
-            port = listening.getsockname()[1]
-            print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-            with suppress(KeyboardInterrupt):
-                server.run(sockets=[listening])
+        server = uvicorn.Server(uvicorn.Config(web, log_level="warning"))
+        # From here on nobody is turned away.
+        listening.listen()
+        port = listening.getsockname()[1]
+        print(f"http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+
+
+def opened(port: str) -> socket.socket:
+    """
+    Return a socket at a port of this machine, or end with what to do.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", int(port)))
+    except (ValueError, OverflowError, OSError) as error:
+        listening.close()
+        sys.exit(f"PORT={port}: {error}; try another: make example PORT=8001")
+    return listening
 
 
 if __name__ == "__main__":

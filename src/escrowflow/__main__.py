@@ -591,6 +591,8 @@ def terms(process: str, lang: str) -> None:
     """
     Write the rules of a process as its buyers and sellers would read them.
 
+    Of states and commands of yours there is no word: add your sentences.
+
     PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
     yours or what makes it.
     """
@@ -888,16 +890,30 @@ def _named(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or module.startswith(".") or not attribute:
         raise click.ClickException(f"{name!r} is not written module:attribute")
-    # As with `python -m`: what lies where one stands can be imported.
-    sys.path.insert(0, "")
+    # As with `python -m`: what lies where one stands can be imported, by handlers also
+    # later, as they run.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+        whole = click.get_current_context().find_root()
+        whole.call_on_close(lambda: sys.path.remove(""))
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise click.ClickException(f"{name!r} cannot be found: {error}") from error
+        missing = getattr(error, "name", None)
+        way = ""
+        if isinstance(error, ModuleNotFoundError) and missing in _above(module):
+            way = f"; run it where {missing} lies, or install that"
+        raise click.ClickException(f"{name!r} cannot be found: {error}{way}") from error
     except Exception as error:
         raise click.ClickException(f"{name!r} fails: {error!r}") from error
-    finally:
-        sys.path.remove("")
+
+
+def _above(module: str) -> set[str]:
+    """
+    Return a module and the packages that it lies in, by name.
+    """
+    parts = module.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
 
 
 def _width() -> int:

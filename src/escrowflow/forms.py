@@ -26,7 +26,7 @@ from typing import (
 import attrs
 from pendulum import DateTime
 
-from .clock import WINDOW_DAYS_MAX, window_text
+from .clock import WINDOW_DAYS_MAX, as_utc, as_window, window_text
 from .commands import Command
 from .errors import InvalidInputError
 from .inputs import (
@@ -35,6 +35,10 @@ from .inputs import (
     METADATA_MAX,
     TEXT_BYTES_MAX,
     Text,
+    as_id,
+    as_ids,
+    as_metadata,
+    as_text,
     kind_of,
 )
 from .money import AMOUNT_MAX, Money, Payment, Share
@@ -331,7 +335,67 @@ def parse(
                         name, f"not taken from a {by.role.text}: pass it in `vouched`"
                     )
         data = {**data, **(vouched or {})}
-    return command(**_read_fields(data, form, "", of=f"fields of {command.name}"))
+    read = _read_fields(data, form, "", of=f"fields of {command.name}")
+    held = _held(command)
+    for field in form:
+        if field.name in held and read.get(field.name) is not None:
+            read[field.name] = _BARE[field.kind](read[field.name], field)
+    return command(**read)
+
+
+def _held(command: type[Command]) -> frozenset[str]:
+    """
+    Return the fields of a command that nobody looks at when it is built.  A host may
+    leave them to their types; what a browser sends is then held to these.
+    """
+    return frozenset(
+        field.alias
+        for field in attrs.fields(command)
+        if field.converter is None and field.validator is None
+    ) & {field.name for field in form_of(command) if field.kind in _BARE}
+
+
+def _read_id(value: Any, field: Field) -> str:
+    return "" if value == "" and not field.minimum else as_id(value, field.name)
+
+
+def _read_integer(value: Any, field: Field) -> Any:
+    if value in field.choices:
+        return value
+    least, most = field.minimum, field.maximum
+    if type(value) is not int:
+        raise InvalidInputError(field.name, f"a whole number, not {kind_of(value)}")
+    if least is not None and value < least:
+        raise InvalidInputError(field.name, f"no less than {least}")
+    if most is not None and value > most:
+        raise InvalidInputError(field.name, f"no more than {most}")
+    return value
+
+
+def _read_flag(value: Any, field: Field) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInputError(field.name, f"true or false, not {kind_of(value)}")
+    return value
+
+
+def _read_choice(value: Any, field: Field) -> Any:
+    # Choices are told as text, whatever they are.
+    if not isinstance(value, (str, int)) or str(value) not in field.choices:
+        raise InvalidInputError(field.name, f"one of {', '.join(field.choices)}")
+    return value
+
+
+_BARE: Final[Mapping[str, Callable[[Any, Field], Any]]] = {
+    "id": _read_id,
+    "text": lambda value, field: as_text(value, field.name, required=field.required),
+    "integer": _read_integer,
+    "flag": _read_flag,
+    "choice": _read_choice,
+    "window": lambda value, field: as_window(value, field.name),
+    "instant": lambda value, field: as_utc(value, field.name),
+    "references": lambda value, field: as_ids(value, field.name),
+    "labels": lambda value, field: as_metadata(value, field.name),
+}
 
 
 def _read_fields(

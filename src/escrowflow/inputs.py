@@ -27,6 +27,7 @@ __all__ = [
     "as_text",
     "has_all",
     "kind_of",
+    "lacking",
     "snake_case",
 ]
 
@@ -252,6 +253,23 @@ def has_all(value: object, protocol: type) -> bool:
     """
     kind: type = type(value)
     return _has_all(kind, protocol) or isinstance(value, protocol)
+
+
+def lacking(value: object, protocol: type) -> str:
+    """
+    Return what something is not, and what it lacks for that.
+    """
+    wanted = protocol.__name__
+    said = f"{'an' if wanted[0] in 'AEIOU' else 'a'} {wanted}"
+    if isinstance(value, type):
+        name = value.__name__
+        return f"{said}, not the class {name}: make one of it, {name}()"
+    names = [
+        name
+        for name in dir(protocol)
+        if not name.startswith("_") and not hasattr(value, name)
+    ]
+    return f"{said}, and {kind_of(value)} has no {', '.join(names)}"
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@ The rules of a process as text: what a buyer and a seller would read.
 
 Every sentence is made from the table and the policies that run; change a policy, and
 its sentence changes.  What a host's own policy object does beyond the published
-protocols is not told.
+protocols is not told, nor are a host's own states and commands.
 """
 
 from __future__ import annotations

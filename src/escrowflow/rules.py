@@ -42,7 +42,7 @@ from .fields import (
     weights,
     windows,
 )
-from .inputs import kind_of
+from .inputs import lacking
 from .parties import Role
 from .policies import (
     PROTOCOLS,
@@ -816,10 +816,9 @@ class Policies:
     def __attrs_post_init__(self) -> None:
         for subject, protocol in PROTOCOLS.items():
             policy = getattr(self, subject)
-            if not isinstance(policy, protocol):
-                raise InvalidInputError(
-                    subject, f"a {protocol.__name__}, not {kind_of(policy)}"
-                )
+            # A class has what its objects have, and answers nothing.
+            if isinstance(policy, type) or not isinstance(policy, protocol):
+                raise InvalidInputError(subject, lacking(policy, protocol))
 
     def replacing(self, **changes: Any) -> Policies:
         """

@@ -98,7 +98,8 @@ class Worker:
 
         wallets: Those whose debits are looked at; without, they are left to others.
 
-        poll: How long to wait when there is nothing to do.
+        poll: How long to wait when there is nothing to do; five seconds unless
+            said.
 
         caution: When to hold back what cannot be undone; without, nothing ever is.
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -495,6 +496,31 @@ class TestByItself:
         said, _ = started.communicate()
 
         assert (said, started.returncode) == ("", 0)
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """
+    Who cannot have his port is told how to name another, before anything is made up.
+    """
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        for said in (port, "eight"):
+            ended = subprocess.run(
+                [sys.executable, "-m", "examples.marketplace"],
+                env={
+                    **os.environ,
+                    "PORT": said,
+                    "ESCROWFLOW_DB": f"sqlite:///{tmp_path}/market.db",
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+            assert (ended.returncode, ended.stdout) == (1, "")
+            assert ended.stderr.startswith(f"PORT={said}: ")
+            assert ended.stderr.endswith("make example PORT=8001\n")
+    assert not list(tmp_path.iterdir())
 
 
 def _id_of(market: Market, key: str) -> str:

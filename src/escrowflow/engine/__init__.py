@@ -279,7 +279,7 @@ class Engine:
         self, order_id: str | None, command: Command, *, by: Actor
     ) -> Outcome | Refusal:
         """
-        Return what `attempt` would answer now; nothing is written.
+        Return what `attempt` would answer now, or raise it; nothing is written.
 
         Args:
             order_id: The order; `None` to preview `PlaceOrder`.
@@ -310,6 +310,8 @@ class Engine:
 
         Raises:
             OrderNotFoundError: If there is no such order for this actor.
+
+            UnknownProcessError: If the process of the order is not known here.
         """
         return self._drive(read_options(self._core, order_id, by))
 

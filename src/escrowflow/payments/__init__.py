@@ -36,7 +36,7 @@ from ..effects import (
     effect_key,
 )
 from ..errors import InvalidInputError
-from ..inputs import as_id, has_all, kind_of
+from ..inputs import as_id, has_all, kind_of, lacking
 from ..money import Payment
 from ..rules import Policies
 from ..states import Process
@@ -211,8 +211,8 @@ class HoldingGateway(PaymentGateway, Protocol):
 
 
 def _as_gateway(value: Any, field: str) -> PaymentGateway:
-    if not has_all(value, PaymentGateway):
-        raise InvalidInputError(field, f"a PaymentGateway, not {kind_of(value)}")
+    if isinstance(value, type) or not has_all(value, PaymentGateway):
+        raise InvalidInputError(field, lacking(value, PaymentGateway))
     gateway: PaymentGateway = value
     return gateway
 

@@ -197,7 +197,10 @@ def _commitment(text: Any) -> Any:
         # In a list, which no label of a host's metadata can be.
         return {_SEALED: [commitment]}
     if text:
-        raise LedgerError("a text that is not sealed must not reach the history")
+        raise LedgerError(
+            "a text that is not sealed must not reach the history: an event carries a "
+            "`Text` as the command has it, and a command converts it with `as_text`"
+        )
     return ""
 
 

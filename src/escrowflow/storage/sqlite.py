@@ -621,7 +621,14 @@ class SqliteStorage(SqlStorage):
         # Who waited in vain for somebody else's lock has written nothing.
         name = getattr(error, "sqlite_errorname", None) or ""
         busy = name.startswith("SQLITE_BUSY")
-        return StorageError(f"{self.path}: {error}", repeat=busy)
+        way = ""
+        if name.startswith("SQLITE_CANTOPEN"):
+            way = (
+                ": is its folder there, and may you write in it?"
+                if self.create
+                else ": is it there, and may you write in it?"
+            )
+        return StorageError(f"{self.path}: {error}{way}", repeat=busy)
 
     def _link(self, *, migrate: bool = False) -> _Link:
         """

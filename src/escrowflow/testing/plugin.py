@@ -8,6 +8,7 @@ pytest finds it by itself once the package is installed.  `escrow_process` and
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "escrow_seeds",
     "escrow_storage",
     "pytest_addoption",
+    "pytest_pycollect_makeitem",
     "pytest_runtest_makereport",
 ]
 
@@ -117,6 +119,27 @@ def escrow_seeds(request: pytest.FixtureRequest) -> range:
     if not seeds:
         raise pytest.UsageError(f"--escrow-seeds={said}: say 200, or 17-17")
     return seeds
+
+
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: Any
+) -> None:
+    """
+    Refuse a contract of yours that lacks something: what is abstract pytest leaves out,
+    and says nothing, so nobody would notice that no check ran.
+    """
+    if inspect.isabstract(obj) and collector.classnamefilter(name):
+        from .base import Counted
+
+        if issubclass(obj, Counted):
+            lacking = ", ".join(sorted(obj.__abstractmethods__))
+            contract = next(
+                one for one in obj.__mro__ if one.__module__.startswith(__package__)
+            )
+            raise collector.CollectError(
+                f"{name} lacks {lacking} of {contract.__name__}: write it, or give "
+                "the class a name that pytest does not collect"
+            )
 
 
 @pytest.hookimpl(wrapper=True)
