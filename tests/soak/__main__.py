@@ -99,8 +99,9 @@ def _trials(
     ):
         yield (
             f"every fault point of {len(LIVES)} lives, {name}",
+            # Thousands of databases, one after the other, fill a disk.
             lambda url=url: _all_points(  # type: ignore[misc]
-                lambda: open_storage(url or postgres()), share
+                lambda: open_storage(url or emptied(folder)), share
             ),
         )
     yield (
