@@ -431,9 +431,12 @@ class _Checker:
 
     def _is_whole(self) -> bool:
         """
-        Whether all that comes after anything is known.
+        Whether all that comes after anything is known: what fails, and is declared to,
+        leads nowhere.
         """
-        return self.graph.complete and not self.graph.faults
+        return self.graph.complete and all(
+            self.weighed(fault).severity == "declared" for fault in self._faults()
+        )
 
     def _holding(self) -> Iterator[Node]:
         """
