@@ -269,9 +269,24 @@ class _Checker:
             seen.add(number)
             waits = [e.to for e in self.graph.nodes[number].edges if e.when == "wait"]
             if not waits:
-                return number == node.number
+                return number == node.number and number not in self.graph.cut
             number = waits[0]
         return number == node.number
+
+    def _stays(self, number: int) -> bool:
+        """
+        Whether an order is known never to end from a configuration on, if nobody acts.
+        """
+        if self.rests[number] is not None:
+            return False
+        seen: set[int] = set()
+        while number not in seen:
+            seen.add(number)
+            waits = [e.to for e in self.graph.nodes[number].edges if e.when == "wait"]
+            if not waits:
+                return number not in self.graph.cut
+            number = waits[0]
+        return True
 
     def _forgotten(self) -> Iterator[Finding]:
         """
@@ -555,7 +570,7 @@ class _Checker:
                 if (
                     edge.by in _PARTIES
                     and rounds[edge.to] == rounds[node.number]
-                    and self.rests[edge.to] is None
+                    and self._stays(edge.to)
                     and target.configuration.state not in seen
                 ):
                     seen.add(target.configuration.state)

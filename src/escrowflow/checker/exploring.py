@@ -177,6 +177,9 @@ class Graph:
         skipped: A host's own commands of which no form tells what they take.
 
         complete: Whether there are no more.
+
+        cut: The configurations that lead to one that was left out, there being too
+            many: what can become of them is not known.
     """
 
     process: Process[Policies]
@@ -187,6 +190,7 @@ class Graph:
     accepts: bool = False
     skipped: set[type[Command]] = attrs.field(factory=set)
     complete: bool = True
+    cut: set[int] = attrs.field(factory=set)
 
     def path(self, number: int) -> list[Edge]:
         """
@@ -391,6 +395,7 @@ class _Explorer:
             return -1
         if len(self.graph.nodes) >= self.most:
             self.graph.complete = False
+            self.graph.cut.add(parent)
             return -1
         self.graph.accepts |= order.accepted_at is not None
         number = self.known[key] = len(self.graph.nodes)
