@@ -288,6 +288,19 @@ class Leave(Command):
     """
 
 
+@attrs.frozen(kw_only=True)
+class MoreTaken(ef.Event):
+    """
+    More time was taken, for the first time or again.
+    """
+
+    def fold_extra(self, extra: Any) -> Any:
+        """
+        Remember that, and not how often.
+        """
+        return {**extra, "taken": True}
+
+
 def clawing(least: int) -> ef.Process[ef.Policies]:
     """
     Return a process in which the buyer takes everything back, if he names a sum that
@@ -525,3 +538,67 @@ def test_a_story_beyond_the_longest_life() -> None:
     names: dict[str, Any] = {"Bed": Bed}
     exec(compile(story.code(), "<story>", "exec"), names)
     names["test_story"](process)
+
+
+# --- one side alone ---------------------------------------------------------------
+
+
+def taking_time(*, often: bool, seller_ends: bool = False) -> ef.Process[ef.Policies]:
+    """
+    Return a process in which the buyer takes another week to look at what came.
+
+    Args:
+        often: Whether he may as often as he likes.
+
+        seller_ends: Whether the seller may have his money meanwhile.
+    """
+
+    @decides(Leave, version="1")
+    def more(case: Any, command: Leave) -> Iterable[Step]:
+        again = deadline("verification", case.after(WEEK))
+        yield Step(events=(MoreTaken(),), arm=again)
+
+    @more.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if not often and case.order.extra.get("taken"):
+            yield ef.Blocker(code="taken")
+
+    @decides(Pause, version="1")
+    def enough(case: Any, command: Pause) -> Iterable[Step]:
+        yield from SAFE.decider[c.CompleteSilently].act(case, c.CompleteSilently())
+
+    rows = [Row(Leave, Role.BUYER, State.DELIVERED, STAY)]
+    if seller_ends:
+        rows.append(
+            Row(Pause, Role.SELLER, State.DELIVERED, State.COMPLETED, settles=True)
+        )
+    decisions = [more, enough] if seller_ends else [more]
+    return SAFE.extend(name="h", rows=rows, events=[MoreTaken], decisions=decisions)
+
+
+def test_a_side_that_keeps_an_order_open() -> None:
+    """
+    A deadline that one side may always begin anew binds nobody: the other one waits for
+    its money for as long as the first one likes.
+    """
+    (finding,) = check(taking_time(often=True)).errors
+
+    assert (finding.code, finding.where) == ("kept_open", "buyer in delivered")
+    assert "for as long as the buyer likes" in finding.message()
+    assert finding.story is not None
+    assert [step.command.name for step in finding.story.steps][-1] == "leave"
+
+
+def test_a_side_that_keeps_an_order_open_once() -> None:
+    """
+    Once is no harm, nor where the other side may end it meanwhile, or time does.
+    """
+    capped = taking_time(often=True).with_policies(
+        lifetime={"order_cap": "P150D"},
+    )
+
+    assert errors(taking_time(often=False)) == set()
+    # He who may end it at once is a trap of another kind.
+    ending = taking_time(often=True, seller_ends=True)
+    assert errors(ending) == {("trap", "buyer")}
+    assert "kept_open" not in {code for code, _ in errors(capped)}

@@ -175,6 +175,7 @@ class _Checker:
         yield from self._impossible()
         yield from self._unexplored()
         yield from self._rounds()
+        yield from self._kept_open()
         yield from self._dying_claims()
         yield from self._to_the_platform()
         yield from self._trapped()
@@ -580,6 +581,39 @@ class _Checker:
                         params={"state": target.configuration.state},
                         story=self.story(node.number, edge),
                     )
+
+    def _kept_open(self) -> Iterator[Finding]:
+        """
+        Yield the states by which one side alone goes round as long as it likes, and the
+        other one can do nothing about it.
+        """
+        nodes = self.graph.nodes
+        for party in _PARTIES:
+            kept = ways.kept_open_by(self.graph, party)
+            rounds = _circles(self.graph) if kept else []
+            again = (
+                (node, edge)
+                for node in nodes
+                if node.number in kept
+                for edge in node.edges
+                if edge.by is party
+                and edge.to in kept
+                and rounds[edge.to] == rounds[node.number]
+                and (edge.when == "before" or edge.to != node.number)
+            )
+            for node, edge in again:
+                state = nodes[edge.to].configuration.state
+                yield Finding(
+                    code="kept_open",
+                    where=f"{party.text} in {state}",
+                    params={
+                        "role": party.text,
+                        "other": OTHER[party].text,
+                        "state": state,
+                    },
+                    story=self.story(node.number, edge),
+                )
+                break
 
     def _dying_claims(self) -> Iterator[Finding]:
         for node in self.graph.nodes:
