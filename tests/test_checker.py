@@ -599,7 +599,7 @@ def shape(configuration: Configuration) -> Configuration:
     if bare.cause:
         # Who got money tells a part that went back before.
         bare = bare._replace(answers=())
-    waits = {wait._replace(seconds=0) for wait in bare.waits}
+    waits = {wait._replace(seconds=0, after=0) for wait in bare.waits}
     return bare._replace(waits=tuple(sorted(waits)))
 
 

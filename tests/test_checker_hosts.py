@@ -421,6 +421,41 @@ def test_a_command_that_no_form_tells_after_the_end() -> None:
     assert errors(process) == {("unexplored_command", "take_back")}
 
 
+def test_what_comes_first_within_a_second() -> None:
+    """
+    Which of two deadlines ends the other is told apart to the microsecond.
+    """
+
+    @decides(Withhold, version="1")
+    def armed(case: Any, command: Withhold) -> Iterable[Step]:
+        early = timedelta(microseconds=1) if command.harsh else timedelta()
+        yield Step(
+            events=(OrderMarkedLate(),), arm=deadline("look", case.order.due_at - early)
+        )
+
+    @armed.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if case.now > case.order.due_at - timedelta(days=1):
+            yield ef.Blocker(code="too_late")
+
+    @decides(Look, version="1")
+    def ended(case: Any, command: Look) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    process = SAFE.extend(
+        name="h",
+        rows=[
+            Row(Withhold, Role.BUYER, State.DELIVERED, STAY),
+            Row(Look, Role.SYSTEM, State.DELIVERED, State.CANCELLED, settles=True),
+        ],
+        # At one instant the completion comes first, and nothing is lost.
+        deadlines=[DeadlineKind("look", Look, State.DELIVERED, urgency=Urgency.RULING)],
+        decisions=[armed, ended],
+    )
+
+    assert errors(process) == {("trap", "seller")}
+
+
 def test_two_choices_at_once() -> None:
     """
     Of a command with two choices each pair is tried.

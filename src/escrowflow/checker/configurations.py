@@ -75,12 +75,16 @@ class Wait(NamedTuple):
             of the order: an open claim) or `passed`.
 
         aside: Whether it is that of a side matter: an offer's.
+
+        after: Of those that run and end within one second: how many instants come
+            before its own.
     """
 
     name: str
     seconds: int
     how: str
     aside: bool = False
+    after: int = 0
 
 
 class Configuration(NamedTuple):
@@ -207,7 +211,7 @@ class Configuration(NamedTuple):
         """
         if not self.matters:
             return self
-        waits = {wait._replace(seconds=0) for wait in self.waits}
+        waits = {wait._replace(seconds=0, after=0) for wait in self.waits}
         return self._replace(waits=tuple(sorted(waits)), answers=())
 
     @property
@@ -342,7 +346,8 @@ class Abstraction:
         )
 
     def _waits_of(self, order: Order, at: float) -> tuple[Wait, ...]:
-        waits = [self._wait(wait, at) for wait in self.waits(order)]
+        pending = list(self.waits(order))
+        waits = _ranked([self._wait(wait, at) for wait in pending], pending)
         held = any(wait.how == "held" for wait in waits)
         if held or str(order.state) in self._out_of_their_hands:
             # Whoever decides there gives at least a day.
@@ -425,6 +430,24 @@ def _turns(asked: Callable[[int], object]) -> tuple[tuple[int, object], ...]:
         if not found or found[-1][1] != answer:
             found.append((more, answer))
     return tuple(found)
+
+
+def _ranked(waits: list[Wait], pending: list[Deadline]) -> list[Wait]:
+    """
+    Return waits with what comes first within one second: it may end the others.
+    """
+    ends: dict[int, set[datetime]] = {}
+    for wait, deadline in zip(waits, pending, strict=True):
+        if wait.how == "runs":
+            ends.setdefault(wait.seconds, set()).add(deadline.due_at)
+    if all(len(instants) == 1 for instants in ends.values()):
+        return waits
+    return [
+        wait._replace(after=sorted(ends[wait.seconds]).index(deadline.due_at))
+        if wait.how == "runs"
+        else wait
+        for wait, deadline in zip(waits, pending, strict=True)
+    ]
 
 
 def _is_quiet(process: Process[Policies], kind: DeadlineKind) -> bool:
