@@ -392,6 +392,21 @@ class TestPlugin:
         assert "TestMine lacks payee, payment of GatewayContract" in done.stdout
         assert "Traceback" not in done.stdout
 
+    def test_a_story_is_told_once(self, tmp_path: Path) -> None:
+        """
+        Where the bed itself says what is wrong, the story stands there already.
+        """
+        (tmp_path / "test_shop.py").write_text(
+            "def test_bad(escrow_bed):\n"
+            "    escrow_bed.place()\n"
+            "    escrow_bed.expect('completed')\n"
+        )
+
+        done = ran(tmp_path)
+
+        assert "state is pending, not completed" in done.stdout
+        assert done.stdout.count("Order placed") == 1
+
     def test_a_process_of_ones_own(self, tmp_path: Path) -> None:
         """
         A conftest says which process the fixtures are about.

@@ -549,6 +549,18 @@ class TestItBites:
         assert small.configurations == 100
         assert "100 configurations" in small.text()
 
+    @pytest.mark.parametrize("most", [100, 400, 500, 800])
+    @pytest.mark.parametrize("process", [COMEUP, recommended()], ids=str)
+    def test_too_large_to_accuse(self, process: Any, most: int) -> None:
+        """
+        What was left out might have been the way out: nothing is said to lack one that
+        has it.
+        """
+        whole = {(one.code, one.where) for one in check(process).findings}
+        some = {(one.code, one.where) for one in check(process, most=most).findings}
+
+        assert some - whole <= {("too_large", process.name)}
+
 
 @pytest.mark.proof
 class TestWhole:
@@ -587,7 +599,7 @@ def shape(configuration: Configuration) -> Configuration:
     if bare.cause:
         # Who got money tells a part that went back before.
         bare = bare._replace(answers=())
-    waits = {wait._replace(seconds=0) for wait in bare.waits}
+    waits = {wait._replace(seconds=0, after=0) for wait in bare.waits}
     return bare._replace(waits=tuple(sorted(waits)))
 
 

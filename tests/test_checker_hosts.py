@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 import pytest
@@ -17,12 +17,18 @@ from escrowflow.checker import check
 from escrowflow.checker.exploring import explored
 from escrowflow.commands import Command
 from escrowflow.decisions.case import Step, deadline, decides
-from escrowflow.decisions.settlement import cancelled, returned, to_platform
-from escrowflow.events import OrderMarkedLate
+from escrowflow.decisions.settlement import (
+    cancelled,
+    refund_parts,
+    returned,
+    to_platform,
+)
+from escrowflow.events import OrderMarkedLate, PartialRefundAccepted
 from escrowflow.parties import Role
-from escrowflow.states import STAY, DeadlineKind, Row, State, Urgency
+from escrowflow.states import BACK, STAY, DeadlineKind, Gap, Row, State, Urgency
 from escrowflow.terms import FullRefund, Terms
-from tests.given import COMEUP, an_order
+from escrowflow.testing import Bed
+from tests.given import COMEUP, an_order, eur
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -251,3 +257,383 @@ def test_how_long_an_order_lives() -> None:
     assert report.sound
     assert report.rests_within == timedelta(days=150)
     assert "within 150 days" in report.text()
+
+
+# --- what must not be overlooked --------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Claw(Command):
+    """
+    Take everything back, for a sum.
+    """
+
+    part: ef.Money
+
+
+@attrs.frozen(kw_only=True)
+class Choose(Command):
+    """
+    Two things at once.
+    """
+
+    colour: Literal["red", "green"]
+    size: Literal["small", "large"]
+
+
+@attrs.frozen(kw_only=True)
+class Leave(Command):
+    """
+    Go.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class MoreTaken(ef.Event):
+    """
+    More time was taken, for the first time or again.
+    """
+
+    def fold_extra(self, extra: Any) -> Any:
+        """
+        Remember that, and not how often.
+        """
+        return {**extra, "taken": True}
+
+
+def clawing(least: int) -> ef.Process[ef.Policies]:
+    """
+    Return a process in which the buyer takes everything back, if he names a sum that
+    its form does not tell.
+    """
+
+    @decides(Claw, version="1")
+    def claw(case: Any, command: Claw) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    @claw.given
+    def _(case: Any) -> Iterable[Any]:
+        yield "part", {"maximum": case.order.ledger.held}
+
+    @claw.within
+    def _(case: Any, command: Claw) -> Iterable[ef.Blocker]:
+        if command.part.minor < least:
+            yield ef.Blocker(code="too_little")
+
+    row = Row(Claw, Role.BUYER, State.DELIVERED, State.CANCELLED, settles=True)
+    return SAFE.extend(name="clawing", rows=[row], decisions=[claw])
+
+
+def test_a_payload_that_is_refused() -> None:
+    """
+    Where the least amount is refused the most is tried, so that the story is true.
+    """
+    (trap,) = check(clawing(5_000)).errors
+
+    assert (trap.code, trap.where) == ("trap", "seller")
+    assert trap.story is not None
+    names: dict[str, Any] = {"Bed": Bed}
+    exec(compile(trap.story.code(), "<story>", "exec"), names)
+    names["test_story"](trap.story.process)
+
+
+def test_no_payload_that_is_taken() -> None:
+    """
+    A command whose every payload is refused was not tried, whatever its options say.
+    """
+    assert errors(clawing(1_000_000)) == {("unexplored_command", "claw")}
+
+
+def test_what_time_lets_somebody_do() -> None:
+    """
+    What is blocked at first, and not in the last second, is tried then, though the
+    blocker does not say when it is lifted.
+    """
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    @leave.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if case.now < case.order.due_at - timedelta(days=1):
+            yield ef.Blocker(code="too_early")
+
+    row = Row(Leave, Role.BUYER, State.DELIVERED, State.CANCELLED, settles=True)
+    process = SAFE.extend(name="h", rows=[row], decisions=[leave])
+
+    assert errors(process) == {("trap", "seller")}
+
+
+def test_a_reminder_that_ends_an_order() -> None:
+    """
+    A deadline whose urgency is a reminder's, and which does more, is one that counts.
+    """
+
+    @decides(c.DeliverOrder, version="1")
+    def delivered(case: Any, command: c.DeliverOrder) -> Iterable[Step]:
+        more = deadline("look", case.after(timedelta(days=2)))
+        for step in SAFE.decider[c.DeliverOrder].act(case, command):
+            yield attrs.evolve(step, arm=(*step.arm, *more))
+
+    @decides(Look, version="1")
+    def ended(case: Any, command: Look) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    kind = DeadlineKind("look", Look, State.DELIVERED, urgency=Urgency.REMINDER)
+    row = Row(Look, Role.SYSTEM, State.DELIVERED, State.CANCELLED, settles=True)
+    process = SAFE.extend(
+        name="h", rows=[row], deadlines=[kind], decisions=[ended, delivered]
+    )
+
+    assert errors(process) == {("trap", "seller")}
+
+
+def test_what_only_fails_after_the_end() -> None:
+    """
+    A command that is possible before the end, too, is tried after it all the same.
+    """
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        if case.order.ending is not None:
+            raise ZeroDivisionError("by zero")
+        yield Step(events=(OrderMarkedLate(),))
+
+    row = Row(Leave, Role.BUYER, (State.IN_PROGRESS, State.COMPLETED), STAY)
+    process = SAFE.extend(name="h", rows=[row], decisions=[leave])
+
+    assert errors(process) == {("decision_fails", "completed")}
+
+
+def test_a_command_that_no_form_tells_after_the_end() -> None:
+    """
+    It is no failure of the options.
+    """
+    row = Row(TakeBack, Role.BUYER, State.COMPLETED, STAY)
+
+    @decides(TakeBack, version="1")
+    def said(case: Any, command: TakeBack) -> Iterable[Step]:
+        yield Step(events=(OrderMarkedLate(),))
+
+    process = SAFE.extend(name="h", rows=[row], decisions=[said])
+
+    assert errors(process) == {("unexplored_command", "take_back")}
+
+
+def test_what_comes_first_within_a_second() -> None:
+    """
+    Which of two deadlines ends the other is told apart to the microsecond.
+    """
+
+    @decides(Withhold, version="1")
+    def armed(case: Any, command: Withhold) -> Iterable[Step]:
+        early = timedelta(microseconds=1) if command.harsh else timedelta()
+        yield Step(
+            events=(OrderMarkedLate(),), arm=deadline("look", case.order.due_at - early)
+        )
+
+    @armed.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if case.now > case.order.due_at - timedelta(days=1):
+            yield ef.Blocker(code="too_late")
+
+    @decides(Look, version="1")
+    def ended(case: Any, command: Look) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    process = SAFE.extend(
+        name="h",
+        rows=[
+            Row(Withhold, Role.BUYER, State.DELIVERED, STAY),
+            Row(Look, Role.SYSTEM, State.DELIVERED, State.CANCELLED, settles=True),
+        ],
+        # At one instant the completion comes first, and nothing is lost.
+        deadlines=[DeadlineKind("look", Look, State.DELIVERED, urgency=Urgency.RULING)],
+        decisions=[armed, ended],
+    )
+
+    assert errors(process) == {("trap", "seller")}
+
+
+def test_two_choices_at_once() -> None:
+    """
+    Of a command with two choices each pair is tried.
+    """
+
+    @decides(Choose, version="1")
+    def choose(case: Any, command: Choose) -> Iterable[Step]:
+        if (command.colour, command.size) == ("green", "large"):
+            yield attrs.evolve(
+                cancelled(case, cause="by_consent", trigger=command.name),
+                outcome="over",
+            )
+        else:
+            yield Step(events=(OrderMarkedLate(),), outcome="stays")
+
+    outcomes: Any = {"stays": STAY, "over": State.CANCELLED}
+    row = Row(Choose, Role.BUYER, State.DELIVERED, outcomes, settles=True)
+    process = SAFE.extend(name="h", rows=[row], decisions=[choose])
+
+    assert errors(process) == {("trap", "seller")}
+
+
+def test_a_part_that_always_goes_back() -> None:
+    """
+    What a host's own code always brings about is no side matter: behind it the traps
+    are looked for as anywhere.
+    """
+
+    @decides(c.AcceptOrder, version="1")
+    def accepted(case: Any, command: c.AcceptOrder) -> Iterable[Step]:
+        yield from COMEUP.decider[c.AcceptOrder].act(case, command)
+        deposit = PartialRefundAccepted(to_buyer=refund_parts(case, eur(1)))
+        yield Step(events=(deposit,), via=Leave)
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        yield Step(events=(OrderMarkedLate(),))
+
+    row = Row(Leave, Role.BUYER, State.IN_PROGRESS, STAY)
+    process = COMEUP.extend(name="h", rows=[row], decisions=[accepted, leave])
+
+    assert errors(process) == {("trap", "seller")}
+
+
+def test_a_failure_that_is_declared() -> None:
+    """
+    It hides nothing of the rest.
+    """
+
+    @decides(c.RefuseOrder, version="broken")
+    def broken(case: Any, command: c.RefuseOrder) -> Iterable[Step]:
+        raise ZeroDivisionError("by zero")
+
+    outcomes: Any = {"again": STAY, "done": State.COMPLETED}
+    process = SAFE.extend(
+        name="pausing",
+        states=Paused,
+        rows=[
+            Row(Pause, Role.BUYER, State.DELIVERED, "paused", away=True),
+            Row(Look, Role.SYSTEM, "paused", outcomes, settles=True),
+        ],
+        deadlines=[DeadlineKind("look", Look, "paused", urgency=Urgency.COMPLETION)],
+        decisions=[pause, look, broken],
+        gaps=[Gap("decision_fails", "pending", "nobody refuses here")],
+    )
+
+    assert errors(process) == {("no_exit", "paused"), ("no_timed_exit", "paused")}
+
+
+def test_a_story_beyond_the_longest_life() -> None:
+    """
+    What comes after the end of the longest life is told, and not played: the months
+    before it are left out.
+    """
+
+    @decides(Pause, version="1")
+    def paused(case: Any, command: Pause) -> Iterable[Step]:
+        yield Step(events=(OrderMarkedLate(),))
+
+    @paused.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if case.order.dispute.cause != "order_cap":
+            yield ef.Blocker(code="not_yet")
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        yield Step(events=(OrderMarkedLate(),))
+
+    capped = SAFE.with_policies(
+        lifetime={"order_cap": "P60D", "expiry_beneficiary": "mediator"},
+        dispute={"ruling_window": "P10D", "default_ruling": FullRefund()},
+    )
+    process = capped.extend(
+        name="h",
+        states=Paused,
+        rows=[
+            Row(Pause, Role.BUYER, State.DISPUTED, "paused", away=True),
+            Row(Leave, Role.BUYER, "paused", BACK),
+        ],
+        decisions=[paused, leave],
+        gaps=[Gap("no_timed_exit", "paused", "to see it told")],
+    )
+
+    (story,) = (
+        one.story
+        for one in check(process).findings
+        if one.code == "no_timed_exit" and one.where == "paused"
+    )
+
+    assert story is not None
+    assert story.abridged
+    before, after = story.code().splitlines()[-2:]
+    assert before == "    # ... until the longest life of the order ends."
+    assert after == "    # bed.buyer.pause()"
+    names: dict[str, Any] = {"Bed": Bed}
+    exec(compile(story.code(), "<story>", "exec"), names)
+    names["test_story"](process)
+
+
+# --- one side alone ---------------------------------------------------------------
+
+
+def taking_time(*, often: bool, seller_ends: bool = False) -> ef.Process[ef.Policies]:
+    """
+    Return a process in which the buyer takes another week to look at what came.
+
+    Args:
+        often: Whether he may as often as he likes.
+
+        seller_ends: Whether the seller may have his money meanwhile.
+    """
+
+    @decides(Leave, version="1")
+    def more(case: Any, command: Leave) -> Iterable[Step]:
+        again = deadline("verification", case.after(WEEK))
+        yield Step(events=(MoreTaken(),), arm=again)
+
+    @more.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if not often and case.order.extra.get("taken"):
+            yield ef.Blocker(code="taken")
+
+    @decides(Pause, version="1")
+    def enough(case: Any, command: Pause) -> Iterable[Step]:
+        yield from SAFE.decider[c.CompleteSilently].act(case, c.CompleteSilently())
+
+    rows = [Row(Leave, Role.BUYER, State.DELIVERED, STAY)]
+    if seller_ends:
+        rows.append(
+            Row(Pause, Role.SELLER, State.DELIVERED, State.COMPLETED, settles=True)
+        )
+    decisions = [more, enough] if seller_ends else [more]
+    return SAFE.extend(name="h", rows=rows, events=[MoreTaken], decisions=decisions)
+
+
+def test_a_side_that_keeps_an_order_open() -> None:
+    """
+    A deadline that one side may always begin anew binds nobody: the other one waits for
+    its money for as long as the first one likes.
+    """
+    (finding,) = check(taking_time(often=True)).errors
+
+    assert (finding.code, finding.where) == ("kept_open", "buyer in delivered")
+    assert "for as long as the buyer likes" in finding.message()
+    assert finding.story is not None
+    assert [step.command.name for step in finding.story.steps][-1] == "leave"
+
+
+def test_a_side_that_keeps_an_order_open_once() -> None:
+    """
+    Once is no harm, nor where the other side may end it meanwhile, or time does.
+    """
+    capped = taking_time(often=True).with_policies(
+        lifetime={"order_cap": "P150D"},
+    )
+
+    assert errors(taking_time(often=False)) == set()
+    # He who may end it at once is a trap of another kind.
+    ending = taking_time(often=True, seller_ends=True)
+    assert errors(ending) == {("trap", "buyer")}
+    assert "kept_open" not in {code for code, _ in errors(capped)}

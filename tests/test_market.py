@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
@@ -21,8 +22,9 @@ from hypothesis import strategies as st
 
 from escrowflow import commands as c
 from escrowflow.__main__ import main
-from escrowflow.decisions import Step, decides
-from escrowflow.errors import InvalidInputError
+from escrowflow.decisions import Step, deadline, decides
+from escrowflow.errors import InvalidInputError, LedgerError
+from escrowflow.events import VerificationReminded
 from escrowflow.market import (
     DEFAULT,
     BuyerHabits,
@@ -42,7 +44,7 @@ from escrowflow.market.people import drawn
 from escrowflow.market.reports import LOSSES
 from escrowflow.parties import Role
 from escrowflow.processes import recommended, vendor_consolidation
-from escrowflow.states import STAY, Row, State
+from escrowflow.states import STAY, DeadlineKind, Row, State, Urgency
 from escrowflow.testing import strategies
 from tests.given import COMEUP, eur
 from tests.lives import VARIANTS
@@ -521,6 +523,42 @@ def wave(case: Any, command: Wave) -> Iterable[Step]:
     yield from COMEUP.decider[c.SendMessage].act(case, c.SendMessage(reference="w"))
 
 
+# Every wait has an end there.
+SETTLED: Final = recommended()
+
+
+@attrs.frozen(kw_only=True)
+class Tick(c.Command):
+    """
+    The system looks, and looks again.
+    """
+
+
+def ticking(window: timedelta) -> Any:
+    """
+    Return a process in which something is due again and again, and changes nothing.
+    """
+
+    @decides(Tick, version="1")
+    def tick(case: Any, command: Tick) -> Iterable[Step]:
+        again = deadline("tick", case.after(window))
+        yield Step(events=(VerificationReminded(),), arm=again)
+
+    @decides(c.AcceptOrder, version="1")
+    def accepted(case: Any, command: c.AcceptOrder) -> Iterable[Step]:
+        first = deadline("tick", case.after(window))
+        for step in SETTLED.decider[c.AcceptOrder].act(case, command):
+            yield attrs.evolve(step, arm=(*step.arm, *first))
+
+    runs = [state for state in SETTLED.members if state not in SETTLED.endings]
+    return SETTLED.extend(
+        name="recommended",
+        rows=[Row(Tick, Role.SYSTEM, tuple(runs), STAY)],
+        decisions=[tick, accepted],
+        deadlines=[DeadlineKind("tick", Tick, tuple(runs), urgency=Urgency.REMINDER)],
+    )
+
+
 class TestProcessesOfYours:
     """
     What nobody in the market knows.
@@ -543,6 +581,24 @@ class TestProcessesOfYours:
         ]
         assert any("wave" in line.text for line in report.lines())
         assert ran(orders=1).unused == ()
+
+    def test_deadlines_that_come_often(self) -> None:
+        """
+        However often time does something, each order is watched for a year.
+        """
+        report = ran(ticking(timedelta(minutes=30)), 30)
+
+        assert [one[1:] for one in report.lives] == [
+            one[1:] for one in ran(SETTLED, 30).lives
+        ]
+        assert losses(report)["stuck"] == 0
+
+    def test_deadlines_without_an_end(self) -> None:
+        """
+        One that comes every second is told, rather than taken for money that is stuck.
+        """
+        with pytest.raises(LedgerError, match="tick comes again and again"):
+            ran(ticking(timedelta(seconds=1)), 30)
 
     def test_known_by_name(self) -> None:
         """
@@ -792,6 +848,18 @@ class TestCommandLine:
         assert set(json.loads(result.stdout)) == {
             *("first", "second", "moved", "spared", "added")
         }
+
+    def test_only_a_picture(self) -> None:
+        """
+        So it is with a picture; both at once would be neither.
+        """
+        arguments = ("comeup", "--orders", "9", "--svg", "-")
+
+        ElementTree.fromstring(told(*arguments).stdout)
+        both = told(*arguments, "--json", "-")
+
+        assert (both.exit_code, both.stdout) == (2, "")
+        assert "not both" in both.stderr
 
     @pytest.mark.parametrize(
         ("name", "text"),

@@ -676,8 +676,8 @@ def check_(
 @click.option(
     "--svg",
     "svg_file",
-    type=click.Path(dir_okay=False, writable=True),
-    help="Draw the report into this file.",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+    help="Draw the report into this file; - for the standard output.",
 )
 @_LANG
 def simulate(
@@ -697,6 +697,10 @@ def simulate(
     PROCESS is comeup, recommended, vendor_consolidation, or MODULE:NAME, a process of
     yours or what makes it.
     """
+    if json_file == svg_file == "-":
+        raise click.UsageError(
+            "the standard output takes --json - or --svg -, not both"
+        )
     names = [process] if other is None else [process, other]
     processes = {name: _process_of(name) for name in names}
     try:
@@ -714,7 +718,7 @@ def simulate(
     if json_file is not None:
         text = json.dumps(told.to_json(), ensure_ascii=False, indent=2)
         _write(json_file, f"{text}\n")
-    if json_file != "-":
+    if "-" not in (json_file, svg_file):
         for line in told.lines(locale=lang, width=_width()):
             _print(line)
 

@@ -175,6 +175,7 @@ class _Checker:
         yield from self._impossible()
         yield from self._unexplored()
         yield from self._rounds()
+        yield from self._kept_open()
         yield from self._dying_claims()
         yield from self._to_the_platform()
         yield from self._trapped()
@@ -269,9 +270,24 @@ class _Checker:
             seen.add(number)
             waits = [e.to for e in self.graph.nodes[number].edges if e.when == "wait"]
             if not waits:
-                return number == node.number
+                return number == node.number and number not in self.graph.cut
             number = waits[0]
         return number == node.number
+
+    def _stays(self, number: int) -> bool:
+        """
+        Whether an order is known never to end from a configuration on, if nobody acts.
+        """
+        if self.rests[number] is not None:
+            return False
+        seen: set[int] = set()
+        while number not in seen:
+            seen.add(number)
+            waits = [e.to for e in self.graph.nodes[number].edges if e.when == "wait"]
+            if not waits:
+                return number not in self.graph.cut
+            number = waits[0]
+        return True
 
     def _forgotten(self) -> Iterator[Finding]:
         """
@@ -431,9 +447,12 @@ class _Checker:
 
     def _is_whole(self) -> bool:
         """
-        Whether all that comes after anything is known.
+        Whether all that comes after anything is known: what fails, and is declared to,
+        leads nowhere.
         """
-        return self.graph.complete and not self.graph.faults
+        return self.graph.complete and all(
+            self.weighed(fault).severity == "declared" for fault in self._faults()
+        )
 
     def _holding(self) -> Iterator[Node]:
         """
@@ -552,7 +571,7 @@ class _Checker:
                 if (
                     edge.by in _PARTIES
                     and rounds[edge.to] == rounds[node.number]
-                    and self.rests[edge.to] is None
+                    and self._stays(edge.to)
                     and target.configuration.state not in seen
                 ):
                     seen.add(target.configuration.state)
@@ -562,6 +581,39 @@ class _Checker:
                         params={"state": target.configuration.state},
                         story=self.story(node.number, edge),
                     )
+
+    def _kept_open(self) -> Iterator[Finding]:
+        """
+        Yield the states by which one side alone goes round as long as it likes, and the
+        other one can do nothing about it.
+        """
+        nodes = self.graph.nodes
+        for party in _PARTIES:
+            kept = ways.kept_open_by(self.graph, party)
+            rounds = _circles(self.graph) if kept else []
+            again = (
+                (node, edge)
+                for node in nodes
+                if node.number in kept
+                for edge in node.edges
+                if edge.by is party
+                and edge.to in kept
+                and rounds[edge.to] == rounds[node.number]
+                and (edge.when == "before" or edge.to != node.number)
+            )
+            for node, edge in again:
+                state = nodes[edge.to].configuration.state
+                yield Finding(
+                    code="kept_open",
+                    where=f"{party.text} in {state}",
+                    params={
+                        "role": party.text,
+                        "other": OTHER[party].text,
+                        "state": state,
+                    },
+                    story=self.story(node.number, edge),
+                )
+                break
 
     def _dying_claims(self) -> Iterator[Finding]:
         for node in self.graph.nodes:

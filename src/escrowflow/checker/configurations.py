@@ -8,7 +8,7 @@ was reviewed, what became of money that had left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -75,12 +75,16 @@ class Wait(NamedTuple):
             of the order: an open claim) or `passed`.
 
         aside: Whether it is that of a side matter: an offer's.
+
+        after: Of those that run and end within one second: how many instants come
+            before its own.
     """
 
     name: str
     seconds: int
     how: str
     aside: bool = False
+    after: int = 0
 
 
 class Configuration(NamedTuple):
@@ -131,6 +135,9 @@ class Configuration(NamedTuple):
         cause: Why it ended; empty while it runs.
 
         extra: A host's own data, and what he says tells his orders apart.
+
+        main: The matters that are none on the side: a host's own code brings them
+            about, as a part of the course of an order.
     """
 
     state: str
@@ -154,6 +161,7 @@ class Configuration(NamedTuple):
     banks: tuple[str, ...] = ()
     cause: str = ""
     extra: tuple[object, ...] = ()
+    main: tuple[str, ...] = ()
 
     @property
     def matters(self) -> int:
@@ -161,7 +169,7 @@ class Configuration(NamedTuple):
         How many side matters there are: claims, proposals, extras, refunds in part.
         """
         # A claim that holds a deadline up is what the order is about.
-        return (
+        count = (
             (bool(self.claim) and not self._is_held)
             + bool(self.proposal)
             + self.extending
@@ -169,6 +177,27 @@ class Configuration(NamedTuple):
             + self.owing
             + (self.returned and not self.cause)
         )
+        return count - self._mains if count and self.main else count
+
+    @property
+    def _mains(self) -> int:
+        held = self._is_held
+        return sum(name != "claim" or not held for name in self.has & {*self.main})
+
+    @property
+    def has(self) -> frozenset[str]:
+        """
+        The names of all matters there are, on the side or not.
+        """
+        there = (
+            ("claim", bool(self.claim)),
+            ("proposal", bool(self.proposal)),
+            ("extending", self.extending),
+            ("offered", self.offered),
+            ("owing", self.owing),
+            ("returned", self.returned and not self.cause),
+        )
+        return frozenset(name for name, is_there in there if is_there)
 
     @property
     def _is_held(self) -> bool:
@@ -182,7 +211,7 @@ class Configuration(NamedTuple):
         """
         if not self.matters:
             return self
-        waits = {wait._replace(seconds=0) for wait in self.waits}
+        waits = {wait._replace(seconds=0, after=0) for wait in self.waits}
         return self._replace(waits=tuple(sorted(waits)), answers=())
 
     @property
@@ -190,16 +219,25 @@ class Configuration(NamedTuple):
         """
         The configuration without its side matters.
         """
-        return self._replace(
-            claim="",
-            mediated=self.mediated and not self.claim,
-            proposal="",
-            extending=False,
-            offered=False,
-            owing=False,
-            returned=False,
-            waits=tuple(wait for wait in self.waits if not wait.aside),
-        )
+        changes: dict[str, Any] = {
+            name: value for name, value in _BARE.items() if name not in self.main
+        }
+        if "claim" in changes:
+            changes["mediated"] = self.mediated and not self.claim
+        if "offered" in changes:
+            changes["waits"] = tuple(wait for wait in self.waits if not wait.aside)
+        return self._replace(**changes)
+
+
+# How a configuration is without each matter.
+_BARE: Final[dict[str, Any]] = {
+    "claim": "",
+    "proposal": "",
+    "extending": False,
+    "offered": False,
+    "owing": False,
+    "returned": False,
+}
 
 
 class Abstraction:
@@ -211,11 +249,13 @@ class Abstraction:
         self,
         process: Process[Policies],
         apart_by: Callable[[Order], object] | None = None,
+        main: Iterable[str] = (),
     ) -> None:
         self.process = process
         self.apart_by = apart_by
+        self.main = tuple(sorted(main))
         self._quiet = frozenset(
-            kind.name for kind in process.deadlines if self._is_quiet(kind)
+            kind.name for kind in process.deadlines if _is_quiet(process, kind)
         )
         self.lives = frozenset(
             kind.name
@@ -224,10 +264,6 @@ class Abstraction:
         )
         self._out_of_their_hands = frozenset(_out_of_their_hands(process))
         self._answers: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-
-    @staticmethod
-    def _is_quiet(kind: DeadlineKind) -> bool:
-        return kind.urgency is Urgency.REMINDER or kind.command is CloseConversation
 
     def waits(self, order: Order) -> Iterator[Deadline]:
         """
@@ -272,6 +308,7 @@ class Abstraction:
                 held=ledger.escrow > 0,
                 cause=order.ending.cause,
                 extra=self._apart(order),
+                main=self.main,
             )
         at = now.timestamp()
         request = order.cancellation
@@ -305,10 +342,12 @@ class Abstraction:
             returned=returned,
             banks=tuple(sorted(hold.status for hold in order.holds)),
             extra=self._apart(order),
+            main=self.main,
         )
 
     def _waits_of(self, order: Order, at: float) -> tuple[Wait, ...]:
-        waits = [self._wait(wait, at) for wait in self.waits(order)]
+        pending = list(self.waits(order))
+        waits = _ranked([self._wait(wait, at) for wait in pending], pending)
         held = any(wait.how == "held" for wait in waits)
         if held or str(order.state) in self._out_of_their_hands:
             # Whoever decides there gives at least a day.
@@ -391,6 +430,42 @@ def _turns(asked: Callable[[int], object]) -> tuple[tuple[int, object], ...]:
         if not found or found[-1][1] != answer:
             found.append((more, answer))
     return tuple(found)
+
+
+def _ranked(waits: list[Wait], pending: list[Deadline]) -> list[Wait]:
+    """
+    Return waits with what comes first within one second: it may end the others.
+    """
+    ends: dict[int, set[datetime]] = {}
+    for wait, deadline in zip(waits, pending, strict=True):
+        if wait.how == "runs":
+            ends.setdefault(wait.seconds, set()).add(deadline.due_at)
+    if all(len(instants) == 1 for instants in ends.values()):
+        return waits
+    return [
+        wait._replace(after=sorted(ends[wait.seconds]).index(deadline.due_at))
+        if wait.how == "runs"
+        else wait
+        for wait, deadline in zip(waits, pending, strict=True)
+    ]
+
+
+def _is_quiet(process: Process[Policies], kind: DeadlineKind) -> bool:
+    """
+    Whether a deadline only reminds, or closes a conversation: it moves nothing, and
+    none of what it does is decided by a host's own code.
+    """
+    reminds = kind.urgency is Urgency.REMINDER or kind.command is CloseConversation
+    return (
+        reminds
+        and not process.decider[kind.command].version
+        and all(
+            to is STAY
+            for row in process.rows
+            if row.command is kind.command
+            for to in row.to.values()
+        )
+    )
 
 
 def _out_of_their_hands(process: Process[Policies]) -> Iterator[str]:

@@ -177,6 +177,9 @@ class Graph:
         skipped: A host's own commands of which no form tells what they take.
 
         complete: Whether there are no more.
+
+        cut: The configurations that lead to one that was left out, there being too
+            many: what can become of them is not known.
     """
 
     process: Process[Policies]
@@ -187,6 +190,7 @@ class Graph:
     accepts: bool = False
     skipped: set[type[Command]] = attrs.field(factory=set)
     complete: bool = True
+    cut: set[int] = attrs.field(factory=set)
 
     def path(self, number: int) -> list[Edge]:
         """
@@ -306,9 +310,13 @@ def explored(
 
         apart_by: What else tells orders apart.
     """
-    explorer = _Explorer(process, placed, most, apart_by)
-    explorer.run()
-    return explorer.graph
+    main: frozenset[str] = frozenset()
+    while True:
+        explorer = _Explorer(process, placed, most, apart_by, main)
+        explorer.run()
+        if explorer.main == main:
+            return explorer.graph
+        main = explorer.main
 
 
 _Offered: TypeAlias = list[tuple[Actor, Option]]
@@ -328,12 +336,17 @@ class _Explorer:
         placed: PlaceOrder,
         most: int,
         apart_by: Callable[[Order], object] | None,
+        main: frozenset[str],
     ) -> None:
         self.process = process
+        # The matters that a host's own code brings about, as far as is known.
+        self.main = main
         self.graph = Graph(process, placed)
         self.people = people(placed)
+        # Whether a host's own code decides anything.
+        self.owns = any(decision.version for decision in process.decider.values())
         self.holds = process.policies.acceptance.charge_at == "acceptance"
-        self.abstraction = Abstraction(process, apart_by)
+        self.abstraction = Abstraction(process, apart_by, main)
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
@@ -350,7 +363,10 @@ class _Explorer:
                 "order", "it cannot be placed: " + answer.blockers[0].message()
             )
         self._reached(answer.order, START, -1, None)
-        while self.queue:
+        self._brought(PlaceOrder, self.graph.nodes[0].configuration.has)
+        main = self.main
+        # What was explored as a side matter, and is none, is explored anew.
+        while self.queue and self.main == main:
             node = self.queue.popleft()
             try:
                 if node.over:
@@ -379,6 +395,7 @@ class _Explorer:
             return -1
         if len(self.graph.nodes) >= self.most:
             self.graph.complete = False
+            self.graph.cut.add(parent)
             return -1
         self.graph.accepts |= order.accepted_at is not None
         number = self.known[key] = len(self.graph.nodes)
@@ -422,7 +439,9 @@ class _Explorer:
         instant = end - _MICROSECOND
         order = settled(self.process, node.order, instant).order
         lifted = (
-            blocker.unblocked_at is not None and blocker.unblocked_at <= instant
+            # A host's own code need not say when it lets somebody act.
+            bool(self.process.decider[option.command].version)
+            or (blocker.unblocked_at is not None and blocker.unblocked_at <= instant)
             for _, option in offered
             for blocker in option.blockers
         )
@@ -436,7 +455,10 @@ class _Explorer:
                 now=instant,
                 recorded_at=instant,
             )
-            if not blockers_of(case, type(command)):
+            kind = type(command)
+            if not blockers_of(case, kind) and not tuple(
+                self.process.decider[kind].limits(case, command)
+            ):
                 self._act(node, order, by, command, "before", instant, end)
 
     def _offered(self, order: Order, now: DateTime) -> _Offered:
@@ -491,15 +513,32 @@ class _Explorer:
         for by, option in offered:
             is_new = option.allowed and (by.role, option.command) not in known
             if is_new and self._is_explored(node, option.command, by):
-                try:
-                    commands = list(_commands(option, node.order, node.now, self.holds))
-                except InvalidInputError:
-                    # A host's own command takes something that no form tells.
-                    self.graph.skipped.add(option.command)
-                    continue
-                for command in commands:
+                for command in self._taken(option, node.order, by, node.now):
                     yield by, command
         yield from self._charges(node)
+
+    def _taken(
+        self, option: Option, order: Order, by: Actor, now: DateTime
+    ) -> list[Command]:
+        """
+        Return a command of each choice, as far as its payload is taken.
+
+        Where the least is refused, the most is tried; if that is, too, or no form tells
+        what a host's own command takes, nobody knows what it would do.
+        """
+        limits = self.process.decider[option.command].limits
+        now = max(now, order.effective_at)
+        case = Case(process=self.process, order=order, by=by, now=now, recorded_at=now)
+        for most in (False, True):
+            try:
+                commands = list(_commands(option, order, now, self.holds, most=most))
+            except InvalidInputError:
+                break
+            taken = [one for one in commands if not tuple(limits(case, one))]
+            if taken:
+                return taken
+        self.graph.skipped.add(option.command)
+        return []
 
     def _charges(self, node: Node) -> Iterator[tuple[Actor, Command]]:
         """
@@ -583,6 +622,25 @@ class _Explorer:
         edge = Edge(by, command, when, -1, after.ended)
         self._join(node, edge, after.order, until, leaves)
 
+    def _note(self, node: Node, edge: Edge, order: Order, now: DateTime) -> None:
+        """
+        Note what a move brings about.
+        """
+        more = self.abstraction.of(order, now).has - node.configuration.has
+        if more:
+            if edge.command is not None:
+                self._brought(type(edge.command), more)
+            for name in edge.ended:
+                self._brought(self.process.kinds[name].command, more)
+
+    def _brought(self, command: type[Command], matters: frozenset[str]) -> None:
+        """
+        Note the matters that a command brings about, if a host's own code decides it:
+        then they are no side matters, but the course of every order.
+        """
+        if matters - self.main and self.process.decider[command].version:
+            self.main |= matters
+
     def _join(
         self,
         node: Node,
@@ -592,6 +650,8 @@ class _Explorer:
         leaves: _Leaves = _nothing,
     ) -> None:
         count = len(self.graph.nodes)
+        if self.owns:
+            self._note(node, edge, order, now)
         to = self._reached(order, now, node.number, None)
         if to < 0:
             return
@@ -628,17 +688,35 @@ class _Explorer:
         """
         See what people may still do; none of it moves what was held.
         """
+        tried: set[tuple[Role, type[Command]]] = set()
         orders = [node.order]
         for order in orders:
             for by in self.people.values():
                 for option in self._here(order, by, node.now):
                     key = by.role, option.command
-                    if not option.allowed or key in self.graph.possible:
+                    if not option.allowed or key in tried:
                         continue
-                    self.graph.possible.add(key)
-                    for command in _commands(option, order, node.now, self.holds):
-                        after = acted(self.process, order, by, command, node.now)
-                        orders.append(after.order)
+                    tried.add(key)
+                    # What a host decides may be another matter here.
+                    own = self.process.decider[option.command].version
+                    if own or key not in self.graph.possible:
+                        self.graph.possible.add(key)
+                        orders += self._ended(node, order, by, option)
+
+    def _ended(
+        self, node: Node, order: Order, by: Actor, option: Option
+    ) -> Iterator[Order]:
+        """
+        Yield what becomes of an order that has ended by what somebody may still do.
+        """
+        for command in self._taken(option, order, by, node.now):
+            try:
+                after = acted(self.process, order, by, command, node.now)
+            except Exception as error:
+                edge = Edge(by.role, command, "now", -1)
+                self.graph.faults.append(Fault(node.number, edge, error))
+            else:
+                yield after.order
 
 
 def _first_due(
@@ -672,21 +750,27 @@ _HELD: Final = timedelta(days=7)
 
 
 def _commands(
-    option: Option, order: Order, now: DateTime, holds: bool
+    option: Option, order: Order, now: DateTime, holds: bool, *, most: bool = False
 ) -> Iterator[Command]:
     """
     Yield a command of each choice, within the fields.
     """
     fields = option.fields
-    chosen = [field for field in fields if field.required and field.choices]
+    # A ruling first: its parts depend on it.
+    chosen = sorted(
+        (field for field in fields if field.required and field.choices),
+        key=lambda field: field.kind != "ruling",
+    )
     flags = [field.name for field in fields if field.required and field.kind == "flag"]
+    names = [*(field.name for field in chosen[1:]), *flags]
+    others = [*(field.choices for field in chosen[1:]), *[(False, True)] * len(flags)]
     for choice in chosen[0].choices if chosen else ("",):
-        command = specimen(option.command, fields, choice=choice)
+        command = specimen(option.command, fields, most=most, choice=choice)
         if isinstance(command, RequestExtension):
             command = attrs.evolve(command, due_at=_later(option, order, now))
-        for said in product((False, True), repeat=len(flags)):
-            if flags:
-                command = attrs.evolve(command, **dict(zip(flags, said, strict=True)))
+        for said in product(*others):
+            if names:
+                command = attrs.evolve(command, **dict(zip(names, said, strict=True)))
             yield command
         if isinstance(command, ConfirmPayment):
             # And a part of it: it is held until the rest comes, or goes back.

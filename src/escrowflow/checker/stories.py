@@ -68,8 +68,10 @@ class Story:
 
         order: The order at the end of it.
 
-        abridged: Whether its last step, the end of the order's longest life, is told
-            without the months before it.
+        abridged: Whether the end of the order's longest life is told without the
+            months before it.
+
+        beyond: How many of its steps come after that.
     """
 
     process: Process[Policies] = attrs.field(repr=False)
@@ -79,6 +81,7 @@ class Story:
     history: tuple[Recorded, ...] = attrs.field(repr=False, eq=False)
     order: Order = attrs.field(repr=False, eq=False)
     abridged: bool = False
+    beyond: int = 0
 
     def lines(self, *, locale: str = "en", width: int | None = None) -> list[Line]:
         """
@@ -101,27 +104,37 @@ class Story:
         yield f'    """{self.process.name}, as its checker tells it."""'
         yield f'    bed = Bed(process, start="{START.isoformat()}")'
         yield f"    bed.place({_said(self.placed)})"
-        now = START
-        for step in self.steps:
-            if step.at > now:
-                yield f'    bed.wait("{window_text(step.at - now)}")'
-                now = step.at
-            who = _PLAYERS[step.by.role]
-            if _worth_saying(step.command):
-                yield f"    bed.send({_said(step.command)}, by=bed.{who}.actor)"
-            else:
-                yield f"    bed.{who}.{step.command.name}()"
-        if self.until > now:
-            yield f'    bed.wait("{window_text(self.until - now)}")'
+        whole = len(self.steps) - self.beyond
+        for line in self._played(START, self.steps[:whole]):
+            yield f"    {line}"
         if self.abridged:
             yield "    # ... until the longest life of the order ends."
+            # What comes then cannot be played without the months before it.
+            since = self.steps[whole - 1].at if whole else START
+            for line in self._played(since, self.steps[whole:]):
+                yield f"    # {line}"
             return
+        now = self.steps[-1].at if self.steps else START
+        if self.until > now:
+            yield f'    bed.wait("{window_text(self.until - now)}")'
         ledger = self.order.ledger
         sums = ", ".join(
             f'{part}="{getattr(ledger, part)}"'
             for part in ("held", "refunded", "released", "kept")
         )
         yield f'    bed.expect("{self.order.state}", late={self.order.late}, {sums})'
+
+    @staticmethod
+    def _played(now: DateTime, steps: Iterable[Step]) -> Iterator[str]:
+        for step in steps:
+            if step.at > now:
+                yield f'bed.wait("{window_text(step.at - now)}")'
+                now = step.at
+            who = _PLAYERS[step.by.role]
+            if _worth_saying(step.command):
+                yield f"bed.send({_said(step.command)}, by=bed.{who}.actor)"
+            else:
+                yield f"bed.{who}.{step.command.name}()"
 
     def text(self, *, locale: str = "en", zone: str = "UTC") -> str:
         """
@@ -141,7 +154,7 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
     assert first.order is not None
     order, now, history = first.order, START, list(first.recorded)
     steps: list[Step] = []
-    abridged = False
+    lived: int | None = None
 
     def settle(until: DateTime) -> None:
         nonlocal order
@@ -157,7 +170,7 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
             case = due_move(process, order, now, life, recorded_at=now)
             order = case.order
             history += case.recorded
-            abridged = True
+            lived = len(steps)
             continue
         if edge.by is not None and edge.command is not None:
             if edge.when == "before":
@@ -180,7 +193,8 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
         until=now,
         history=tuple(history),
         order=order,
-        abridged=abridged,
+        abridged=lived is not None,
+        beyond=0 if lived is None else len(steps) - lived,
     )
 
 

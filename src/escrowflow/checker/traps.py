@@ -105,7 +105,8 @@ class _Game:
         """
         Return how far the loss is; `None` if the party can keep off it.
         """
-        if node.over:
+        # What was left out might save it.
+        if node.over or node.number in self.graph.cut:
             return None
         edges = list(_edges(self.graph, node))
         mine = [edge for edge in edges if edge.by is self.party]
@@ -152,6 +153,9 @@ def trapped(graph: Graph, party: Role, found: dict[int, int]) -> Iterator[list[E
             if not node.over and kind not in caught:
                 caught.add(kind)
                 yield list(way)
+            continue
+        if number in graph.cut:
+            # What was left out might have met a deadline.
             continue
         for edge in _in_time(graph, node, party):
             if edge.to not in seen:

@@ -8,6 +8,8 @@ that holds money.
   neither side does.
 - A *way out* of a state is a command of his, or a deadline, that leads into another
   state, from which he still gets out.
+- A side *keeps an order open* if it can let time pass for ever, by what it does again
+  and again, and the other side, whenever it acts, does not get out.
 """
 
 from __future__ import annotations
@@ -20,7 +22,16 @@ from ..parties import Role
 from ..states import STAY
 from .exploring import OTHER, Edge, Graph, Node
 
-__all__ = ["SOMEBODY", "Place", "Way", "decided_in", "left_by", "out_of", "ways_out"]
+__all__ = [
+    "SOMEBODY",
+    "Place",
+    "Way",
+    "decided_in",
+    "kept_open_by",
+    "left_by",
+    "out_of",
+    "ways_out",
+]
 
 # Who may have a way out; `None`: time.
 SOMEBODY: Final = (Role.BUYER, Role.SELLER, Role.MEDIATOR, Role.OPERATOR, None)
@@ -139,3 +150,74 @@ def _names(graph: Graph, node: Node, edge: Edge) -> Iterator[str]:
             to is not STAY for to in row.leads(process.policies).values()
         ):
             yield name
+
+
+# --- keeping an order open --------------------------------------------------------
+
+
+def kept_open_by(graph: Graph, party: Role) -> frozenset[int]:
+    """
+    Return the configurations with money in which a side keeps an order open: whatever
+    the other one does, and in spite of every deadline.
+
+    What is left out, or raises, might end it: those are not counted.
+    """
+    decided = decided_in(graph)
+    unknown = graph.cut | {fault.node for fault in graph.faults}
+    kept = {
+        node.number
+        for node in graph.nodes
+        if node.configuration.held
+        and not node.over
+        and not node.configuration.lives
+        and not node.configuration.matters
+        and node.configuration.state not in decided
+        and node.number not in unknown
+    }
+    while True:
+        still = _lasting(graph, party, kept)
+        if still == kept:
+            return frozenset(kept)
+        kept = still
+
+
+def _lasting(graph: Graph, party: Role, kept: set[int]) -> set[int]:
+    """
+    Return those of some configurations from which a side can let time pass once more,
+    and come to one of them.
+    """
+    todo: list[int] = []
+    # From where the side comes at once to where time passes.
+    before: dict[int, set[int]] = {}
+    for number in kept:
+        node = graph.nodes[number]
+        waits = {edge.to for edge in node.edges if edge.when == "wait"}
+        out = [
+            edge
+            for edge in node.edges
+            if edge.by is OTHER[party]
+            and edge.to not in kept
+            # In the last second, what changes nothing is as good as waiting.
+            and (edge.when == "now" or edge.to not in waits)
+            and not graph.nodes[edge.to].configuration.matters
+        ]
+        if any(edge.when == "now" for edge in out):
+            continue
+        # What the other side could still do in the last second.
+        last = {type(edge.command) for edge in out}
+        for edge in node.edges:
+            if edge.to not in kept:
+                continue
+            if edge.by is party and edge.when == "now":
+                before.setdefault(edge.to, set()).add(number)
+            elif (edge.when == "wait" and not last) or (
+                edge.by is party and edge.when == "before" and not last & edge.leaves
+            ):
+                todo.append(number)
+    found = set(todo)
+    while todo:
+        for number in before.get(todo.pop(), ()):
+            if number not in found:
+                found.add(number)
+                todo.append(number)
+    return found

@@ -134,6 +134,8 @@ class Market:
         Raises:
             InvalidInputError: If a number is out of range, or nobody can order
                 anything under this process.
+
+            LedgerError: If a deadline begins anew without an end, or nearly so.
         """
         for name, count, most in (
             ("orders", orders, ORDERS_MAX),

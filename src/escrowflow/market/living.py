@@ -46,7 +46,7 @@ from ..commands import (
     UnfreezeOrder,
 )
 from ..decisions import Refusal, decide, next_due, place, settle
-from ..errors import EscrowflowError, InvalidInputError
+from ..errors import EscrowflowError, InvalidInputError, LedgerError
 from ..forms import form_of
 from ..inputs import Text
 from ..money import Money, Payment
@@ -75,6 +75,9 @@ _FORESIGHT: Final = 86_400
 
 # More than anybody does on one order.
 _STEPS_MAX: Final = 500
+
+# More than time does with one order in a year: every ten minutes something.
+_DUE_MAX: Final = 60_000
 
 # What a seller who will be late asks for, where the process has it; by name.
 EXTENSIONS: Final = ("request_extension", "accept_extension", "refuse_extension")
@@ -177,6 +180,7 @@ def live(process: _Process, plan: Plan, currency: str, number: int) -> Lived:
 
     Raises:
         InvalidInputError: If nobody can order anything under this process.
+        LedgerError: If a deadline begins anew without an end, or nearly so.
     """
     return _Life(process, plan, currency, number).lived()
 
@@ -223,18 +227,24 @@ class _Life:
         """
         Return what became of the order in the end.
         """
-        for _ in range(_STEPS_MAX):
-            if self.order.ending is not None:
-                break
+        steps = due_steps = 0
+        while self.order.ending is None and steps < _STEPS_MAX:
             wish = self._next()
             due = next_due(self.process, self.order)
             if due is not None and (wish is None or due[0] <= wish.at):
                 if due[0] >= self.ends_at:
                     break
+                if due_steps == _DUE_MAX:
+                    raise LedgerError(
+                        f"order {self.order.id!r}: {due[1].name} comes again and again, "
+                        f"more than {_DUE_MAX} times in a year"
+                    )
+                due_steps += 1
                 self._settled(max(due[0], self.now))
             elif wish is None or wish.at >= self.ends_at:
                 break
             else:
+                steps += 1
                 self._sent(wish)
         return self._told()
 

@@ -153,6 +153,9 @@ def pytest_runtest_makereport(
     bed = getattr(item, "funcargs", {}).get("escrow_bed")
     if report.failed and bed is not None:
         story = bed.story()
-        if story and story.strip() not in str(report.longrepr):
+        # What failed tells it already, if the bed said so; pytest sets an E before.
+        lines = str(report.longrepr).splitlines()
+        told = {line.removeprefix("E").strip() for line in lines}
+        if not told.issuperset(map(str.strip, story.splitlines())):
             report.sections.append(("story of the order", story))
     return report

@@ -87,6 +87,10 @@ FINDINGS: Final[Mapping[str, tuple[str, ...]]] = {
         "Both sides can come to the state %(state)s again and again, and the order never "
         "ends.",
     ),
+    "kept_open": (
+        "Money is held in the state %(state)s for as long as the %(role)s likes, who "
+        "comes there again and again, whatever the %(other)s does.",
+    ),
     "claim_dies": ("An open claim ends with its order, and nobody has looked at it.",),
     "trap": (
         "Trap for the %(role)s: whoever does everything in time can lose the money all "
