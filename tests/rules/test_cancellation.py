@@ -470,6 +470,36 @@ class TestRequest:
 
         assert story.refused(LUC, DELIVER) == ("cancellation_unanswered",)
 
+    @pytest.mark.parametrize("before", ["delivered", "revision_refused"])
+    @pytest.mark.parametrize("meanwhile", [False, True])
+    def test_gap_nothing_to_deliver(self, before: str, meanwhile: bool) -> None:
+        """
+        Gap, C12: what was handed over is not handed over again, to be rid of a request
+        or of the buyer's choice.
+        """
+        policies = {
+            "cancellation": {
+                "cancel_request_states": {"delivered", "revision_refused"}
+            },
+            "delivery": {"deliver_during_cancel_request": meanwhile},
+        }
+        story = IN[before](policies=policies).buyer(ASK_CANCELLATION)
+
+        assert story.refused(LUC, DELIVER) == ("not_in_this_state",)
+        assert story.blocked(LUC, ef.DeliverOrder) == [
+            (
+                "not_in_this_state",
+                {
+                    "command": "deliver_order",
+                    "state": before,
+                    "states": ("in_progress",),
+                },
+                [],
+            )
+        ]
+
+        assert story.buyer(ef.WithdrawCancellation()).state == before
+
     @pytest.mark.parametrize(
         ("before", "after"),
         [("delivered", "2026-06-11"), ("revision_refused", "2026-06-11")],

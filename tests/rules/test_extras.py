@@ -15,6 +15,7 @@ from escrowflow.money import AMOUNT_MAX
 from escrowflow.policies import TimePolicy
 from tests.story import (
     ANA,
+    ASK_CANCELLATION,
     ASK_REVISION,
     ASSIGN,
     CANCEL,
@@ -785,6 +786,65 @@ class TestDeliveryTime:
         story.buyer(buy(window="P3D"))
 
         assert story.refused(ANA, CANCEL) == ("consent_needed",)
+
+    def test_handed_over_late(self) -> None:
+        """
+        Gap, C12: what was handed over late is not due again while the buyer asks to
+        cancel; the time is there for the next delivery.
+        """
+        story = late(
+            policies={
+                "extras": {"addon_deadline": "add_days"},
+                "cancellation": {"cancel_request_states": {"in_progress", "delivered"}},
+            }
+        )
+        story.seller(offer(window="P3D"), DELIVER).buyer(ASK_CANCELLATION)
+
+        story.buyer(pay())
+
+        assert story.state == "cancellation_requested + late"
+        assert [wait.name for wait in story.order.deadlines] == ["answer"]
+        story.buyer(ef.WithdrawCancellation(), ASK_REVISION).seller(ef.AcceptRevision())
+        assert story.order.due_at == story.clock.now().add(days=8)
+
+    def test_paid_while_frozen(self) -> None:
+        """
+        Gap: paid while staff looks at a late order, the time is there afterwards.
+        """
+        story = late(policies={"extras": {"addon_deadline": "add_days"}})
+        story.buyer(
+            ef.BuyAddOn(title="x", price=euros("5"), payment=None, extra_window="P3D")
+        ).staff(FREEZE)
+        paid = ef.ConfirmPayment(
+            payment=ef.Payment("card", "pay-9", euros("5")), item="addon-1"
+        )
+
+        story.after(days=1).provider(paid).after(days=1).staff(ef.UnfreezeOrder())
+
+        assert story.state == "in_progress"
+        assert story.order.due_at == story.clock.now().add(days=3)
+
+    def test_frozen_once_handed_over(self) -> None:
+        """
+        Gap, C12: nor is what was handed over late due again after a freeze.
+        """
+        story = late(
+            policies={
+                "extras": {"addon_deadline": "add_days"},
+                "cancellation": {"cancel_request_states": {"in_progress", "delivered"}},
+            }
+        ).buyer(
+            ef.BuyAddOn(title="x", price=euros("5"), payment=None, extra_window="P3D")
+        )
+        story.seller(DELIVER).buyer(ASK_CANCELLATION).staff(FREEZE)
+        paid = ef.ConfirmPayment(
+            payment=ef.Payment("card", "pay-9", euros("5")), item="addon-1"
+        )
+
+        story.provider(paid).staff(ef.UnfreezeOrder())
+
+        assert story.state == "cancellation_requested + late"
+        assert [wait.name for wait in story.order.deadlines] == ["answer"]
 
     def test_stopped_by_a_dispute(self) -> None:
         """

@@ -44,14 +44,11 @@ __all__ = ["CHAPTER"]
 
 
 def _situation(case: Case) -> Situation:
-    # Lateness counts while work is owed: a request made after a delivery does not
-    # turn an order that was handed over late into one that never was (C12).
-    standing = case.order.standing
-    where = standing.left[-1] if standing.left else standing.state
     return Situation(
-        state=str(standing.state),
+        state=str(case.order.standing.state),
         role=case.by.role,
-        late=standing.late and where in case.process.kinds["delivery"].runs,
+        # Lateness counts while work is owed.
+        late=case.order.late and case.work_owed,
         delivered=case.delivered,
     )
 

@@ -136,6 +136,23 @@ class Case:
         """
         return bool(self.order.deliveries)
 
+    @property
+    def base(self) -> str:
+        """
+        Where the order stands; where it stood, while a request or a freeze called it
+        away from there.
+        """
+        standing = self.order.standing
+        return standing.left[0] if standing.left else standing.state
+
+    @property
+    def work_owed(self) -> bool:
+        """
+        Whether there is something to hand over: a request made after a delivery does
+        not turn what was handed over late into what never was (C12).
+        """
+        return self.base in self.process.kinds["delivery"].runs
+
     def after(self, window: timedelta) -> DateTime:
         """
         Return the instant after so much elapsed time.

@@ -57,10 +57,22 @@ def deliver_order(case: Case, command: DeliverOrder) -> Iterable[Step]:
 
 @deliver_order.unless
 def _(case: Case) -> Iterable[Blocker]:
-    if (
-        case.order.cancellation is not None
-        and not case.policies.delivery.deliver_during_cancel_request
-    ):
+    if case.order.cancellation is None:
+        return
+    # A request made once the work was handed over leaves nothing to hand over: whoever
+    # delivered again would be rid of it, and of the buyer's choice (C12).
+    process, here = case.process, case.order.state
+    if process.row(case.base, DeliverOrder, Role.SELLER) is None:
+        places = process.places(DeliverOrder, Role.SELLER)
+        yield Blocker(
+            code="not_in_this_state",
+            params={
+                "command": DeliverOrder.name,
+                "state": str(case.base),
+                "states": tuple(str(place) for place in places if place != here),
+            },
+        )
+    elif not case.policies.delivery.deliver_during_cancel_request:
         yield Blocker(
             code="cancellation_unanswered",
             unblocked_by=(

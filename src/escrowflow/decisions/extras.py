@@ -76,7 +76,7 @@ def _extended(
     )
     if due_at is None or due_at <= case.now:
         return events, (), None
-    if wait.passed and case.order.state not in case.process.kinds["delivery"].runs:
+    if wait.passed and not case.work_owed:
         # Handed over late: the time is there for the next delivery.
         return events, (), None
     return events, deadline("delivery", due_at), False
