@@ -538,6 +538,13 @@ def most_of(story: Story) -> ef.Money:
     return most
 
 
+def half_up(part: int, whole: int) -> int:
+    """
+    Return a share in whole cents, a half upwards.
+    """
+    return (2 * part + whole) // (2 * whole)
+
+
 class TestWorth:
     """
     What one order may be worth at most, whatever it is made of.
@@ -585,35 +592,43 @@ class TestWorth:
         assert payment.fields[1].excludes == ("pay-1",)
 
     @pytest.mark.parametrize(
-        ("build", "taken"),
+        ("build", "taken", "base"),
         [
-            (in_progress, 10_000),
-            (lambda **more: in_progress(tip=euros("20"), **more), 12_000),
-            (lambda **more: sold(in_progress(**more), 700, paid=True), 10_700),
-            (lambda **more: sold(in_progress(**more), 700, paid=False), 10_700),
-            (lambda **more: in_progress(**more).seller(offer()), 13_000),
-            (lambda **more: in_progress(**more).seller(offer()).buyer(pay()), 13_000),
+            (in_progress, 10_000, 10_000),
+            (lambda **more: in_progress(tip=euros("20"), **more), 12_000, 10_000),
+            (lambda **more: sold(in_progress(**more), 700, paid=True), 10_700, 10_700),
+            (lambda **more: sold(in_progress(**more), 700, paid=False), 10_700, 10_700),
+            (lambda **more: in_progress(**more).seller(offer()), 13_000, 10_000),
+            (
+                lambda **more: in_progress(**more).seller(offer()).buyer(pay()),
+                13_000,
+                13_000,
+            ),
             (
                 lambda **more: in_progress(**more).seller(
                     offer(), ef.WithdrawOffer(offer_id="offer-1")
                 ),
+                10_000,
                 10_000,
             ),
         ],
         ids=["price", "tip", "paid", "bought", "offered", "taken", "withdrawn"],
     )
     @pytest.mark.parametrize("bps", [0, 500])
-    def test_to_the_cent(self, build: Any, taken: int, bps: int) -> None:
+    def test_to_the_cent(self, build: Any, taken: int, base: int, bps: int) -> None:
         """
         The form says how much more there may be, fees included; a cent more is refused,
         of an option and of an offer.
+
+        Fees are on what was bought, paid or not, and on no tip; on an offer once it is
+        taken.
         """
         story = build(policies={"fees": {"buyer_fee": ef.Fee(bps=bps)}})
-        worth = AMOUNT_MAX - taken
+        room = AMOUNT_MAX - taken - base * bps // 10_000
         most = most_of(story)
 
-        if not bps:
-            assert most == minor(worth)
+        assert most.minor + half_up(most.minor * bps, 10_000) <= room
+        assert most.minor + 1 + half_up((most.minor + 1) * bps, 10_000) > room
         over = minor(most.minor + 1)
         full: list[Why] = [("order_worth_too_much", {"maximum": minor(AMOUNT_MAX)}, [])]
         unpaid = ef.BuyAddOn(title="x", price=over, payment=None)
