@@ -5,16 +5,20 @@ What is handed out: a wheel that is the same whoever builds it, and that works a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import escrowflow
 
 PROJECT = Path(__file__).parent.parent
 # What a wheel is made of.
@@ -66,6 +70,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     A wheel of this tree.
     """
     return built(tmp_path_factory.mktemp("first", numbered=False))
+
+
+class TestVersion:
+    """
+    Which version this is.
+    """
+
+    def test_said_everywhere(self) -> None:
+        """
+        The package, its metadata and the first release in the changelog say the same.
+        """
+        about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+        changes = (PROJECT / "CHANGELOG.md").read_text("utf-8")
+        released = re.findall(r"^## \[([^\]]+)\] - \d{4}-\d\d-\d\d$", changes, re.M)
+
+        assert about["project"]["version"] == escrowflow.__version__ == released[0]
 
 
 class TestWheel:

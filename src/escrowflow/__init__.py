@@ -199,7 +199,7 @@ if TYPE_CHECKING:
     from .timeline import Moment
     from .worker import AsyncWorker, Worker, WorkReport
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "BUYER",
