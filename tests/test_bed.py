@@ -392,6 +392,25 @@ class TestPlugin:
         assert "TestMine lacks payee, payment of GatewayContract" in done.stdout
         assert "Traceback" not in done.stdout
 
+    def test_what_cannot_be_looked_at(self, tmp_path: Path) -> None:
+        """
+        A module may hold a proxy that nobody may ask what it is: pytest lets it be, and
+        so does the plugin.
+        """
+        (tmp_path / "test_shop.py").write_text(
+            "class Unbound:\n"
+            "    @property\n"
+            "    def __class__(self):\n"
+            "        raise RuntimeError('nobody is signed in')\n"
+            "Test_user = Unbound()\n"
+            "def test_good(escrow_bed):\n"
+            "    escrow_bed.place()\n"
+        )
+
+        done = ran(tmp_path)
+
+        assert done.returncode == 0, done.stdout
+
     def test_a_story_is_told_once(self, tmp_path: Path) -> None:
         """
         Where the bed itself says what is wrong, the story stands there already.
