@@ -77,7 +77,7 @@ MESSAGES: list[tuple[Exception, str, dict[str, object]]] = [
     ),
     (
         OrderNotFoundError("o1"),
-        "there is no order 'o1' for this actor",
+        "there is no order 'o1', or this actor has no part in it",
         {"order_id": "o1"},
     ),
     (

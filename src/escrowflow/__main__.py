@@ -17,7 +17,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO, final
@@ -239,10 +239,9 @@ def stuck(
     else:
         for one in found:
             what = " ".join((one.order_id, one.kind, *one.key.split()))
-            since = one.since.isoformat()
             tried = _number(one.attempts, "attempt")
             reason = _speakable(" ".join(one.reason.split()))
-            click.echo(f"{what}: {reason} (since {since}, {tried})")
+            click.echo(f"{what}: {reason} (since {_second(one.since)}, {tried})")
         click.echo(f"{_number(len(found), 'thing')} stuck")
     if found:
         raise click.exceptions.Exit(1)
@@ -320,7 +319,8 @@ def orders(
         _print_json(to_json(page.items))
     else:
         for order in page.items:
-            ends = "" if order.due_at is None else f", until {order.due_at.isoformat()}"
+            due_at = order.due_at
+            ends = "" if due_at is None else f", until {_second(due_at)}"
             click.echo(
                 f"{order.id} {order.state}{' late' if order.late else ''}: "
                 f"buyer {order.buyer_id}, seller {order.seller_id}, {order.price}{ends}"
@@ -842,6 +842,10 @@ def _lease(seconds: float) -> Retries:
 
 def _number(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _second(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
 
 
 def _no_text(error: UnicodeDecodeError) -> click.ClickException:

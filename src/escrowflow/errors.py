@@ -128,7 +128,9 @@ class OrderNotFoundError(EscrowflowError):
 
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
-        super().__init__(f"there is no order {order_id!r} for this actor")
+        super().__init__(
+            f"there is no order {order_id!r}, or this actor has no part in it"
+        )
 
 
 class OrderExistsError(EscrowflowError):
