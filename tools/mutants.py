@@ -170,7 +170,11 @@ PARTS: Final[Mapping[str, Part]] = {
         "extras", tests=("tests/rules/test_extras.py", "tests/test_decisions.py")
     ),
     "placing": _chapter(
-        "placing", tests=("tests/rules/test_placing.py", "tests/rules/test_charging.py")
+        "placing",
+        tests=(
+            *("tests/rules/test_placing.py", "tests/rules/test_charging.py"),
+            "tests/rules/test_extras.py",
+        ),
     ),
     "charging": _chapter("charging"),
     "reports": _chapter("reports"),
@@ -198,7 +202,10 @@ PARTS: Final[Mapping[str, Part]] = {
                 *("shrinking", "stories", "traps", "ways"),
             )
         ),
-        tests=("tests/test_checker.py", "tests/test_checker_ways.py"),
+        tests=(
+            *("tests/test_checker.py", "tests/test_checker_hosts.py"),
+            "tests/test_checker_ways.py",
+        ),
     ),
 }
 
