@@ -83,12 +83,10 @@ def demo(lang: str, db: str | None) -> None:
         db = db.removeprefix("sqlite:///")
     with tempfile.TemporaryDirectory() as folder:
         database = db if db is not None else str(Path(folder) / "demo.db")
-        try:
+        with _clearly():
             played = play(database)
             for line in (*rendered(played, lang, _width()), *totals(played, lang)):
                 _print(line)
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
     if db is not None:
         last = played[-1].order.id
         click.echo(f"\nescrowflow timeline {last} --db sqlite:///{db} --lang {lang}")
@@ -189,29 +187,26 @@ def worker(
     # Who passes events on passes on those of deadlines, too.
     publish = isinstance(hands, Mapping) and Publish in hands
     with _engine(db, processes, publish=publish, retries=retries) as engine:
-        try:
-            # What cannot be read now is more likely a mistake than a bad moment.
-            engine.next_due_at()
-            work = Worker(
-                engine,
-                hands,
-                kinds=kinds,
-                poll=poll,
-                caution=Caution() if caution else None,
-            )
-            if once:
-                while not (report := work.run_once()).idle:
-                    pass
-                if report.held_back is not None:
-                    # Whoever runs it every minute looks at its status, not at its log.
-                    raise click.ClickException(str(report.held_back))
-                return
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: work.stop())
-            click.echo("working; SIGTERM or Ctrl-C ends it", err=True)
-            work.run()
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        # What cannot be read now is more likely a mistake than a bad moment.
+        engine.next_due_at()
+        work = Worker(
+            engine,
+            hands,
+            kinds=kinds,
+            poll=poll,
+            caution=Caution() if caution else None,
+        )
+        if once:
+            while not (report := work.run_once()).idle:
+                pass
+            if report.held_back is not None:
+                # Whoever runs it every minute looks at its status, not at its log.
+                raise click.ClickException(str(report.held_back))
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: work.stop())
+        click.echo("working; SIGTERM or Ctrl-C ends it", err=True)
+        work.run()
 
 
 @main.command(short_help="Name what needs a human.")
@@ -230,10 +225,7 @@ def stuck(
     refund_windows.
     """
     with _engine(db, processes, retries=retries) as engine:
-        try:
-            found = engine.stuck(limit)
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        found = engine.stuck(limit)
     if as_json:
         _print_json(to_json(found))
     else:
@@ -261,10 +253,7 @@ def redrive(
     gone: workers try it at once, under the same key.
     """
     with _engine(db, processes, retries=retries) as engine:
-        try:
-            count = engine.redrive(order, key)
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        count = engine.redrive(order, key)
     if not count:
         what = f"order {order!r}" if key is None else f"{key!r} of order {order!r}"
         raise click.ClickException(
@@ -304,17 +293,14 @@ def orders(
     List orders as they are now, by id: state, people, price, and when the state ends.
     """
     with _engine(db, processes) as engine:
-        try:
-            page = engine.orders(
-                party=party,
-                role=role,
-                states=states or None,
-                unassigned=unassigned,
-                after=after,
-                limit=limit,
-            )
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        page = engine.orders(
+            party=party,
+            role=role,
+            states=states or None,
+            unassigned=unassigned,
+            after=after,
+            limit=limit,
+        )
     if as_json:
         _print_json(to_json(page.items))
     else:
@@ -340,10 +326,7 @@ def orders(
 def verify(db: str, processes: tuple[str, ...]) -> None:
     """Prove every history, order and ledger; name what is wrong."""
     with _engine(db, processes) as engine:
-        try:
-            verified = engine.verify()
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        verified = engine.verify()
     for fault in verified.faults:
         click.echo(str(fault), err=True)
     wallets = f"{_number(verified.wallets, 'wallet')}, " if verified.wallets else ""
@@ -385,24 +368,21 @@ def timeline_(
 ) -> None:
     """Tell the story of one order: who, what, when, why, and the money."""
     with _engine(db, processes) as engine:
-        try:
-            moments = engine.view(order).timeline
-            if form == "json":
-                _print_json(to_json(moments, locale=lang))
-            elif form == "html":
-                _print_page(
-                    story_text("timeline", lang),
-                    timeline.as_html(moments, locale=lang, zone=zone),
-                    lang,
-                )
-            else:
-                (lines,) = timeline.as_lines(
-                    [moments], locale=lang, zone=zone, width=_width()
-                )
-                for line in lines:
-                    _print(Line(line.kind, _speakable(line.text)))
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        moments = engine.view(order).timeline
+        if form == "json":
+            _print_json(to_json(moments, locale=lang))
+        elif form == "html":
+            _print_page(
+                story_text("timeline", lang),
+                timeline.as_html(moments, locale=lang, zone=zone),
+                lang,
+            )
+        else:
+            (lines,) = timeline.as_lines(
+                [moments], locale=lang, zone=zone, width=_width()
+            )
+            for line in lines:
+                _print(Line(line.kind, _speakable(line.text)))
 
 
 @main.command()
@@ -417,21 +397,18 @@ def case(
 ) -> None:
     """Write a mediator's file of one order, which proves itself."""
     with _engine(db, processes) as engine:
-        try:
-            found = engine.case_file(order)
-            if form == "json":
-                _print_json(to_json(found, locale=lang))
-            elif form == "html":
-                _print_page(
-                    story_text("case_file", lang),
-                    casefile.as_html(found, locale=lang, zone=zone),
-                    lang,
-                )
-            else:
-                text = casefile.as_text(found, locale=lang, zone=zone, width=_width())
-                click.echo(_speakable(text), nl=False)
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        found = engine.case_file(order)
+        if form == "json":
+            _print_json(to_json(found, locale=lang))
+        elif form == "html":
+            _print_page(
+                story_text("case_file", lang),
+                casefile.as_html(found, locale=lang, zone=zone),
+                lang,
+            )
+        else:
+            text = casefile.as_text(found, locale=lang, zone=zone, width=_width())
+            click.echo(_speakable(text), nl=False)
     if found.wrong is not None:
         raise click.exceptions.Exit(1)
 
@@ -442,12 +419,9 @@ def case(
 def export(db: str, processes: tuple[str, ...]) -> None:
     """Write every order to the standard output, one a line, as JSON."""
     with _engine(db, processes) as engine:
-        try:
-            for line in engine.export():
-                # As bytes: an export is UTF-8, whatever the terminal speaks.
-                click.echo(line.encode())
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
+        for line in engine.export():
+            # As bytes: an export is UTF-8, whatever the terminal speaks.
+            click.echo(line.encode())
 
 
 @main.command(
@@ -463,8 +437,6 @@ def import_(db: str, processes: tuple[str, ...], file: TextIO) -> None:
             written = engine.restore(file)
         except UnicodeDecodeError as error:
             raise _no_text(error) from error
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
     click.echo(f"{_number(written, 'order')} written")
 
 
@@ -530,8 +502,6 @@ def reconcile(
                 click.echo(f"{one.code} {one.order_id or '-'}: {one.message(lang)}")
         except UnicodeDecodeError as error:
             raise _no_text(error) from error
-        except EscrowflowError as error:
-            raise click.ClickException(str(error)) from error
     click.echo(total_text(differing, waiting, lang))
     noting.check(methods)
     if differing:
@@ -572,14 +542,12 @@ def graph(
     if (order_id is None) is not (db is None):
         raise click.UsageError("--order and --db go together")
     drawn = _process_of(process)
-    try:
+    with _clearly():
         path = None
         if order_id is not None and db is not None:
             with _engine(db, () if process in _BUILT_IN else (process,)) as engine:
                 path = engine.history(order_id)
         text = diagram(drawn, format_, locale=lang, path=path)
-    except EscrowflowError as error:
-        raise click.ClickException(str(error)) from error
     # As bytes: a picture is UTF-8, whatever the terminal speaks.
     click.echo(text.encode(), nl=False)
 
@@ -623,10 +591,8 @@ def check_(
     """
     checked = _process_of(process)
     before = None if against is None else _process_of(against)
-    try:
+    with _clearly():
         report = check(checked, against=before)
-    except EscrowflowError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
         _print_json(report.to_json(locale=lang))
     else:
@@ -703,7 +669,7 @@ def simulate(
         )
     names = [process] if other is None else [process, other]
     processes = {name: _process_of(name) for name in names}
-    try:
+    with _clearly():
         people = market.DEFAULT if habits is None else market.People.read(_data(habits))
         reports = []
         for name in names:
@@ -711,8 +677,6 @@ def simulate(
             with _progress(name, orders) as progress:
                 reports.append(held.run(orders, workers=workers, progress=progress))
         told = reports[0] if other is None else market.compare(*reports)
-    except EscrowflowError as error:
-        raise click.ClickException(str(error)) from error
     if svg_file is not None:
         _write(svg_file, market.picture(*reports, locale=lang))
     if json_file is not None:
@@ -774,6 +738,17 @@ def _process_of(process: str) -> OrderProcess:
 
 
 @contextmanager
+def _clearly() -> Iterator[None]:
+    """
+    Say what is wrong in one line.
+    """
+    try:
+        yield
+    except EscrowflowError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
 def _engine(
     db: str,
     processes: tuple[str, ...],
@@ -793,7 +768,7 @@ def _engine(
 
         retries: As for `Engine`.
     """
-    try:
+    with _clearly():
         mine = [_process(name) for name in processes]
         known = (*mine, comeup(), vendor_consolidation(), recommended())
         storage = open_storage(db, create=create)
@@ -803,10 +778,8 @@ def _engine(
         engine = Engine(
             known[0], storage, also=known[1:], publish=publish, retries=retries
         )
-    except EscrowflowError as error:
-        raise click.ClickException(str(error)) from error
-    with engine:
-        yield engine
+        with engine:
+            yield engine
 
 
 def _process(name: str) -> OrderProcess:
