@@ -367,6 +367,8 @@ class _Explorer:
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
+        # What tells orders apart where there is no side matter.
+        self.plain: set[tuple[object, ...]] = set()
         # The commands that a role has a row for, by state.
         self.rows: dict[tuple[str, Role], list[type[Command]]] = {}
 
@@ -420,6 +422,8 @@ class _Explorer:
         node = Node(number, configuration, order, now, parent)
         self.graph.nodes.append(node)
         self.queue.append(node)
+        if not configuration.matters and not node.over:
+            self.plain.add(configuration.extra)
         return number
 
     def _tried(self, node: Node) -> None:
@@ -543,7 +547,7 @@ class _Explorer:
         if not node.configuration.matters:
             return None
         number = self.known.get(node.configuration.bare)
-        if number is None and self.owns and node.configuration.extra:
+        if self.owns and node.configuration.extra not in self.plain:
             # Told apart by the matter itself, it is never without it.
             self.main |= node.configuration.has
         if number is None or not self.graph.nodes[number].allowed:
