@@ -367,8 +367,8 @@ class _Explorer:
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
-        # What tells orders apart where there is no side matter.
-        self.plain: set[tuple[object, ...]] = set()
+        # What tells orders apart where there is no side matter, by state.
+        self.plain: set[tuple[str, tuple[object, ...]]] = set()
         # The commands that a role has a row for, by state.
         self.rows: dict[tuple[str, Role], list[type[Command]]] = {}
 
@@ -423,7 +423,7 @@ class _Explorer:
         self.graph.nodes.append(node)
         self.queue.append(node)
         if not configuration.matters and not node.over:
-            self.plain.add(configuration.extra)
+            self.plain.add((configuration.state, configuration.extra))
         return number
 
     def _tried(self, node: Node) -> None:
@@ -547,7 +547,8 @@ class _Explorer:
         if not node.configuration.matters:
             return None
         number = self.known.get(node.configuration.bare)
-        if self.owns and node.configuration.extra not in self.plain:
+        place = node.configuration.state, node.configuration.extra
+        if self.owns and place not in self.plain:
             # Told apart by the matter itself, it is never without it.
             self.main |= node.configuration.has
         if number is None or not self.graph.nodes[number].allowed:
