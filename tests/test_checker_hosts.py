@@ -865,3 +865,16 @@ def test_two_deadlines_at_one_instant() -> None:
     extras = {"addon_deadline": "add_days"}
 
     assert errors(recommended().with_policies(extras=extras)) == set()
+
+
+@pytest.mark.parametrize("beneficiary", ["seller", "mediator"])
+def test_a_life_that_is_shorter_than_a_wait(beneficiary: str) -> None:
+    """
+    An order that is over before a deadline has no last second before it: nothing is tried
+    there that its state does not know.
+    """
+    process = SAFE.with_policies(
+        lifetime={"order_cap": "P1D", "expiry_beneficiary": beneficiary}
+    )
+
+    assert "decision_fails" not in {code for code, _ in errors(process)}

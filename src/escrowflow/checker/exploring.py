@@ -468,6 +468,8 @@ class _Explorer:
         known = node.allowed
         for instant in sorted(instants):
             order = settled(self.process, node.order, instant).order
+            if order.standing.state != node.order.standing.state:
+                return
             offers = self._offered(order, instant)
             for by, command in self._moves(node, offers, known):
                 self._act(node, order, by, command, "later", instant, instant)
@@ -486,6 +488,9 @@ class _Explorer:
         """
         instant = end - _MICROSECOND
         order = settled(self.process, node.order, instant).order
+        if order.standing.state != node.order.standing.state:
+            # Its longest life is over before.
+            return
         lifted = (
             # A host's own code need not say when it lets somebody act.
             bool(self.process.decider[option.command].version)
