@@ -461,6 +461,24 @@ class TestDelay:
         assert story.row[::2] == ("cancelled + late", "0/110/0/0")
 
 
+class TestFrozenForGood:
+    """
+    An order that staff froze ends with its longest life, whoever gets what is held.
+    """
+
+    @pytest.mark.parametrize(
+        ("beneficiary", "books"),
+        [("buyer", BACK), ("seller", PAID), ("platform", "0/0/0/100")],
+    )
+    def test_its_end(self, beneficiary: str, books: str) -> None:
+        """
+        C24: also where no mediator is asked.
+        """
+        story = frozen(**ours(lifetime={"expiry_beneficiary": beneficiary}))
+
+        assert story.after(days=80).row[::2] == ("expired", books)
+
+
 class TestAnswers:
     """
     A request that is not answered counts as agreed to (R34, R65).
