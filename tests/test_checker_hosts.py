@@ -25,13 +25,14 @@ from escrowflow.decisions.settlement import (
 )
 from escrowflow.events import OrderMarkedLate, PartialRefundAccepted
 from escrowflow.parties import Role
+from escrowflow.processes import recommended
 from escrowflow.states import BACK, STAY, DeadlineKind, Gap, Row, State, Urgency
 from escrowflow.terms import FullRefund, Terms
 from escrowflow.testing import Bed
 from tests.given import COMEUP, an_order, eur
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 pytestmark = pytest.mark.proof
 
@@ -138,7 +139,8 @@ def test_a_wait_that_begins_anew_for_ever() -> None:
         decisions=[pause, look],
     )
 
-    assert errors(process) == {("no_exit", "paused"), ("no_timed_exit", "paused")}
+    stuck = {(code, "paused") for code in ("no_exit", "no_timed_exit", "claim_unheard")}
+    assert errors(process) == stuck
 
 
 def test_a_command_that_no_form_tells() -> None:
@@ -522,7 +524,8 @@ def test_a_failure_that_is_declared() -> None:
         gaps=[Gap("decision_fails", "pending", "nobody refuses here")],
     )
 
-    assert errors(process) == {("no_exit", "paused"), ("no_timed_exit", "paused")}
+    stuck = {(code, "paused") for code in ("no_exit", "no_timed_exit", "claim_unheard")}
+    assert errors(process) == stuck
 
 
 def test_a_story_beyond_the_longest_life() -> None:
@@ -637,3 +640,241 @@ def test_a_side_that_keeps_an_order_open_once() -> None:
     ending = taking_time(often=True, seller_ends=True)
     assert errors(ending) == {("trap", "buyer")}
     assert "kept_open" not in {code for code, _ in errors(capped)}
+
+
+# --- what a host's own code asks about --------------------------------------------
+
+
+def leaving(
+    may: Callable[[ef.Order], bool], *, for_good: bool = True
+) -> ef.Process[ef.Policies]:
+    """
+    Return a process in which the buyer of what was delivered takes everything back, or
+    nothing at all, where something is so.
+    """
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        if for_good:
+            yield cancelled(case, cause="by_consent", trigger=command.name)
+        else:
+            yield Step(events=(OrderMarkedLate(),))
+
+    @leave.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        if not may(case.order):
+            yield ef.Blocker(code="not_so")
+
+    to = State.CANCELLED if for_good else STAY
+    row = Row(Leave, Role.BUYER, State.DELIVERED, to, settles=for_good)
+    return SAFE.extend(name="h", rows=[row], decisions=[leave])
+
+
+def played(process: Any, **arguments: Any) -> set[tuple[str, str]]:
+    """
+    Return the errors of a process, each with a story that runs as it is printed.
+    """
+    found = check(process, **arguments).errors
+    for one in found:
+        assert one.story is not None
+        names: dict[str, Any] = {"Bed": Bed}
+        exec(compile(one.story.code(), "<story>", "exec"), names)
+        names["test_story"](process)
+    return {(one.code, one.where) for one in found}
+
+
+@pytest.mark.parametrize(
+    "may",
+    [
+        lambda order: order.claim is not None,
+        lambda order: order.partial_refund is not None,
+        # An offer cannot be made there: it is taken along.
+        lambda order: any(offer.status == "open" for offer in order.offers),
+    ],
+)
+def test_a_side_matter_that_is_heeded(may: Callable[[ef.Order], bool]) -> None:
+    """
+    What only a side matter makes possible is the course of an order, if a host's own
+    code does it.
+    """
+    assert played(leaving(may)) == {("trap", "seller")}
+
+
+def test_a_side_matter_that_changes_nothing() -> None:
+    """
+    What is harmless is so with a claim, too.
+    """
+    assert errors(leaving(lambda order: bool(order.claim), for_good=False)) == set()
+
+
+@pytest.mark.parametrize(
+    "may",
+    [
+        lambda order: any(offer.status == "paid" for offer in order.offers),
+        lambda order: any(payment.refunded for payment in order.payments),
+    ],
+)
+def test_what_a_side_matter_leaves_behind(may: Callable[[ef.Order], bool]) -> None:
+    """
+    The traps that lie behind a side matter, which both sides are done with, are found.
+    """
+    assert played(leaving(may), apart_by=may) == {("trap", "seller")}
+
+
+def test_a_claim_of_a_hosts_own() -> None:
+    """
+    Whoever decides it, a mediator gets at it as before: nobody is accused.
+    """
+
+    @decides(c.FileClaim, version="1")
+    def filed(case: Any, command: c.FileClaim) -> Iterable[Step]:
+        yield from SAFE.decider[c.FileClaim].act(case, command)
+
+    filed.unless(SAFE.decider[c.FileClaim].blockers)
+
+    assert errors(SAFE.extend(name="h", decisions=[filed])) == set()
+
+
+@pytest.mark.parametrize(("opens", "found"), [(2, {("trap", "seller")}), (9, set())])
+def test_what_is_possible_for_a_day(opens: int, found: set[tuple[str, str]]) -> None:
+    """
+    What is possible neither at once nor in the last second is tried when the blocker
+    says that it is lifted.
+    """
+    day = timedelta(days=1)
+
+    @decides(Leave, version="1")
+    def leave(case: Any, command: Leave) -> Iterable[Step]:
+        yield cancelled(case, cause="by_consent", trigger=command.name)
+
+    @leave.unless
+    def _(case: Any) -> Iterable[ef.Blocker]:
+        since = case.order.delivered_at + opens * day
+        if case.now < since:
+            yield ef.Blocker(code="too_early", unblocked_at=since)
+        elif case.now >= since + day:
+            yield ef.Blocker(code="too_late")
+
+    row = Row(Leave, Role.BUYER, State.DELIVERED, State.CANCELLED, settles=True)
+
+    assert played(SAFE.extend(name="h", rows=[row], decisions=[leave])) == found
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_deadline_after_the_end(again: bool) -> None:
+    """
+    It is let end: a decision that raises there, or goes round in a circle, would be
+    tried again for ever.
+    """
+
+    @decides(c.ApproveDelivery, version="1")
+    def approved(case: Any, command: c.ApproveDelivery) -> Iterable[Step]:
+        more = deadline("look", case.after(WEEK))
+        for step in SAFE.decider[c.ApproveDelivery].act(case, command):
+            yield attrs.evolve(step, arm=(*step.arm, *more))
+
+    @decides(Look, version="1")
+    def looked(case: Any, command: Look) -> Iterable[Step]:
+        if not again:
+            raise ZeroDivisionError("by zero")
+        yield Step(events=(OrderMarkedLate(),), arm=deadline("look", case.now))
+
+    process = SAFE.extend(
+        name="h",
+        rows=[Row(Look, Role.SYSTEM, State.COMPLETED, STAY)],
+        deadlines=[
+            DeadlineKind("look", Look, State.COMPLETED, urgency=Urgency.SIDE_OBJECT)
+        ],
+        decisions=[approved, looked],
+    )
+
+    assert errors(process) == {("decision_fails", "completed")}
+
+
+@attrs.frozen(kw_only=True)
+class Ask(Command):
+    """
+    Ask for more, or for less.
+    """
+
+    part: ef.Money
+    extra: ef.Money | None = None
+    hard: bool = False
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda command: command.part > eur(50),
+        lambda command: command.extra is not None,
+        lambda command: command.hard,
+    ],
+)
+def test_a_payload_that_fails(fails: Callable[[Ask], bool]) -> None:
+    """
+    What a host decides is tried with the most, and with what need not be given.
+    """
+
+    @decides(Ask, version="1")
+    def asked(case: Any, command: Ask) -> Iterable[Step]:
+        if fails(command):
+            raise ZeroDivisionError("by zero")
+        yield Step(events=(OrderMarkedLate(),))
+
+    @asked.given
+    def _(case: Any) -> Iterable[Any]:
+        yield "part", {"maximum": case.order.ledger.held}
+
+    row = Row(Ask, Role.BUYER, State.DELIVERED, STAY)
+    process = SAFE.extend(name="h", rows=[row], decisions=[asked])
+
+    assert errors(process) == {("decision_fails", "delivered")}
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_what_a_provider_says(offered: bool) -> None:
+    """
+    A command of a host's own that programs send is tried, also where it is nobody's
+    option.
+    """
+
+    @decides(Pause, version="1")
+    def paused(case: Any, command: Pause) -> Iterable[Step]:
+        yield Step(events=(OrderMarkedLate(),))
+
+    process = SAFE.extend(
+        name="h",
+        states=Paused,
+        rows=[
+            Row(Pause, Role.PROVIDER, State.PENDING, "paused", offered=offered),
+            Row(Leave, Role.BUYER, "paused", State.CANCELLED, settles=True),
+        ],
+        decisions=[paused, leaving(bool).decider[Leave]],
+        gaps=[Gap("no_timed_exit", "paused", "the buyer waits for his bank")],
+    )
+
+    assert errors(process) == {("at_mercy", "seller in paused")}
+
+
+def test_two_deadlines_at_one_instant() -> None:
+    """
+    Of two deadlines that end at once one keeps the other from ending.  If the other side
+    takes the first away in the last second, the second one could still have been met:
+    that is no trap.
+    """
+    extras = {"addon_deadline": "add_days"}
+
+    assert errors(recommended().with_policies(extras=extras)) == set()
+
+
+@pytest.mark.parametrize("beneficiary", ["seller", "mediator"])
+def test_a_life_that_is_shorter_than_a_wait(beneficiary: str) -> None:
+    """
+    An order that is over before a deadline has no last second before it: nothing is tried
+    there that its state does not know.
+    """
+    process = SAFE.with_policies(
+        lifetime={"order_cap": "P1D", "expiry_beneficiary": beneficiary}
+    )
+
+    assert "decision_fails" not in {code for code, _ in errors(process)}

@@ -436,6 +436,48 @@ class TestDelay:
         """
         assert late(**ours()).buyer(CLAIM).after(days=7).row[2] == BACK
 
+    @pytest.mark.parametrize("mode", ["add_days", "max"])
+    @pytest.mark.parametrize("by_offer", [False, True])
+    def test_an_extra_brings_a_later_date(self, mode: str, by_offer: bool) -> None:
+        """
+        Gap: what is late no more is not cancelled for being late, while the work that
+        was just paid for is not due yet.
+        """
+        story = late(**ours(extras={"addon_deadline": mode}))
+        work: dict[str, Any] = {"title": "more", "price": ef.Money.of(10, "EUR")}
+        money = ef.Payment("card", "pi_more")
+        if by_offer:
+            story.seller(ef.SendOffer(**work, delivery_window="P20D"))
+            story.buyer(ef.PayOffer(offer_id="offer-1", payment=money))
+        else:
+            story.buyer(ef.BuyAddOn(**work, extra_window="P20D", payment=money))
+
+        assert not story.order.late
+        assert "delay" not in dict(story.waits)
+        story.after(days=8)
+        assert story.row[::2] == ("in_progress", "110/0/0/0")
+        # And where nothing comes by the new date the days begin anew.
+        story.after(days=20)
+        assert story.row[::2] == ("cancelled + late", "0/110/0/0")
+
+
+class TestFrozenForGood:
+    """
+    An order that staff froze ends with its longest life, whoever gets what is held.
+    """
+
+    @pytest.mark.parametrize(
+        ("beneficiary", "books"),
+        [("buyer", BACK), ("seller", PAID), ("platform", "0/0/0/100")],
+    )
+    def test_its_end(self, beneficiary: str, books: str) -> None:
+        """
+        C24: also where no mediator is asked.
+        """
+        story = frozen(**ours(lifetime={"expiry_beneficiary": beneficiary}))
+
+        assert story.after(days=80).row[::2] == ("expired", books)
+
 
 class TestAnswers:
     """

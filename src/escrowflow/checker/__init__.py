@@ -398,6 +398,8 @@ class _Checker:
             for node in self._holding()
             if node.configuration.claim
             and node.number not in out
+            # Beside another matter only what that one makes possible was tried.
+            and not (node.configuration.matters and "claim" in node.configuration.main)
             # Staff decides there.
             and node.configuration.state not in decided
         ):

@@ -215,6 +215,18 @@ class Configuration(NamedTuple):
         return self._replace(waits=tuple(sorted(waits)), answers=())
 
     @property
+    def course(self) -> tuple[object, ...]:
+        """
+        What of it is no side matter, nor how long anything takes: what a matter that
+        changes nothing leaves as it is.
+        """
+        waits = sorted((wait.name, wait.how) for wait in self.waits if not wait.aside)
+        # What went back in part is in the books of an order that has ended.
+        ended = self.answers[:1] + self.answers[2:] if self.cause else ()
+        where = (self.state, self.left, self.late, self.cause, self.held)
+        return (*where, tuple(waits), ended, self.extra)
+
+    @property
     def bare(self) -> Configuration:
         """
         The configuration without its side matters.

@@ -12,35 +12,33 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import product
 from typing import Final, Literal, TypeAlias, final
 
 import attrs
 from pendulum import DateTime
 
-from ..clock import as_utc, end_of
+from ..clock import as_utc
 from ..commands import (
     Command,
     ConfirmPayment,
     PlaceOrder,
     ReportCharge,
-    RequestExtension,
+    SendOffer,
     SubmitBrief,
 )
-from ..decisions import Option, place
+from ..decisions import Option, next_due, place
 from ..decisions.blockers import blockers_of
 from ..decisions.case import Case
 from ..decisions.settling import due_move
 from ..errors import InvalidInputError, LedgerError
 from ..events import Event, Recorded
-from ..forms import specimen
-from ..money import Money
 from ..order import Order
 from ..parties import Actor, Buyer, Mediator, Operator, Provider, Role, Seller
 from ..parts import Deadline, Standing
 from ..rules import Policies
 from ..states import Process
 from .configurations import SAYINGS, Abstraction, Configuration
+from .payloads import Payloads
 
 __all__ = [
     "OTHER",
@@ -63,9 +61,9 @@ OTHER: Final = {Role.BUYER: Role.SELLER, Role.SELLER: Role.BUYER}
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-# At once; just before the next deadline, which nobody can answer any more; or nobody
-# does anything until it.
-When: TypeAlias = Literal["now", "before", "wait", "expiry"]
+# At once; as soon as a host's own code lets somebody, before the next deadline; just
+# before that, when nobody can answer any more; or nobody does anything until it.
+When: TypeAlias = Literal["now", "later", "before", "wait", "expiry"]
 
 _PROVIDERS: Final = (ConfirmPayment, ReportCharge)
 
@@ -89,6 +87,8 @@ class Edge:
 
         leaves: Of what is done in the last second: what the other side could still do
             at that very instant.
+
+        after: Of what is done later: how long after one came here.
     """
 
     by: Role | None
@@ -97,6 +97,7 @@ class Edge:
     to: int
     ended: frozenset[str] = frozenset()
     leaves: frozenset[type[Command]] = frozenset()
+    after: timedelta = timedelta()
 
 
 @final
@@ -325,6 +326,15 @@ _Offered: TypeAlias = list[tuple[Actor, Option]]
 _Leaves: TypeAlias = Callable[[], frozenset[type[Command]]]
 
 
+_NOTHING: Final[frozenset[tuple[Role, type[Command]]]] = frozenset()
+
+
+def _allowed(offered: _Offered) -> frozenset[tuple[Role, type[Command]]]:
+    return frozenset(
+        (by.role, option.command) for by, option in offered if option.allowed
+    )
+
+
 def _nothing() -> frozenset[type[Command]]:
     return frozenset()
 
@@ -345,11 +355,20 @@ class _Explorer:
         self.people = people(placed)
         # Whether a host's own code decides anything.
         self.owns = any(decision.version for decision in process.decider.values())
-        self.holds = process.policies.acceptance.charge_at == "acceptance"
+        # Of them, what only programs say.
+        self.said = tuple(
+            dict.fromkeys(
+                row.command
+                for row in process.rows
+                if not row.offered and not _is_ours(process, row.command)
+            )
+        )
         self.abstraction = Abstraction(process, apart_by, main)
         self.most = most
         self.known: dict[Configuration, int] = {}
         self.queue: deque[Node] = deque()
+        # What tells orders apart where there is no side matter, by state.
+        self.plain: set[tuple[str, tuple[object, ...]]] = set()
         # The commands that a role has a row for, by state.
         self.rows: dict[tuple[str, Role], list[type[Command]]] = {}
 
@@ -362,6 +381,7 @@ class _Explorer:
             raise InvalidInputError(
                 "order", "it cannot be placed: " + answer.blockers[0].message()
             )
+        self.payloads = Payloads(self.process, answer.order.full_window)
         self._reached(answer.order, START, -1, None)
         self._brought(PlaceOrder, self.graph.nodes[0].configuration.has)
         main = self.main
@@ -402,6 +422,8 @@ class _Explorer:
         node = Node(number, configuration, order, now, parent)
         self.graph.nodes.append(node)
         self.queue.append(node)
+        if not configuration.matters and not node.over:
+            self.plain.add((configuration.state, configuration.extra))
         return number
 
     def _tried(self, node: Node) -> None:
@@ -410,14 +432,16 @@ class _Explorer:
         """
         end = next_end(self.process, self.abstraction, node.order)
         offered = self._offered(node.order, node.now)
-        node.allowed = frozenset(
-            (by.role, option.command) for by, option in offered if option.allowed
-        )
+        node.allowed = _allowed(offered)
         self.graph.possible |= node.allowed
-        known = self._known_without(node)
-        moves = list(self._moves(node, offered, known))
+        bare = self._without(node)
+        known = _NOTHING if bare is None else bare.allowed
+        # A host's own code may heed the matter, here or where it is taken along to.
+        moves = list(self._moves(node, offered, _NOTHING if self.owns else known))
         for by, command in moves:
             self._act(node, node.order, by, command, "now", node.now, node.now)
+        if not known and self.owns:
+            self._later(node, offered, end)
         if end is not None:
             if not known:
                 self._last_second(node, offered, moves, end)
@@ -425,6 +449,32 @@ class _Explorer:
         life = self.abstraction.life(node.order)
         if life is not None:
             self._expire(node, life)
+        if bare is not None and self.owns:
+            self._heeded(node, bare)
+
+    def _later(self, node: Node, offered: _Offered, end: DateTime | None) -> None:
+        """
+        Try what a host's own code says that it lets somebody do from some instant on.
+        """
+        instants = {
+            blocker.unblocked_at
+            for _, option in offered
+            if self.process.decider[option.command].version
+            for blocker in option.blockers
+            if blocker.unblocked_at is not None
+            and blocker.unblocked_at > node.now
+            and (end is None or blocker.unblocked_at < end)
+        }
+        known = node.allowed
+        for instant in sorted(instants):
+            order = settled(self.process, node.order, instant).order
+            if order.standing.state != node.order.standing.state:
+                return
+            offers = self._offered(order, instant)
+            for by, command in self._moves(node, offers, known):
+                self._act(node, order, by, command, "later", instant, instant)
+            self.graph.possible |= (allowed := _allowed(offers))
+            known |= allowed
 
     def _last_second(
         self,
@@ -438,6 +488,9 @@ class _Explorer:
         """
         instant = end - _MICROSECOND
         order = settled(self.process, node.order, instant).order
+        if order.standing.state != node.order.standing.state:
+            # Its longest life is over before.
+            return
         lifted = (
             # A host's own code need not say when it lets somebody act.
             bool(self.process.decider[option.command].version)
@@ -483,7 +536,7 @@ class _Explorer:
         if commands is None:
             commands = self.rows[place] = [
                 command
-                for command in self.process.commands_of(by.role)
+                for command in (*self.process.commands_of(by.role), *self.said)
                 if self.process.row(place[0], command, by.role) is not None
             ]
         for command in commands:
@@ -491,18 +544,46 @@ class _Explorer:
                 command=command, blockers=blockers_of(case, command), case=case
             )
 
-    def _known_without(self, node: Node) -> frozenset[tuple[Role, type[Command]]]:
+    def _without(self, node: Node) -> Node | None:
         """
-        Return what people could do without the side matter there is: that was tried.
-
-        Nothing, if it was not: then everything is tried anew.
+        Return the configuration without the side matter there is, if that was tried:
+        otherwise everything is tried anew.
         """
         if not node.configuration.matters:
-            return frozenset()
+            return None
         number = self.known.get(node.configuration.bare)
-        if number is None:
-            return frozenset()
-        return self.graph.nodes[number].allowed
+        place = node.configuration.state, node.configuration.extra
+        if self.owns and place not in self.plain:
+            # Told apart by the matter itself, it is never without it.
+            self.main |= node.configuration.has
+        if number is None or not self.graph.nodes[number].allowed:
+            return None
+        return self.graph.nodes[number]
+
+    def _heeded(self, node: Node, bare: Node) -> None:
+        """
+        Note a side matter that a host's own code heeds: where it is there, somebody may
+        do something else, or something else comes of it.  Then it is none.
+        """
+        if self._own_moves(node) != self._own_moves(bare):
+            self.main |= node.configuration.has
+
+    def _own_moves(self, node: Node) -> set[tuple[object, ...]]:
+        """
+        Return what a host's own code lets people and time do, and what comes of it.
+        """
+        decider, kinds = self.process.decider, self.process.kinds
+        found: set[tuple[object, ...]] = {
+            one for one in node.allowed if decider[one[1]].version
+        }
+        for edge in node.edges:
+            done = {kinds[name].command for name in edge.ended}
+            if edge.command is not None:
+                done.add(type(edge.command))
+            if edge.when in ("now", "wait") and any(decider[c].version for c in done):
+                course = self.graph.nodes[edge.to].configuration.course
+                found.add((edge.by, type(edge.command), course))
+        return found
 
     def _moves(
         self,
@@ -521,24 +602,12 @@ class _Explorer:
         self, option: Option, order: Order, by: Actor, now: DateTime
     ) -> list[Command]:
         """
-        Return a command of each choice, as far as its payload is taken.
-
-        Where the least is refused, the most is tried; if that is, too, or no form tells
-        what a host's own command takes, nobody knows what it would do.
+        Return commands whose payload is taken; if none is, nobody knows what it does.
         """
-        limits = self.process.decider[option.command].limits
-        now = max(now, order.effective_at)
-        case = Case(process=self.process, order=order, by=by, now=now, recorded_at=now)
-        for most in (False, True):
-            try:
-                commands = list(_commands(option, order, now, self.holds, most=most))
-            except InvalidInputError:
-                break
-            taken = [one for one in commands if not tuple(limits(case, one))]
-            if taken:
-                return taken
-        self.graph.skipped.add(option.command)
-        return []
+        found = self.payloads.taken(option, order, by, now)
+        if not found:
+            self.graph.skipped.add(option.command)
+        return found
 
     def _charges(self, node: Node) -> Iterator[tuple[Actor, Command]]:
         """
@@ -552,11 +621,14 @@ class _Explorer:
 
     def _is_explored(self, node: Node, command: type[Command], by: Actor) -> bool:
         if by.role is Role.PROVIDER and command not in _PROVIDERS:
-            return False
+            return not _is_ours(self.process, command)
         if command is ConfirmPayment and (
             by.role is not Role.PROVIDER or node.order.paid_at is not None
         ):
             # Money that nobody owes goes back whole, anywhere.
+            return False
+        if self.owns and command is SendOffer and node.configuration.offered:
+            # A second one is like the first, and there is no end of them.
             return False
         if command is SubmitBrief and "brief_owed" in self.process.held:
             # There, a deadline waits for it.
@@ -619,7 +691,8 @@ class _Explorer:
                 Fault(node.number, Edge(by, command, when, -1), error)
             )
             return
-        edge = Edge(by, command, when, -1, after.ended)
+        wait = datetime.__sub__(until, node.now) if when == "later" else timedelta()
+        edge = Edge(by, command, when, -1, after.ended, after=wait)
         self._join(node, edge, after.order, until, leaves)
 
     def _note(self, node: Node, edge: Edge, order: Order, now: DateTime) -> None:
@@ -658,7 +731,7 @@ class _Explorer:
         # Of a side matter nobody asks what it leaves: it is no move of the game.
         left = frozenset() if self.graph.nodes[to].configuration.matters else leaves()
         # Written out: it happens for every edge there is.
-        edge = Edge(edge.by, edge.command, edge.when, to, edge.ended, left)
+        edge = Edge(edge.by, edge.command, edge.when, to, edge.ended, left, edge.after)
         node.edges.append(edge)
         if to == count:
             self.graph.nodes[to].via = edge
@@ -691,6 +764,8 @@ class _Explorer:
         tried: set[tuple[Role, type[Command]]] = set()
         orders = [node.order]
         for order in orders:
+            if self.owns:
+                self._time_after(node, order)
             for by in self.people.values():
                 for option in self._here(order, by, node.now):
                     key = by.role, option.command
@@ -702,6 +777,21 @@ class _Explorer:
                     if own or key not in self.graph.possible:
                         self.graph.possible.add(key)
                         orders += self._ended(node, order, by, option)
+
+    def _time_after(self, node: Node, order: Order) -> None:
+        """
+        Let the deadlines end that an order has after its end.
+        """
+        for _ in range(_ENDS_MAX):
+            due = next_due(self.process, order)
+            if due is None:
+                return
+            try:
+                order = settled(self.process, order, due[0]).order
+            except Exception as error:
+                edge = Edge(None, None, "wait", -1, frozenset({due[1].name}))
+                self.graph.faults.append(Fault(node.number, edge, error))
+                return
 
     def _ended(
         self, node: Node, order: Order, by: Actor, option: Option
@@ -719,6 +809,13 @@ class _Explorer:
                 yield after.order
 
 
+def _is_ours(process: Process[Policies], command: type[Command]) -> bool:
+    """
+    Whether a command is the library's, whoever decides it.
+    """
+    return command.__module__.startswith(f"{process.OWN_FLOOR}.")
+
+
 def _first_due(
     process: Process[Policies], order: Order, now: datetime
 ) -> Deadline | None:
@@ -732,53 +829,3 @@ def _first_due(
         if wait.runs and armed_at(wait.due_at) <= now
     ]
     return min(due, key=lambda one: one[:3])[3] if due else None
-
-
-def _later(option: Option, order: Order, now: DateTime) -> DateTime:
-    """
-    Return a later date: as much time again as there was.
-    """
-    (due_at,) = (field for field in option.fields if field.name == "due_at")
-    later = end_of(now, order.full_window)
-    soonest: DateTime = due_at.minimum
-    latest: DateTime = due_at.maximum
-    return min(max(later, soonest), latest)
-
-
-# How long a bank holds money, in a story.
-_HELD: Final = timedelta(days=7)
-
-
-def _commands(
-    option: Option, order: Order, now: DateTime, holds: bool, *, most: bool = False
-) -> Iterator[Command]:
-    """
-    Yield a command of each choice, within the fields.
-    """
-    fields = option.fields
-    # A ruling first: its parts depend on it.
-    chosen = sorted(
-        (field for field in fields if field.required and field.choices),
-        key=lambda field: field.kind != "ruling",
-    )
-    flags = [field.name for field in fields if field.required and field.kind == "flag"]
-    names = [*(field.name for field in chosen[1:]), *flags]
-    others = [*(field.choices for field in chosen[1:]), *[(False, True)] * len(flags)]
-    for choice in chosen[0].choices if chosen else ("",):
-        command = specimen(option.command, fields, most=most, choice=choice)
-        if isinstance(command, RequestExtension):
-            command = attrs.evolve(command, due_at=_later(option, order, now))
-        for said in product(*others):
-            if names:
-                command = attrs.evolve(command, **dict(zip(names, said, strict=True)))
-            yield command
-        if isinstance(command, ConfirmPayment):
-            # And a part of it: it is held until the rest comes, or goes back.
-            (whole,) = command.payment
-            part = attrs.evolve(whole, amount=Money(1, order.currency))
-            yield attrs.evolve(command, payment=(part,))
-            if holds:
-                # Or the buyer's bank holds all of it for a week.
-                until = datetime.__add__(order.effective_at, _HELD)
-                held = attrs.evolve(whole, amount=order.amount_due, held_until=until)
-                yield attrs.evolve(command, payment=(held,))

@@ -5,7 +5,7 @@ Stories: how an order comes to a configuration, played with the code that runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, final
 
 import attrs
@@ -177,12 +177,15 @@ def told(process: Process[Policies], placed: PlaceOrder, way: Iterable[Edge]) ->
                 assert end is not None
                 now = end - _MICROSECOND
                 settle(now)
+            elif edge.when == "later":
+                now = datetime.__add__(now, edge.after)
+                settle(now)
             by = everybody[edge.by]
             steps.append(Step(at=now, by=by, command=edge.command))
             case = acted(process, order, by, edge.command, now)
             order = case.order
             history += case.recorded
-        if edge.when != "now":
+        if edge.when in ("before", "wait"):
             assert end is not None
             now = end
         settle(now)
@@ -225,7 +228,7 @@ def _worth_saying(command: Command) -> dict[str, Any]:
         value = data[field.name]
         if isinstance(value, dict):
             value = {name: one for name, one in value.items() if one not in _NOTHING}
-        if field.kind == "text" and value == "-":
+        if field.kind == "text" and value == "-" and field.required:
             words[field.name] = value
         elif field.required or value not in _NOTHING:
             found[field.name] = value

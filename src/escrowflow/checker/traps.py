@@ -54,13 +54,18 @@ def lost(graph: Graph, node: Node, party: Role) -> bool:
     return bool(ledger.released) or bool(ledger.kept)
 
 
-def _edges(graph: Graph, node: Node) -> Iterator[Edge]:
+def _edges(graph: Graph, node: Node, *, aside: bool = False) -> Iterator[Edge]:
     """
-    Yield what changes the course of an order: no side matters, no longest life.
+    Yield what changes the course of an order: no longest life, and no side matters.
+
+    Args:
+        aside: Side matters, too.
     """
     waits = {edge.to for edge in node.edges if edge.when == "wait"}
     for edge in node.edges:
-        if edge.when == "expiry" or graph.nodes[edge.to].configuration.matters:
+        if edge.when == "expiry":
+            continue
+        if graph.nodes[edge.to].configuration.matters and not aside:
             continue
         # In the last second, what changes nothing is as good as waiting.
         if edge.to != node.number and (edge.when != "before" or edge.to not in waits):
@@ -105,21 +110,23 @@ class _Game:
         """
         Return how far the loss is; `None` if the party can keep off it.
         """
-        # What was left out might save it.
-        if node.over or node.number in self.graph.cut:
+        # What was left out might save it, or was tried without the side matter.
+        if node.over or node.number in self.graph.cut or node.configuration.matters:
             return None
         edges = list(_edges(self.graph, node))
         mine = [edge for edge in edges if edge.by is self.party]
         saves = [edge for edge in mine if edge.to not in self.found]
         # What would still save it in the last second.
         last = {type(edge.command) for edge in saves if edge.when == "before"}
+        # And before that.
+        meanwhile = any(edge.when == "later" for edge in saves)
         loses: list[tuple[bool, int]] = []
         for edge in edges:
             if edge.by not in (None, self.other) or edge.to not in self.found:
                 continue
-            answered = edge.when == "wait" and last
+            answered: object = edge.when == "wait" and (last or meanwhile)
             if edge.when == "before":
-                answered = last & edge.leaves
+                answered = last & edge.leaves or meanwhile
             if not answered:
                 loses.append((edge.when == "now", self.found[edge.to] + 1))
         if any(edge.when == "now" for edge in saves):
@@ -166,12 +173,19 @@ def trapped(graph: Graph, party: Role, found: dict[int, int]) -> Iterator[list[E
 def _in_time(graph: Graph, node: Node, party: Role) -> Iterator[Edge]:
     """
     Yield what leads away from a configuration without staff, without the party's
-    consent, and without that it lets a deadline of its own run out.
+    consent to the end, and without that it lets a deadline of its own run out.
+
+    The two sides may begin a side matter and be done with it: what it leaves behind,
+    such as a later date, can catch somebody.
     """
+    nodes = graph.nodes
     kinds = graph.process.kinds
     meets = _meets(graph, node, party)
-    for edge in _edges(graph, node):
+    for edge in _edges(graph, node, aside=True):
         if edge.by in (Role.MEDIATOR, Role.OPERATOR):
+            continue
+        aside = node.configuration.matters or nodes[edge.to].configuration.matters
+        if aside and (edge.when != "now" or edge.by is None):
             continue
         if edge.by is party and graph.nodes[edge.to].over:
             continue
@@ -188,10 +202,13 @@ def _meets(graph: Graph, node: Node, party: Role) -> dict[str, set[type[Command]
     Return what a party could still do here in the last second, by the deadline it
     would meet.
     """
-    ends = {name for edge in node.edges if edge.when == "wait" for name in edge.ended}
+    # Of two that end at one instant, one may keep the other from it; what somebody does
+    # in the last second need not.
+    ends = {name for edge in node.edges if edge.when != "now" for name in edge.ended}
     found: dict[str, set[type[Command]]] = {name: set() for name in ends}
     for edge in node.edges:
-        if edge.by is not party or edge.when != "before" or edge.command is None:
+        in_time = edge.when in ("before", "later")
+        if edge.by is not party or not in_time or edge.command is None:
             continue
         # Who can only agree to lose cannot meet it.
         if not lost(graph, graph.nodes[edge.to], party):

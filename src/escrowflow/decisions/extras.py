@@ -82,6 +82,13 @@ def _extended(
     return events, deadline("delivery", due_at), False
 
 
+def _ended(late: bool | None) -> tuple[str, ...]:
+    """
+    Return what is over for an order that is late no more.
+    """
+    return () if late is None else ("delay",)
+
+
 def option_paid(case: Case, add_on: BoughtAddOn, payments: tuple[Payment, ...]) -> Step:
     """
     Return the step that holds the price of an option.
@@ -90,7 +97,7 @@ def option_paid(case: Case, add_on: BoughtAddOn, payments: tuple[Payment, ...]) 
         PaymentBooked(payment=payment, item=add_on.id) for payment in payments
     )
     events, arm, late = _extended(case, add_on.extra_window)
-    return Step(events=(*booked, *events), arm=arm, late=late)
+    return Step(events=(*booked, *events), arm=arm, drop=_ended(late), late=late)
 
 
 def offer_paid(case: Case, offer: Offer, payments: tuple[Payment, ...]) -> Step:
@@ -105,6 +112,7 @@ def offer_paid(case: Case, offer: Offer, payments: tuple[Payment, ...]) -> Step:
     return Step(
         events=(*booked, paid, *events),
         arm=arm,
+        drop=_ended(late),
         dropped=(offer.id,),
         late=late,
     )

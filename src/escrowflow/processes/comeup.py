@@ -17,7 +17,15 @@ from ..parties import Role
 from ..rules import Alone, No, Policies, Situation
 from ..states import BACK, STAY, DeadlineKind, Gap, Process, Row, State, Urgency
 
-__all__ = ["DEADLINES", "ENDINGS", "GAPS", "ROWS", "comeup"]
+__all__ = [
+    "DEADLINES",
+    "ENDINGS",
+    "GAPS",
+    "ROWS",
+    "comeup",
+    "expires",
+    "is_ruled_on",
+]
 
 B, S, M = Role.BUYER, Role.SELLER, Role.MEDIATOR
 O, P, Y = Role.OPERATOR, Role.PROVIDER, Role.SYSTEM  # noqa: E741
@@ -72,11 +80,17 @@ def _charged_later(policies: Policies) -> bool:
     return policies.acceptance.charge_at == "acceptance"
 
 
-def _expires(policies: Policies) -> bool:
+def expires(policies: Policies) -> bool:
+    """
+    Whether an order's longest life ends it by itself.
+    """
     return policies.lifetime.expiry_beneficiary != "mediator"  # C24
 
 
-def _is_ruled_on(policies: Policies) -> bool:
+def is_ruled_on(policies: Policies) -> bool:
+    """
+    Whether a mediator ends what reached its longest life.
+    """
     return policies.lifetime.expiry_beneficiary == "mediator"  # C24
 
 
@@ -217,9 +231,9 @@ ROWS: Final = (
     Row(c.ExpireOffer,            Y,      ACCEPTED,          STAY),
     Row(c.CloseConversation,      Y,      (CO, CA),          STAY),
     Row(c.ExpireOrder,            Y,      PE,                {"": EX, "cancelled": CA},
-        settles=True, chosen_by={"": _expires, "cancelled": _is_ruled_on}),
+        settles=True, chosen_by={"": expires, "cancelled": is_ruled_on}),
     Row(c.ExpireOrder,            Y,      ACCEPTED,          {"": EX, "disputed": DI},
-        settles=True, chosen_by={"": _expires, "disputed": _is_ruled_on}),
+        settles=True, chosen_by={"": expires, "disputed": is_ruled_on}),
 )
 
 # A freeze stops every wait that runs; a dispute those that may begin again.

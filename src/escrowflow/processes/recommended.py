@@ -20,7 +20,7 @@ from ..rules import Policies
 from ..states import STAY, DeadlineKind, Process, Row, State, Urgency
 from .comeup import DEADLINES as PUBLISHED
 from .comeup import ROWS as PUBLISHED_ROWS
-from .comeup import RUNNING, comeup
+from .comeup import RUNNING, comeup, expires, is_ruled_on
 
 __all__ = ["DEADLINES", "ROWS", "recommended"]
 
@@ -29,7 +29,8 @@ O, Y = Role.OPERATOR, Role.SYSTEM  # noqa: E741
 
 IP, CR, DE = State.IN_PROGRESS, State.CANCELLATION_REQUESTED, State.DELIVERED
 RQ, RF = State.REVISION_REQUESTED, State.REVISION_REFUSED
-DI, FR, CA = State.DISPUTED, State.FROZEN, State.CANCELLED
+DI, FR = State.DISPUTED, State.FROZEN
+CA, EX = State.CANCELLED, State.EXPIRED
 
 # What an answer that never comes leads to is decided differently.
 _ANSWERS: Final = (c.UnlockDispute, c.OpenDispute)
@@ -57,7 +58,8 @@ ROWS: Final = (
     Row(c.ExpireAnswer,           Y,      RQ,                IP),
     Row(c.EscalateClaim,          Y,      (DE, RF),          DI),
     Row(c.ExpireOrder,            Y,      FR,
-        {"cancelled": CA, "disputed": DI}, settles=True),
+        {"": EX, "cancelled": CA, "disputed": DI}, settles=True,
+        chosen_by={"": expires, "cancelled": is_ruled_on, "disputed": is_ruled_on}),
 )
 
 _WAITS: Final = (
