@@ -395,11 +395,17 @@ class FeePolicy(Protocol):
     """
 
     def on_top(self, base: Money) -> Money:
-        """Return what the buyer pays on top of *base*: price, add-ons, offers."""
+        """
+        Return what the buyer pays on top of *base*: price, add-ons, offers.  An extra
+        costs what it adds to this, and nothing if that is less than before.
+        """
         ...
 
     def of_seller(self, base: Money) -> Money:
-        """Return what is taken from the seller's *base* when it is released."""
+        """
+        Return what is taken from the seller's *base* when it is released: at most all
+        of it, whatever this says.
+        """
         ...
 
     def borne_by_buyer(self, base: Money) -> Money:

@@ -440,6 +440,69 @@ class TestWhoBearsFees:
         assert caught.value.field == "buyer_bears"
 
 
+class Brackets:
+    """
+    A host's own fees: whoever buys for more pays a smaller part, and a seller 30 euros.
+    """
+
+    version = "1"
+
+    def on_top(self, base: ef.Money) -> ef.Money:
+        """
+        Ten per cent below 150 euros, and five from there on.
+        """
+        return ef.Fee(bps=1000 if base < euros("150") else 500).of(base)
+
+    def of_seller(self, base: ef.Money) -> ef.Money:
+        """
+        The same, whatever there is.
+        """
+        return euros("30")
+
+    def borne_by_buyer(self, base: ef.Money) -> ef.Money:
+        """
+        Nothing.
+        """
+        return euros("0")
+
+    def not_for_coupon(self, base: ef.Money) -> ef.Money:
+        """
+        Nothing.
+        """
+        return euros("0")
+
+
+class TestFeesOfAHost:
+    """
+    Fees that a host reckons himself never keep money from moving.
+    """
+
+    def test_at_most_what_there_is(self) -> None:
+        """
+        Of a seller no more is taken than he gets.
+        """
+        story = delivered(policies={"fees": Brackets()})
+        story.buyer(ef.ProposePartialRefund(amount=euros("90"), reason="x"))
+        story.seller(ef.AcceptPartialRefund())
+
+        story.buyer(APPROVE)
+
+        assert story.books == "0/90/0/20"
+
+    def test_no_less_than_before(self) -> None:
+        """
+        An extra that leads to a lower fee on the whole costs no fee, and nothing comes
+        back.
+        """
+        story = in_progress(policies={"fees": Brackets()})
+        payment = ef.Payment("card", "pay-9", euros("80"))
+
+        story.buyer(ef.BuyAddOn(title="x", price=euros("80"), payment=payment))
+
+        assert story.books == "190/0/0/0"
+        assert story.order.fees == euros("10")
+
+
 class HalfBack:
     """
     Whoever cancels, the seller keeps half of the work.

@@ -49,7 +49,9 @@ def fees_on(case: Case, price: Money) -> Money:
     those on what was bought before.
     """
     fees, work = case.policies.fees, case.order.work
-    return fees.on_top(work + price) - fees.on_top(work)
+    before, after = fees.on_top(work), fees.on_top(work + price)
+    # A host may take less of more: what was paid for already stays as it was.
+    return after - min(before, after)
 
 
 def _extended(

@@ -120,8 +120,9 @@ def _seller_fee(case: Case, gross: Money) -> Money:
     back came off the work.
     """
     order = case.order
-    for_work = gross - min(order.tip, gross)
-    return case.policies.fees.of_seller(min(order.work, for_work))
+    for_work = min(order.work, gross - min(order.tip, gross))
+    # A host's own fees may be more than there is.
+    return min(case.policies.fees.of_seller(for_work), for_work)
 
 
 def shared(case: Case, share: Share, *, responsible: Role | None = None) -> Settlement:
