@@ -217,13 +217,8 @@ class _Checker:
         for node in self.graph.nodes:
             for edge in node.edges:
                 into.setdefault(edge.to, []).append(node.number)
-        todo = [node.number for node in self.graph.nodes if node.over]
-        ends = set(todo)
-        while todo:
-            for before in into.get(todo.pop(), ()):
-                if before not in ends:
-                    ends.add(before)
-                    todo.append(before)
+        over = (node.number for node in self.graph.nodes if node.over)
+        ends = ways.leading_to(over, into)
         for node in _first(
             node
             for node in self.graph.nodes

@@ -14,7 +14,7 @@ that holds money.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from ..commands import Command
@@ -28,6 +28,7 @@ __all__ = [
     "Way",
     "decided_in",
     "kept_open_by",
+    "leading_to",
     "left_by",
     "out_of",
     "ways_out",
@@ -98,11 +99,24 @@ def out_of(graph: Graph, role: Role | None) -> frozenset[int]:
         for edge in node.edges:
             if edge.by is None or edge.by is role:
                 before.setdefault(edge.to, []).append(node.number)
-    todo = [
+    out = (
         node.number
         for node in graph.nodes
         if node.over or node.configuration.state in decided
-    ]
+    )
+    return leading_to(out, before)
+
+
+def leading_to(
+    ends: Iterable[int], before: Mapping[int, Collection[int]]
+) -> frozenset[int]:
+    """
+    Return the configurations from which one of some is come to, and these.
+
+    Args:
+        before: From where each is come to at once.
+    """
+    todo = list(ends)
     found = set(todo)
     while todo:
         for number in before.get(todo.pop(), ()):
@@ -164,7 +178,7 @@ def kept_open_by(graph: Graph, party: Role) -> frozenset[int]:
     """
     decided = decided_in(graph)
     unknown = graph.cut | {fault.node for fault in graph.faults}
-    kept = {
+    kept = frozenset(
         node.number
         for node in graph.nodes
         if node.configuration.held
@@ -173,15 +187,13 @@ def kept_open_by(graph: Graph, party: Role) -> frozenset[int]:
         and not node.configuration.matters
         and node.configuration.state not in decided
         and node.number not in unknown
-    }
-    while True:
-        still = _lasting(graph, party, kept)
-        if still == kept:
-            return frozenset(kept)
+    )
+    while (still := _lasting(graph, party, kept)) != kept:
         kept = still
+    return kept
 
 
-def _lasting(graph: Graph, party: Role, kept: set[int]) -> set[int]:
+def _lasting(graph: Graph, party: Role, kept: frozenset[int]) -> frozenset[int]:
     """
     Return those of some configurations from which a side can let time pass once more,
     and come to one of them.
@@ -214,10 +226,4 @@ def _lasting(graph: Graph, party: Role, kept: set[int]) -> set[int]:
                 edge.by is party and edge.when == "before" and not last & edge.leaves
             ):
                 todo.append(number)
-    found = set(todo)
-    while todo:
-        for number in before.get(todo.pop(), ()):
-            if number not in found:
-                found.add(number)
-                todo.append(number)
-    return found
+    return leading_to(todo, before)
