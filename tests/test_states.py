@@ -25,6 +25,7 @@ from escrowflow.inputs import Text, as_text
 from escrowflow.parties import Role
 from escrowflow.processes import comeup, recommended, vendor_consolidation
 from escrowflow.refusals import Blocker
+from escrowflow.rows import steps_of
 from escrowflow.states import (
     BACK,
     STAY,
@@ -647,6 +648,37 @@ class TestTable:
         assert row.leads(COMEUP.policies) == {"asked": State.REVISION_REQUESTED}
         assert row.leads(at_once) == {"begun": State.IN_PROGRESS}
         assert again.leads(COMEUP.policies) == {}
+
+    def test_leads_where_nobody_chooses(self) -> None:
+        """
+        An outcome that no policy is asked about may come up under any.
+        """
+        row = Row(
+            *(c.AcceptOrder, S, State.PENDING),
+            {"one": State.IN_PROGRESS, "other": State.CANCELLED},
+            chosen_by={"other": lambda policies: False},
+        )
+
+        assert row.leads(COMEUP.policies) == {"one": State.IN_PROGRESS}
+
+    def test_roles_of_several_rows(self) -> None:
+        """
+        A cell may have a row for each side.
+        """
+        buyers = Row(c.WithdrawOffer, B, State.IN_PROGRESS, STAY)
+        both = COMEUP.extend(name="both", rows=[buyers])
+
+        assert both.roles("in_progress", c.WithdrawOffer) == B | S
+
+    def test_steps(self) -> None:
+        """
+        Each step knows its row, and begins and ends where that says.
+        """
+        for step in steps_of(COMEUP.rows):
+            assert step.row in COMEUP.rows
+            assert step.state in step.row.states
+            if step.row.to == {"": STAY}:
+                assert step.to == step.state
 
     def test_armed(self) -> None:
         """

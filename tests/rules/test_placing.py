@@ -134,7 +134,12 @@ class TestPaid:
 
         story.at("06-02 09:00").provider(confirm("100"))
 
-        assert ("lifetime", "2026-11-02T09:00:00+01:00") in story.waits
+        # 48 hours to accept, and a reminder of the brief a day before their end.
+        assert story.waits == [
+            ("acceptance_reminder", "2026-06-03T09:00:00+02:00"),
+            ("acceptance", "2026-06-04T09:00:00+02:00"),
+            ("lifetime", "2026-11-02T09:00:00+01:00"),
+        ]
 
 
 class TestTip:
@@ -657,6 +662,7 @@ class TestMoneyTooLate:
         [
             (BANK, confirm("42"), "order", "not_owed"),
             (BANK, confirm("42", item="addon-7"), "addon-7", "not_owed"),
+            (ANA, confirm("42", item="addon-7"), "addon-7", "not_your_command"),
             (
                 ANA,
                 ef.BuyAddOn(
@@ -675,7 +681,7 @@ class TestMoneyTooLate:
                 "order_ended",
             ),
         ],
-        ids=["order", "confirmed", "option", "offer"],
+        ids=["order", "confirmed", "not by him", "option", "offer"],
     )
     def test_what_it_was_for(
         self, actor: ef.Actor, command: ef.Command, item: str, why: str
@@ -723,15 +729,18 @@ class TestMoneyTooLate:
 
     def test_an_open_amount_has_its_fees(self) -> None:
         """
-        An offer that is confirmed without an amount is paid with its fees.
+        An offer or an option that is confirmed without an amount is paid with its fees.
         """
         story = in_progress(policies=FEES)
         story.seller(ef.SendOffer(title="More", price=euros("30")))
+        story.buyer(ef.BuyAddOn(title="x", price=euros("20"), payment=None))
         assert story.books == "106.3/0/0/0"
 
         story.provider(confirm(None, item="offer-1"))
-
         assert story.books == "138.1/0/0/0"
+
+        story.provider(confirm(None, item="addon-1", reference="pay-3"))
+        assert story.books == "159.3/0/0/0"
 
     def test_unknown_item_needs_an_amount(self) -> None:
         """
