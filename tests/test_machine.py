@@ -174,7 +174,10 @@ def cells_of(names: Iterable[str]) -> set[Cell]:
 
 
 # What the pages have, and what is ours.
-OURS = ("cap for whom a mediator says", "recommended", "recommended in haste")
+OURS = (
+    *("cap for whom a mediator says", "recommended"),
+    *("recommended in haste", "recommended without a ruling"),
+)
 PUBLISHED = [name for name in VARIANTS if name not in OURS]
 RULED_ON = {
     cell for cell in cells_of(PUBLISHED) if cell[1] == "expire_order" and cell[2]
