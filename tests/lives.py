@@ -164,9 +164,6 @@ VARIANTS: Final[dict[str, Process[Policies]]] = {
         delivery={"late_window": "PT30H"},
         lifetime={"order_cap": "P8D"},
     ),
-    "recommended without a ruling": recommended().with_policies(
-        lifetime={"order_cap": "P8D", "expiry_beneficiary": "buyer"},
-    ),
 }
 
 # What the system did where it moved nothing, as its event tells.
