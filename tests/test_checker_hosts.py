@@ -116,6 +116,27 @@ def withhold(case: Any, command: Withhold) -> Iterable[Step]:
     yield cancelled(case, cause="ruled", trigger=command.name, settlement=settlement)
 
 
+def waiting(*decisions: Any, **more: Any) -> Any:
+    """
+    Return a process with a state in which a deadline only arms itself again.
+    """
+    outcomes: Any = {"again": STAY, "done": State.COMPLETED}
+    return SAFE.extend(
+        name="pausing",
+        states=Paused,
+        rows=[
+            Row(Pause, Role.BUYER, State.DELIVERED, "paused", away=True),
+            Row(Look, Role.SYSTEM, "paused", outcomes, settles=True),
+        ],
+        deadlines=[DeadlineKind("look", Look, "paused", urgency=Urgency.COMPLETION)],
+        decisions=[pause, look, *decisions],
+        **more,
+    )
+
+
+STUCK = {(code, "paused") for code in ("no_exit", "no_timed_exit", "claim_unheard")}
+
+
 def errors(process: Any, **arguments: Any) -> set[tuple[str, str]]:
     """
     Return the codes and places of what is wrong with a process.
@@ -127,20 +148,7 @@ def test_a_wait_that_begins_anew_for_ever() -> None:
     """
     A deadline that only arms itself again is no way out, whatever its row says.
     """
-    outcomes: Any = {"again": STAY, "done": State.COMPLETED}
-    process = SAFE.extend(
-        name="pausing",
-        states=Paused,
-        rows=[
-            Row(Pause, Role.BUYER, State.DELIVERED, "paused", away=True),
-            Row(Look, Role.SYSTEM, "paused", outcomes, settles=True),
-        ],
-        deadlines=[DeadlineKind("look", Look, "paused", urgency=Urgency.COMPLETION)],
-        decisions=[pause, look],
-    )
-
-    stuck = {(code, "paused") for code in ("no_exit", "no_timed_exit", "claim_unheard")}
-    assert errors(process) == stuck
+    assert errors(waiting()) == STUCK
 
 
 def test_a_command_that_no_form_tells() -> None:
@@ -511,21 +519,8 @@ def test_a_failure_that_is_declared() -> None:
     def broken(case: Any, command: c.RefuseOrder) -> Iterable[Step]:
         raise ZeroDivisionError("by zero")
 
-    outcomes: Any = {"again": STAY, "done": State.COMPLETED}
-    process = SAFE.extend(
-        name="pausing",
-        states=Paused,
-        rows=[
-            Row(Pause, Role.BUYER, State.DELIVERED, "paused", away=True),
-            Row(Look, Role.SYSTEM, "paused", outcomes, settles=True),
-        ],
-        deadlines=[DeadlineKind("look", Look, "paused", urgency=Urgency.COMPLETION)],
-        decisions=[pause, look, broken],
-        gaps=[Gap("decision_fails", "pending", "nobody refuses here")],
-    )
-
-    stuck = {(code, "paused") for code in ("no_exit", "no_timed_exit", "claim_unheard")}
-    assert errors(process) == stuck
+    gap = Gap("decision_fails", "pending", "nobody refuses here")
+    assert errors(waiting(broken, gaps=[gap])) == STUCK
 
 
 def test_a_story_beyond_the_longest_life() -> None:

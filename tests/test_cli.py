@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -28,8 +29,8 @@ from escrowflow.__main__ import main
 from escrowflow.clock import FakeClock, SystemClock
 from escrowflow.decisions import Decides, Step
 from escrowflow.diagram import diagram
-from escrowflow.effects import Effect, Notify, PayOut, Refund
-from escrowflow.engine import Engine
+from escrowflow.effects import Done, Effect, Notify, PayOut, Refund
+from escrowflow.engine import Engine, Retries
 from escrowflow.events import Event
 from escrowflow.parties import Role
 from escrowflow.processes import vendor_consolidation
@@ -675,6 +676,28 @@ class TestStuck:
         rest = json.loads(invoked("stuck", *DB, "--json").stdout)
         assert {one["order_id"] for one in rest} == {"late"}
         assert "refund" not in {one["kind"] for one in rest}
+
+    def test_what_is_being_carried_out(self, folder: Path) -> None:
+        """
+        Within the lease of the workers nothing of theirs is stuck, or put back under
+        their hands; a lease that is too short for it is taken for a wrong clock.
+        """
+        told: list[tuple[bool, int]] = []
+
+        def slow(effect: Refund) -> Done:
+            for lease in ("7200", "60"):
+                named = invoked("stuck", *DB, "--lease", lease, "--json").stdout
+                is_named = effect.key in {one["key"] for one in json.loads(named)}
+                put = invoked("redrive", *DB, "--lease", lease, "late", effect.key)
+                told.append((is_named, put.exit_code))
+            return Done()
+
+        retries = Retries(lease=timedelta(hours=2))
+        with Engine(COMEUP, SqliteStorage("orders.db"), retries=retries) as engine:
+            engine.run_due()
+            engine.run_effects({Refund: slow}, kinds=["refund"], limit=1)
+
+        assert told == [(False, 1), (True, 0)]
 
 
 class TestOrders:
